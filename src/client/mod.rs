@@ -1,0 +1,5 @@
+//! The client of Brevet's own HTTP API, for the worker and the terminal: discovery, tokens, settings,
+//! administration, and the saved session.
+//!
+//! Does not own the types that travel (`wire`) nor the connection (`fetch`).
+//! May import: domain, wire, fetch.

@@ -1,0 +1,5 @@
+//! Keys: making, sealing, signing, verifying, publishing.
+//!
+//! Opens and signs with what `store` keeps sealed; cannot save anything itself. The only place that names
+//! jsonwebtoken. The crate `rsa` is used for checks off the signing path only.
+//! May import: domain.

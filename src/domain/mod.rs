@@ -1,0 +1,19 @@
+//! Floor 0: what Brevet means by its words.
+//!
+//! Owns the identity grammar, claims, policy decisions, key states, settings and the closed lists of
+//! reasons, all as pure functions over plain values. Does not own any I/O: no clock, no randomness, no
+//! SQL, no HTTP; `now` is a parameter and random bytes come in through [`entropy::Entropy`].
+//! May import nothing else of this crate.
+
+pub mod audience;
+pub mod clock;
+pub mod entropy;
+pub mod id;
+pub mod issuer_url;
+pub mod lifetime;
+pub mod principal;
+pub mod region;
+pub mod role_arn;
+pub mod secret;
+pub mod session_name;
+pub mod subject;

@@ -1,0 +1,4 @@
+//! Routers, extractors, layers and error shapes.
+//!
+//! Does not own use cases: a handler parses, calls floor 2 once, and shapes the answer.
+//! May import: every lower floor.

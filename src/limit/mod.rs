@@ -1,0 +1,3 @@
+//! Rate limits and fair admission.
+//!
+//! May import: domain.

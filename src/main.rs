@@ -1,0 +1,3 @@
+//! The `brevet` binary.
+
+fn main() {}

