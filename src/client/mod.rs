@@ -3,3 +3,5 @@
 //!
 //! Does not own the types that travel (`wire`) nor the connection (`fetch`).
 //! May import: domain, wire, fetch.
+
+pub mod saved_session;
