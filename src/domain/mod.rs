@@ -17,6 +17,7 @@ pub mod endpoint;
 pub mod entropy;
 pub mod id;
 pub mod issuer_url;
+pub mod label;
 pub mod lifetime;
 pub mod policy;
 pub mod principal;
