@@ -6,6 +6,7 @@
 pub mod client;
 pub mod database;
 pub mod env;
+pub mod host;
 pub mod issuer;
 pub mod listener;
 mod network;

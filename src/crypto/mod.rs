@@ -3,3 +3,13 @@
 //! Opens and signs with what `store` keeps sealed; cannot save anything itself. The only place that names
 //! jsonwebtoken. The crate `rsa` is used for checks off the signing path only.
 //! May import: domain.
+
+pub mod certificate;
+pub mod jwk;
+pub mod keypair;
+pub mod seal;
+pub mod secret_hash;
+pub mod signer;
+mod strict_json;
+pub mod verify;
+pub mod verifying_key;

@@ -1,0 +1,89 @@
+//! Creates: the body with its `Idempotency-Key`, and the answer with its `Location`.
+
+use axum::extract::{FromRequest, OriginalUri, Request};
+use axum::response::{IntoResponse, Response};
+use axum::{Json as JsonAnswer, RequestExt};
+use http::header::{CACHE_CONTROL, LOCATION};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::version;
+use crate::http::error::ProblemAnswer;
+use crate::http::extract::Json;
+use crate::issuer::admin::Repeatable;
+
+/// Names a create, so that repeating it makes nothing twice.
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const KEY_MAX: usize = 200;
+
+/// A create as it was asked for.
+pub(super) struct Create<T> {
+    /// The body.
+    pub(super) body: T,
+    /// Its idempotency key, with what else a repeat must have the same.
+    pub(super) repeatable: Option<Repeatable>,
+    /// The collection's own path.
+    pub(super) at: String,
+}
+
+impl<S: Send + Sync, T: DeserializeOwned + Serialize + 'static> FromRequest<S> for Create<T> {
+    type Rejection = ProblemAnswer;
+
+    async fn from_request(mut request: Request, state: &S) -> Result<Self, ProblemAnswer> {
+        let uri = request.extract_parts::<OriginalUri>().await.map_err(ProblemAnswer::internal)?;
+        let at = uri.path().to_owned();
+        let key = idempotency_key(request.headers())?;
+        let Json(body) = Json::<T>::from_request(request, state).await?;
+        // What was understood, not the bytes: another order of members is the same request.
+        let said = serde_json::to_string(&body).map_err(ProblemAnswer::internal)?;
+        let repeatable = key.map(|key| Repeatable::new(key, &at, &said));
+        Ok(Self { body, repeatable, at })
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ProblemAnswer> {
+    let rule = || ProblemAnswer::field("Idempotency-Key", "must be 1 to 200 printable ASCII characters, once");
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => match value.to_str() {
+            Ok(text) if (1..=KEY_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) => {
+                Ok(Some(text.to_owned()))
+            }
+            _ => Err(rule()),
+        },
+        _ => Err(rule()),
+    }
+}
+
+/// What was made: 201, where it is, its version. Never stored on the way, since it may hold a key.
+pub(super) struct Created<T> {
+    /// The answer's body.
+    pub(super) body: T,
+    /// Where it can be seen from now on; `None` where it cannot.
+    pub(super) location: Option<String>,
+    /// Its version, where it has one.
+    pub(super) version: Option<i64>,
+}
+
+impl<T> Created<T> {
+    /// Something that lives below its collection under `name`.
+    pub(super) fn below(at: &str, name: &str, version: Option<i64>, body: T) -> Self {
+        Self { body, location: Some(format!("{at}/{name}")), version }
+    }
+}
+
+impl<T: Serialize> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        let mut response = (StatusCode::CREATED, JsonAnswer(self.body)).into_response();
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(Ok(location)) = self.location.map(HeaderValue::try_from) {
+            response.headers_mut().insert(LOCATION, location);
+        }
+        if let Some(version) = self.version {
+            version::tag(&mut response, version);
+        }
+        response
+    }
+}
