@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use time::OffsetDateTime;
 
 use super::id::IssuerId;
@@ -114,6 +116,11 @@ impl Kid {
     /// Takes `text` for a kid, unchanged.
     pub fn parse(text: &str) -> Result<Self, KidError> {
         if text.len() == KID_LEN && is_base64url(text) { Ok(Self(text.into())) } else { Err(KidError) }
+    }
+
+    /// The name that a thumbprint gives.
+    pub fn from_thumbprint(sha256: &[u8; 32]) -> Self {
+        Self(URL_SAFE_NO_PAD.encode(sha256).into())
     }
 
     /// The text.
