@@ -5,15 +5,28 @@
 //! SQL, no HTTP; `now` is a parameter and random bytes come in through [`entropy::Entropy`].
 //! May import nothing else of this crate.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
+pub mod access;
 pub mod audience;
+pub mod audit;
+pub mod claims;
 pub mod clock;
+pub mod credential;
+pub mod endpoint;
 pub mod entropy;
 pub mod id;
 pub mod issuer_url;
+pub mod key_schedule;
 pub mod lifetime;
+pub mod policy;
 pub mod principal;
 pub mod region;
 pub mod role_arn;
+pub mod sealed;
 pub mod secret;
 pub mod session_name;
+pub mod settings;
+pub mod signing_key;
 pub mod subject;
+pub mod team;

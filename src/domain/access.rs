@@ -1,0 +1,163 @@
+//! Callers and what they may do. A handler of `/v1` holds a typed capability for the act it does, and only
+//! this file makes capabilities.
+
+use super::audience::Audience;
+use super::credential::CredentialKind;
+use super::id::{AdministratorId, CredentialId, ServiceAccountUid, SessionId, TeamUid, UserUid};
+
+/// Who calls, proven by a live credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The credential presented.
+    pub credential: CredentialId,
+    /// Whose it is.
+    pub identity: Identity,
+}
+
+/// Whose credential it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// An administrator of the installation.
+    Administrator(AdministratorId),
+    /// A person, signed in.
+    Person {
+        /// Who.
+        user: UserUid,
+        /// By which session.
+        session: SessionId,
+    },
+    /// An agent.
+    ServiceAccount {
+        /// Who.
+        uid: ServiceAccountUid,
+        /// Its one team.
+        team: TeamUid,
+    },
+    /// An inference worker.
+    Worker {
+        /// The teams it serves.
+        teams: Vec<TeamUid>,
+        /// Its audience: callers' tokens must be for it.
+        audience: Audience,
+    },
+}
+
+impl Identity {
+    /// The kind of credential such a caller presents.
+    pub const fn kind(&self) -> CredentialKind {
+        match self {
+            Self::Administrator(_) => CredentialKind::Administrator,
+            Self::Person { .. } => CredentialKind::Access,
+            Self::ServiceAccount { .. } => CredentialKind::ServiceAccount,
+            Self::Worker { .. } => CredentialKind::Worker,
+        }
+    }
+}
+
+/// The caller may know the operation exists but not do it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this credential is a {0}; the operation needs {1}")]
+pub struct Denied(pub CredentialKind, pub &'static str);
+
+/// May administer the installation.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    /// Who, for the audit row.
+    pub administrator: AdministratorId,
+    /// By which key.
+    pub credential: CredentialId,
+}
+
+/// May mint tokens of its own principal.
+#[derive(Debug, Clone)]
+pub struct Minter {
+    /// By which credential.
+    pub credential: CredentialId,
+    /// Person or agent.
+    pub who: MinterIdentity,
+}
+
+/// The principal a [`Minter`] mints for: itself, never one named in a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MinterIdentity {
+    /// A person; the team is chosen per token.
+    Person {
+        /// Who.
+        user: UserUid,
+        /// By which session.
+        session: SessionId,
+    },
+    /// An agent, in its one team.
+    ServiceAccount {
+        /// Who.
+        uid: ServiceAccountUid,
+        /// Where.
+        team: TeamUid,
+    },
+}
+
+/// May exchange callers' tokens.
+#[derive(Debug, Clone)]
+pub struct Exchanger {
+    /// By which worker key.
+    pub credential: CredentialId,
+    /// For which teams.
+    pub teams: Vec<TeamUid>,
+    /// With tokens for which audience.
+    pub audience: Audience,
+}
+
+/// May see and end its own sessions.
+#[derive(Debug, Clone)]
+pub struct SessionOwner {
+    /// Who.
+    pub user: UserUid,
+    /// By which session.
+    pub session: SessionId,
+    /// By which access token.
+    pub credential: CredentialId,
+}
+
+impl Caller {
+    fn denied(&self, needs: &'static str) -> Denied {
+        Denied(self.identity.kind(), needs)
+    }
+
+    /// The right to administer.
+    pub fn operator(&self) -> Result<Operator, Denied> {
+        let Identity::Administrator(administrator) = self.identity else {
+            return Err(self.denied("an administrator key"));
+        };
+        Ok(Operator { administrator, credential: self.credential })
+    }
+
+    /// The right to mint for oneself. Administrators and workers have none: they are nobody's principal.
+    pub fn minter(&self) -> Result<Minter, Denied> {
+        let who = match &self.identity {
+            Identity::Person { user, session } => MinterIdentity::Person { user: user.clone(), session: *session },
+            Identity::ServiceAccount { uid, team } => {
+                MinterIdentity::ServiceAccount { uid: uid.clone(), team: team.clone() }
+            }
+            Identity::Administrator(_) | Identity::Worker { .. } => {
+                return Err(self.denied("an access token or a service account key"));
+            }
+        };
+        Ok(Minter { credential: self.credential, who })
+    }
+
+    /// The right to exchange callers' tokens.
+    pub fn exchanger(&self) -> Result<Exchanger, Denied> {
+        let Identity::Worker { teams, audience } = &self.identity else {
+            return Err(self.denied("a worker key"));
+        };
+        Ok(Exchanger { credential: self.credential, teams: teams.clone(), audience: audience.clone() })
+    }
+
+    /// The right to one's own sessions.
+    pub fn session_owner(&self) -> Result<SessionOwner, Denied> {
+        let Identity::Person { user, session } = &self.identity else {
+            return Err(self.denied("a person's access token"));
+        };
+        Ok(SessionOwner { user: user.clone(), session: *session, credential: self.credential })
+    }
+}

@@ -1,0 +1,173 @@
+//! Audit rows: what happened, who did it, what was decided and why.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use time::OffsetDateTime;
+
+use super::credential::CredentialKind;
+use super::id::{CredentialId, EventId, IssuerId, TeamUid};
+use super::principal::Principal;
+
+/// What was attempted; a closed list. The text is stable and public.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// A principal's own credential asked for a token.
+    TokenMint,
+    /// A worker presented a caller's token.
+    TokenExchange,
+    /// A released token could not be signed: it never left.
+    TokenSignature,
+    /// An enrolment code was redeemed.
+    SessionOpen,
+    /// A session was ended.
+    SessionEnd,
+    /// A credential that is not known, expired or revoked was presented.
+    Authenticate,
+    /// Something was made through the admin API; `target` says what.
+    AdminCreate,
+    /// Something was changed through the admin API.
+    AdminUpdate,
+    /// Something was deleted or revoked through the admin API.
+    AdminDelete,
+    /// The first administrator key was made.
+    Bootstrap,
+    /// A signing key was made.
+    SigningKeyCreate,
+}
+
+impl Action {
+    /// Every action there is.
+    pub const ALL: [Self; 11] = [
+        Self::TokenMint,
+        Self::TokenExchange,
+        Self::TokenSignature,
+        Self::SessionOpen,
+        Self::SessionEnd,
+        Self::Authenticate,
+        Self::AdminCreate,
+        Self::AdminUpdate,
+        Self::AdminDelete,
+        Self::Bootstrap,
+        Self::SigningKeyCreate,
+    ];
+
+    /// The stable text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TokenMint => "token.mint",
+            Self::TokenExchange => "token.exchange",
+            Self::TokenSignature => "token.signature",
+            Self::SessionOpen => "session.open",
+            Self::SessionEnd => "session.end",
+            Self::Authenticate => "authenticate",
+            Self::AdminCreate => "admin.create",
+            Self::AdminUpdate => "admin.update",
+            Self::AdminDelete => "admin.delete",
+            Self::Bootstrap => "bootstrap",
+            Self::SigningKeyCreate => "signing_key.create",
+        }
+    }
+
+    /// The exact inverse of [`Action::as_str`].
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == text)
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Authorised; for a token: release authorised.
+    Allowed,
+    /// Refused, for the event's reason.
+    Refused,
+}
+
+impl Decision {
+    /// `allowed` or `refused`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// The exact inverse of [`Decision::as_str`].
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Allowed, Self::Refused].into_iter().find(|decision| decision.as_str() == text)
+    }
+}
+
+/// Where a request came from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The client's address, as the listener's rule finds it.
+    pub address: Option<IpAddr>,
+    /// The `User-Agent`, cut to 200 characters, control characters replaced.
+    pub user_agent: Option<String>,
+}
+
+/// The token an event is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenFacts {
+    /// Its audience.
+    pub audience: String,
+    /// Its lifetime in seconds.
+    pub lifetime_seconds: u32,
+    /// Its `jti`.
+    pub token_id: String,
+    /// Its key.
+    pub kid: String,
+    /// The role it is bound to.
+    pub role_arn: Option<String>,
+    /// The run it belongs to.
+    pub run_id: Option<String>,
+    /// SHA-256 of `header.payload`, 64 hexadecimal digits: whoever holds the token can compute it.
+    pub signing_input_sha256: String,
+}
+
+/// One audit row. It holds no token and no key, nor anything they could be computed from.
+///
+/// `R` is the word of [`Event::reason`]: from a closed list where a row is written, plain text where one is read
+/// ([`RecordedEvent`]), because an older version may have written it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event<R = &'static str> {
+    /// Its id, a UUIDv7 of its time.
+    pub id: EventId,
+    /// When it was decided.
+    pub at: OffsetDateTime,
+    /// Under which issuer.
+    pub issuer: IssuerId,
+    /// What was attempted.
+    pub action: Action,
+    /// What was decided.
+    pub decision: Decision,
+    /// Why, as a stable word; absent where allowed.
+    pub reason: Option<R>,
+    /// The credential that asked, where it is known.
+    pub credential: Option<(CredentialKind, CredentialId)>,
+    /// The worker that presented a caller's token.
+    pub worker: Option<CredentialId>,
+    /// In which team.
+    pub team: Option<TeamUid>,
+    /// For whom.
+    pub principal: Option<Principal>,
+    /// What was made, changed or deleted: `<kind>:<uid>`.
+    pub target: Option<String>,
+    /// The token, where one was decided on.
+    pub token: Option<TokenFacts>,
+    /// Where the request came from.
+    pub origin: Origin,
+    /// How many like events the row stands for: 1, except for counted refusals of unknown credentials.
+    pub count: u32,
+}
+
+/// An audit row as the store tells it.
+pub type RecordedEvent = Event<String>;

@@ -1,0 +1,235 @@
+//! What is in the token.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use super::id::TokenId;
+use super::issuer_url::IssuerUrl;
+use super::policy::Grant;
+
+/// How far `nbf` lies before `iat`, in seconds, for verifiers whose clock is behind ours.
+pub const NOT_BEFORE_SKEW: i64 = 30;
+
+/// Every claim that may be minted, for `claims_supported` of the discovery document.
+pub const SUPPORTED: [&str; 15] = [
+    "iss",
+    "sub",
+    "aud",
+    "iat",
+    "nbf",
+    "exp",
+    "jti",
+    "team_uid",
+    "actor_type",
+    "principal_uid",
+    "run_id",
+    "act",
+    "https://aws.amazon.com/roles",
+    "https://aws.amazon.com/tags",
+    "https://aws.amazon.com/source_identity",
+];
+
+/// The claims of one token (RFC 7519), in the order they are written. Timestamps are whole seconds: STS
+/// refuses fractions. `aud` is one string and there is never an `azp`: with one, STS would judge by it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Claims {
+    iss: String,
+    sub: String,
+    aud: String,
+    iat: i64,
+    nbf: i64,
+    exp: i64,
+    jti: String,
+    team_uid: String,
+    actor_type: &'static str,
+    principal_uid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<Act>,
+    #[serde(rename = "https://aws.amazon.com/roles", skip_serializing_if = "Option::is_none")]
+    roles: Option<[String; 1]>,
+    #[serde(rename = "https://aws.amazon.com/tags", skip_serializing_if = "Option::is_none")]
+    tags: Option<Tags>,
+    #[serde(rename = "https://aws.amazon.com/source_identity", skip_serializing_if = "Option::is_none")]
+    source_identity: Option<String>,
+}
+
+/// The actor claim (RFC 8693, section 4.1): `<credential kind>:<credential id>`.
+#[derive(Debug, Clone, Serialize)]
+struct Act {
+    sub: String,
+}
+
+/// Session tags in the nested form; STS takes a value only as an array of one string.
+#[derive(Debug, Clone, Serialize)]
+struct Tags {
+    principal_tags: BTreeMap<String, [String; 1]>,
+    transitive_tag_keys: Vec<String>,
+}
+
+impl Claims {
+    /// The claims of `grant`, minted at `now` as token `id`. The one constructor.
+    pub fn build(grant: &Grant, issuer: &IssuerUrl, id: TokenId, now: OffsetDateTime) -> Self {
+        let iat = now.unix_timestamp();
+        let subject = grant.subject();
+        Self {
+            iss: issuer.to_string(),
+            sub: subject.to_string(),
+            aud: grant.audience().to_string(),
+            iat,
+            nbf: iat - NOT_BEFORE_SKEW,
+            exp: iat + i64::from(grant.lifetime().seconds()),
+            jti: id.to_string(),
+            team_uid: subject.team().to_string(),
+            actor_type: subject.principal().actor_type().as_str(),
+            principal_uid: subject.principal().uid().to_owned(),
+            run_id: grant.run().map(ToString::to_string),
+            act: grant.actor().map(|actor| Act { sub: format!("{}:{}", actor.kind, actor.id) }),
+            roles: grant.role().map(|role| [role.to_string()]),
+            tags: grant.tags().map(|tags| Tags {
+                principal_tags: tags.iter().map(|(key, value)| (key.clone(), [value.clone()])).collect(),
+                transitive_tag_keys: tags.keys().cloned().collect(),
+            }),
+            source_identity: grant.source_identity().map(ToString::to_string),
+        }
+    }
+
+    /// When the token ends, in Unix seconds.
+    pub const fn expires_at(&self) -> i64 {
+        self.exp
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::{CredentialId, RunId, TeamUid};
+    use crate::domain::issuer_url::Development;
+    use crate::domain::policy::{MintRequest, Standing, decide, decide_exchange};
+    use crate::domain::principal::{ActorType, Principal};
+    use crate::domain::region::Region;
+    use crate::domain::role_arn::RoleArn;
+    use crate::domain::settings::{EffectiveSettings, Layer, ProviderLayer};
+    use crate::domain::subject::Subject;
+    use crate::domain::team::TeamPolicy;
+    use uuid::Uuid;
+
+    fn claims(exchange: bool, uid: &str, run: Option<&RunId>) -> serde_json::Value {
+        let subject =
+            Subject::new(TeamUid::parse("team-1").unwrap(), Principal::new(ActorType::ServiceAccount, uid).unwrap());
+        let layer = ProviderLayer {
+            role_arn: Some(RoleArn::parse("arn:aws:iam::111122223333:role/bedrock").unwrap()),
+            region: Some(Region::parse("us-east-1").unwrap()),
+            session_tags: Some(exchange),
+            source_identity: Some(exchange),
+            ..Default::default()
+        };
+        let issuer = IssuerUrl::parse("https://id.example.com", Development::Off).unwrap();
+        let standing = Standing {
+            subject: &subject,
+            run,
+            issuer: &issuer,
+            policy: &TeamPolicy::new_team(),
+            settings: &EffectiveSettings::of(&[(Layer::Team, &layer)]),
+            worker_audiences: &[],
+        };
+        let grant = if exchange {
+            decide_exchange(standing, CredentialId::new(Uuid::from_u128(9)))
+        } else {
+            decide(standing, &MintRequest::default())
+        };
+        let now = OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap() + time::Duration::milliseconds(999);
+        let claims = Claims::build(&grant.unwrap(), &issuer, TokenId::new(Uuid::from_u128(5)), now);
+        assert_eq!(claims.expires_at(), 1_800_000_300);
+        serde_json::to_value(claims).unwrap()
+    }
+
+    #[test]
+    fn threat_5_a_plain_token_has_one_audience_and_no_authorized_party() {
+        insta::assert_json_snapshot!(claims(false, "agent-1", None), @r#"
+        {
+          "actor_type": "service_account",
+          "aud": "sts.amazonaws.com",
+          "exp": 1800000300,
+          "https://aws.amazon.com/roles": [
+            "arn:aws:iam::111122223333:role/bedrock"
+          ],
+          "iat": 1800000000,
+          "iss": "https://id.example.com",
+          "jti": "00000000-0000-0000-0000-000000000005",
+          "nbf": 1799999970,
+          "principal_uid": "agent-1",
+          "sub": "scoped_principal:team-1/service_account:agent-1",
+          "team_uid": "team-1"
+        }
+        "#);
+    }
+
+    #[test]
+    fn an_exchanged_token_names_worker_run_tags_and_source_identity() {
+        let run = RunId::parse("0123456789abcdefABCD").unwrap();
+        insta::assert_json_snapshot!(claims(true, "agent-1", Some(&run)), @r#"
+        {
+          "act": {
+            "sub": "worker_key:00000000-0000-0000-0000-000000000009"
+          },
+          "actor_type": "service_account",
+          "aud": "sts.amazonaws.com",
+          "exp": 1800000300,
+          "https://aws.amazon.com/roles": [
+            "arn:aws:iam::111122223333:role/bedrock"
+          ],
+          "https://aws.amazon.com/source_identity": "s.agent-1",
+          "https://aws.amazon.com/tags": {
+            "principal_tags": {
+              "brevet:actor": [
+                "service_account"
+              ],
+              "brevet:principal": [
+                "agent-1"
+              ],
+              "brevet:run": [
+                "0123456789abcdefABCD"
+              ],
+              "brevet:sub": [
+                "scoped_principal:team-1/service_account:agent-1"
+              ],
+              "brevet:team": [
+                "team-1"
+              ]
+            },
+            "transitive_tag_keys": [
+              "brevet:actor",
+              "brevet:principal",
+              "brevet:run",
+              "brevet:sub",
+              "brevet:team"
+            ]
+          },
+          "iat": 1800000000,
+          "iss": "https://id.example.com",
+          "jti": "00000000-0000-0000-0000-000000000005",
+          "nbf": 1799999970,
+          "principal_uid": "agent-1",
+          "run_id": "0123456789abcdefABCD",
+          "sub": "scoped_principal:team-1/service_account:agent-1",
+          "team_uid": "team-1"
+        }
+        "#);
+    }
+
+    #[test]
+    fn threat_9_the_largest_identity_stays_within_budget_and_every_claim_is_announced() {
+        let run = RunId::parse("0123456789abcdefABCD").unwrap();
+        let claims = claims(true, &"a".repeat(48), Some(&run));
+        for name in claims.as_object().unwrap().keys() {
+            assert!(SUPPORTED.contains(&name.as_str()), "{name} is minted but not announced");
+        }
+        assert_eq!(claims.as_object().unwrap().len(), SUPPORTED.len(), "announced but never minted");
+        // Well under the 20 000 characters of STS and the header limits of common proxies.
+        assert!(claims.to_string().len() < 2_000, "{}", claims.to_string().len());
+    }
+}
