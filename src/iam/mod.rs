@@ -8,3 +8,5 @@ pub mod generate;
 pub mod operator;
 mod parse;
 mod pattern;
+
+pub use parse::{DocumentError, Reason};

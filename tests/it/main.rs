@@ -8,3 +8,4 @@ mod support;
 mod harness;
 mod tls;
 mod tokens;
+mod interop_verifiers;
