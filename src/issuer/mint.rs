@@ -43,7 +43,8 @@ impl Issuer {
                 return Ok(minted);
             }
             // Something ended or changed since it was read: the caller's credential, or the team.
-            if let Some(reason) = self.why_dead(minter.credential).await? {
+            let credential = self.look_again(minter.credential).await?;
+            if let Some(reason) = credential.and_then(|record| record.dead) {
                 return Err(self.refused(minter, chosen, MintError::Dead(reason), origin).await);
             }
             self.keys().reload().await?;

@@ -91,7 +91,7 @@ impl Issuer {
             }
         };
         let facts = self.facts(&team, freshness).await.map_err(Unavailable::from)?.ok_or(MintError::TeamNotFound)?;
-        check_team(&facts)?;
+        check_team(&facts).map_err(MintError::Dead)?;
         // Every session there is was opened with an enrolment code, until there are other ways to sign in.
         if matches!(principal, Principal::User(_)) && !facts.team.policy.enrolment_codes {
             return Err(MintError::SignInNotAccepted);
@@ -135,7 +135,7 @@ impl Issuer {
         {
             return Ok(Some(facts));
         }
-        let facts = self.store().team_facts(team).await?.map(Arc::new);
+        let facts = self.store().team_facts(team, self.now()).await?.map(Arc::new);
         match &facts {
             Some(facts) => self.0.facts.put(team.clone(), Arc::clone(facts)),
             None => self.0.facts.forget(team),
@@ -145,10 +145,10 @@ impl Issuer {
 }
 
 /// A disabled or deleted team mints nothing.
-pub(super) fn check_team(facts: &TeamFacts) -> Result<(), MintError> {
+pub(super) fn check_team(facts: &TeamFacts) -> Result<(), DeadReason> {
     match (facts.team.deleted_at, facts.team.disabled_at) {
-        (Some(_), _) => Err(MintError::Dead(DeadReason::TeamDeleted)),
-        (None, Some(_)) => Err(MintError::Dead(DeadReason::TeamDisabled)),
+        (Some(_), _) => Err(DeadReason::TeamDeleted),
+        (None, Some(_)) => Err(DeadReason::TeamDisabled),
         (None, None) => Ok(()),
     }
 }
