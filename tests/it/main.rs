@@ -6,6 +6,9 @@
 mod support;
 
 mod harness;
+<<<<<<< HEAD
 mod tls;
 mod tokens;
+=======
 mod interop_verifiers;
+>>>>>>> store

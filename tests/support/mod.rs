@@ -6,8 +6,8 @@
 
 pub(crate) mod clients;
 pub(crate) mod clock;
-pub(crate) mod entropy;
 pub(crate) mod documents;
+pub(crate) mod entropy;
 pub(crate) mod postgres;
 pub(crate) mod process;
 
