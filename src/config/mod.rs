@@ -2,3 +2,5 @@
 //!
 //! Does not own the flags themselves (`cli`). Floor 2 never sees this module: it receives typed values.
 //! May import: domain.
+
+pub mod host;

@@ -3,3 +3,14 @@
 //! Opens and signs with what `store` keeps sealed; cannot save anything itself. The only place that names
 //! jsonwebtoken. The crate `rsa` is used for checks off the signing path only.
 //! May import: domain.
+
+pub mod certificate;
+mod hex;
+pub mod jwk;
+pub mod keypair;
+pub mod new_key;
+pub mod seal;
+pub mod signer;
+mod strict_json;
+pub mod verify;
+pub mod verifying_key;

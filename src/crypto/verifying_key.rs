@@ -1,0 +1,58 @@
+//! The public half of a key, parsed once and bound to its one algorithm.
+
+use std::fmt;
+
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
+};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::domain::signing_key::{Algorithm, PublicKey};
+
+/// A public key that verifies with the algorithm it was loaded with, and with no other.
+#[derive(Clone)]
+pub struct VerifyingKey {
+    algorithm: Algorithm,
+    parsed: ParsedPublicKey,
+}
+
+/// Members that are no sound public key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be a sound public key")]
+pub struct VerifyingKeyError;
+
+impl VerifyingKey {
+    /// Parses the members of a key; the point of P-256 must lie on the curve.
+    pub fn new(public: &PublicKey) -> Result<Self, VerifyingKeyError> {
+        let decode = |member: &str| URL_SAFE_NO_PAD.decode(member).map_err(|_| VerifyingKeyError);
+        let (algorithm, parsed) = match public {
+            PublicKey::Rsa { n, e } => {
+                let components = RsaPublicKeyComponents { n: decode(n)?, e: decode(e)? };
+                (Algorithm::Rs256, components.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256))
+            }
+            PublicKey::P256 { x, y } => {
+                // Uncompressed (SEC 1, section 2.3.3).
+                let point = [&[0x04], decode(x)?.as_slice(), decode(y)?.as_slice()].concat();
+                (Algorithm::Es256, ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point))
+            }
+        };
+        Ok(Self { algorithm, parsed: parsed.map_err(|_| VerifyingKeyError)? })
+    }
+
+    /// The algorithm it is bound to.
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Whether `signature` is this key's over `message`.
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.parsed.verify_sig(message, signature).is_ok()
+    }
+}
+
+impl fmt::Debug for VerifyingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} public key", self.algorithm)
+    }
+}

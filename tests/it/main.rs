@@ -1,0 +1,8 @@
+//! Integration tests, in one binary so that they link once.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "in a test a panic is how a broken expectation is told")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod harness;

@@ -1,0 +1,87 @@
+//! Foreign clients: programs of `tests/clients/` under the private Python and Node of `scripts/install`, and the AWS
+//! CLI. Each program takes flags and prints one JSON object: `"ok": true` and what it got, or `"ok": false` and the
+//! fault as that client's library tells it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::process::{self, Ended, Home};
+use super::{unmet, variable};
+
+/// A client about to run, in an empty home of its own.
+pub(crate) struct Client {
+    command: Command,
+    /// Kept until the client has run.
+    home: Home,
+}
+
+/// A Python program of `tests/clients/`, or `None` after saying that the test is skipped.
+pub(crate) fn python(program: &str) -> Option<Client> {
+    let mut client = Client::new(known("BREVET_TEST_PYTHON", "the Python clients")?);
+    client.command.arg(folder().join(program));
+    Some(client)
+}
+
+/// A Node program of `tests/clients/`, or `None` after saying that the test is skipped.
+pub(crate) fn node(program: &str) -> Option<Client> {
+    let modules = known("BREVET_TEST_NODE_MODULES", "the Node clients")?;
+    let mut client = Client::new(known("BREVET_TEST_NODE", "the Node clients")?);
+    client.command.env("BREVET_TEST_NODE_MODULES", modules).arg(folder().join(program));
+    Some(client)
+}
+
+/// The AWS CLI (version 1), without any profile, region or cache; or `None` after saying that the test is skipped.
+pub(crate) fn aws_cli() -> Option<Client> {
+    let python = PathBuf::from(known("BREVET_TEST_PYTHON", "the AWS CLI")?);
+    Some(Client::new(python.with_file_name("aws").into()))
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
+}
+
+fn known(name: &str, what: &str) -> Option<OsString> {
+    let value = variable(name);
+    if value.is_none() {
+        unmet(what, "BREVET_TEST_REQUIRE_CLIENTS");
+    }
+    value
+}
+
+impl Client {
+    fn new(program: OsString) -> Self {
+        let home = Home::new();
+        let mut command = home.command(program);
+        // No metadata service of the machine that runs the tests, no pager, no retries that hide a refusal.
+        command
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("AWS_PAGER", "")
+            .env("AWS_MAX_ATTEMPTS", "1")
+            .env("PYTHONDONTWRITEBYTECODE", "1");
+        Self { command, home }
+    }
+
+    /// Adds arguments.
+    pub(crate) fn args<'a>(mut self, arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    /// Sets a variable, as in `AWS_ENDPOINT_URL_STS`.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Where the client runs and what it may leave behind.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Runs it to its end.
+    #[track_caller]
+    pub(crate) fn run(self) -> Ended {
+        process::run(self.command)
+    }
+}

@@ -1,0 +1,27 @@
+//! Set-up that integration tests share: databases, the real binary, foreign clients.
+//!
+//! What a test needs beside cargo is started or installed by `scripts/test`, which says so in `BREVET_TEST_…`
+//! variables. Without them such a test says `skipped: NAME needs …` on standard error, past the harness's capture,
+//! and returns; `scripts/test` makes the lack a failure.
+
+pub(crate) mod clients;
+pub(crate) mod postgres;
+pub(crate) mod process;
+
+use std::ffi::OsString;
+use std::io::Write;
+
+/// A variable of `scripts/test`, empty ones apart.
+#[expect(clippy::disallowed_methods, reason = "how scripts/test tells a test what it has started")]
+pub(crate) fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// Says that the running test is skipped for want of `what`; fails it where `required` is set.
+fn unmet(what: &str, required: &str) {
+    assert!(variable(required).is_none(), "{what} is missing, and {required} is set");
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("a-test");
+    // Not `eprintln!`: the harness would swallow it, and the test would look as if it had run.
+    writeln!(std::io::stderr(), "skipped: {name} needs {what}: scripts/test brings it").expect("stderr is open");
+}

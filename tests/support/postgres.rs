@@ -1,0 +1,64 @@
+//! A fresh PostgreSQL database for one test, in the server that `BREVET_TEST_POSTGRES` names.
+
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use url::Url;
+
+use super::{unmet, variable};
+
+/// An empty database of its own; dropped, with whoever is still connected, when the value is.
+pub(crate) struct TestDatabase {
+    server: Url,
+    name: String,
+}
+
+/// A new database, or `None` after saying that the test is skipped.
+///
+/// Blocks for some tens of milliseconds; may be called from asynchronous tests too.
+pub(crate) fn database() -> Option<TestDatabase> {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let Some(server) = variable("BREVET_TEST_POSTGRES") else {
+        unmet("PostgreSQL", "BREVET_TEST_REQUIRE_POSTGRES");
+        return None;
+    };
+    let server = server.into_string().expect("BREVET_TEST_POSTGRES is UTF-8");
+    let server: Url = server.parse().expect("BREVET_TEST_POSTGRES is a URL");
+    let name = format!("brevet_test_{}_{}", process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+    // A name may be left over from a test run that was killed and had the same process id.
+    execute(&server, format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+    execute(&server, format!("CREATE DATABASE {name}"));
+    Some(TestDatabase { server, name })
+}
+
+impl TestDatabase {
+    /// For `DATABASE_URL`.
+    pub(crate) fn url(&self) -> String {
+        let mut url = self.server.clone();
+        url.set_path(&self.name);
+        url.into()
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        execute(&self.server, format!("DROP DATABASE {} WITH (FORCE)", self.name));
+    }
+}
+
+/// Runs one statement on a thread of its own, since a runtime cannot block inside another.
+fn execute(server: &Url, sql: String) {
+    let server = server.clone();
+    let done = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut connection = PgConnection::connect(server.as_str()).await.expect("PostgreSQL answers");
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.expect("a superuser may do this");
+            connection.close().await.expect("the connection closes");
+        });
+    });
+    // A failure has been printed by the thread; while unwinding another one must not hide it.
+    assert!(done.join().is_ok() || thread::panicking(), "PostgreSQL did not do what the test needs");
+}
