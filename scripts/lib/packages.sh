@@ -63,10 +63,11 @@ install_packages() {
     as_root true || die "$impossible: this is not root, and sudo does not let us"
     if [[ " $* " == *" postgresql "* && ! -e /etc/postgresql-common/createcluster.conf ]]; then
         # Debian's package would start a server of its own; the tests bring theirs and leave none behind.
+        say "telling Debian to make no cluster of its own: /etc/postgresql-common/createcluster.conf"
         as_root mkdir -p /etc/postgresql-common
         as_root sh -c 'echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf'
     fi
-    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y
+    local apt=(env DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 apt-get -q -y
         -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold)
     as_root "${apt[@]}" update
     as_root "${apt[@]}" install --no-install-recommends "$@"

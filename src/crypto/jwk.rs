@@ -159,7 +159,8 @@ fn read(jwk: &Map<String, Value>) -> Result<Option<(Kid, PublicKey)>, JwksError>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::keypair::{KeyPair, new_signing_key};
+    use crate::crypto::keypair::KeyPair;
+    use crate::crypto::new_key::new_signing_key;
     use crate::crypto::seal::Kek;
     use crate::domain::entropy::seeded::SeededEntropy;
     use crate::domain::id::IssuerId;

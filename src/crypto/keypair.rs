@@ -11,15 +11,10 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use time::OffsetDateTime;
 
-use super::certificate::{self, CertificateError};
 use super::jwk::thumbprint;
-use super::seal::{Kek, SealError, Sealing};
-use crate::domain::entropy::Entropy;
-use crate::domain::id::IssuerId;
 use crate::domain::secret::SecretBytes;
-use crate::domain::signing_key::{Algorithm, KeyKind, KeyTimes, Kid, PublicKey, SigningKey};
+use crate::domain::signing_key::{Algorithm, KeyKind, Kid, PublicKey};
 
 /// Why there is no key pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -148,8 +143,8 @@ impl KeyPair {
         }
     }
 
-    // Private: only sealing may see these bytes.
-    fn to_pkcs8(&self) -> Result<SecretBytes, KeyError> {
+    /// The private half in PKCS#8, for sealing and nothing else.
+    pub(super) fn to_pkcs8(&self) -> Result<SecretBytes, KeyError> {
         match &self.private {
             Private::Rsa(pair) => pair.as_der().map(|der| SecretBytes::new(der.as_ref().to_vec())),
             Private::P256(pair) => pair.to_pkcs8v1().map(|der| SecretBytes::new(der.as_ref().to_vec())),
@@ -162,42 +157,6 @@ impl fmt::Debug for KeyPair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} key {}", self.kind.algorithm(), self.kid)
     }
-}
-
-/// Why a key pair did not become a row.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NewKeyError {
-    /// The key pair.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// Its certificate.
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
-    /// Its sealing.
-    #[error(transparent)]
-    Seal(#[from] SealError),
-}
-
-/// Makes the row of a key pair: certified, sealed, named. The private half leaves this module only sealed.
-pub fn new_signing_key(
-    pair: &KeyPair,
-    issuer: IssuerId,
-    times: KeyTimes,
-    kek: &Kek,
-    entropy: &dyn Entropy,
-    now: OffsetDateTime,
-) -> Result<SigningKey, NewKeyError> {
-    let private = kek.seal(entropy, &pair.to_pkcs8()?, &Sealing::signing_key(issuer, pair.kid()))?;
-    let certificate = certificate::self_signed(pair, now)?;
-    Ok(SigningKey {
-        issuer,
-        kid: pair.kid().clone(),
-        kind: pair.kind(),
-        public: pair.public().clone(),
-        certificate: Some(certificate.into()),
-        private,
-        times,
-    })
 }
 
 #[cfg(test)]

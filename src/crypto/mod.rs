@@ -5,10 +5,11 @@
 //! May import: domain.
 
 pub mod certificate;
+mod hex;
 pub mod jwk;
 pub mod keypair;
+pub mod new_key;
 pub mod seal;
-pub mod secret_hash;
 pub mod signer;
 mod strict_json;
 pub mod verify;

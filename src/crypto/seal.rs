@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
-use super::secret_hash::lower_hex;
+use super::hex;
 use crate::domain::entropy::Entropy;
 use crate::domain::id::IssuerId;
 use crate::domain::sealed::{KEK_ID_LEN, SEALED_VERSION, Sealed};
@@ -80,7 +80,7 @@ impl Kek {
     pub fn parse(text: &Secret) -> Result<Self, SealError> {
         let text = text.expose().trim();
         let bytes = if text.len() == 2 * KEK_LEN {
-            from_hex(text)
+            hex::decode(text)
         } else {
             [URL_SAFE_NO_PAD, URL_SAFE, STANDARD_NO_PAD, STANDARD]
                 .iter()
@@ -98,7 +98,7 @@ impl Kek {
         let mut prefixed = Zeroizing::new(b"brevet key-encryption key id\0".to_vec());
         prefixed.extend_from_slice(bytes);
         let hash = digest(&SHA256, &prefixed);
-        let id = lower_hex(&hash.as_ref()[..KEK_ID_LEN / 2]);
+        let id = hex::encode(&hash.as_ref()[..KEK_ID_LEN / 2]);
         Ok(Self { key: LessSafeKey::new(key), bytes: SecretBytes::new(bytes.to_vec()), id })
     }
 
@@ -153,15 +153,6 @@ impl fmt::Debug for Kek {
     }
 }
 
-fn from_hex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len() / 2));
-    for pair in text.as_bytes().chunks_exact(2) {
-        bytes.push(digit(pair[0])? << 4 | digit(pair[1])?);
-    }
-    Some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,12 +169,12 @@ mod tests {
 
     #[test]
     fn a_key_has_one_id_in_every_spelling() {
-        let hex = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1eff";
-        let bytes = from_hex(hex).unwrap();
+        let text = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1eff";
+        let bytes = hex::decode(text).unwrap();
         let spellings = [
-            hex.to_owned(),
-            hex.to_uppercase(),
-            format!(" {hex}\n"),
+            text.to_owned(),
+            text.to_uppercase(),
+            format!(" {text}\n"),
             STANDARD.encode(&*bytes),
             URL_SAFE.encode(&*bytes),
             format!("{}\r\n", URL_SAFE_NO_PAD.encode(&*bytes)),
@@ -193,7 +184,7 @@ mod tests {
         assert!(ids.iter().all(|id| *id == ids[0] && id.len() == KEK_ID_LEN), "{ids:?}");
         let kek = Kek::generate(&SeededEntropy::new(1)).unwrap();
         assert_eq!(Kek::parse(&kek.to_text()).unwrap().id(), kek.id());
-        for bad in ["", "x", &hex[..62], &"g".repeat(64), &STANDARD.encode([0; 31]), &STANDARD.encode([0; 33])] {
+        for bad in ["", "x", &text[..62], &"g".repeat(64), &STANDARD.encode([0; 31]), &STANDARD.encode([0; 33])] {
             assert_eq!(Kek::parse(&Secret::new(bad.to_owned())).err(), Some(SealError::Kek), "{bad:?}");
         }
     }

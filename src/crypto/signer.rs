@@ -20,9 +20,9 @@ use jsonwebtoken::signature::{Error as SignatureError, Signer};
 use jsonwebtoken::{EncodingKey, Header};
 use serde::Serialize;
 
+use super::hex;
 use super::keypair::{KeyError, KeyPair};
 use super::seal::{Kek, SealError, Sealing};
-use super::secret_hash::lower_hex;
 use super::verifying_key::VerifyingKey;
 use crate::domain::entropy::Entropy;
 use crate::domain::secret::Secret;
@@ -83,7 +83,7 @@ impl SigningInput {
 
     /// The same as 64 lower-case hex digits.
     pub fn sha256_hex(&self) -> String {
-        lower_hex(&self.sha256)
+        hex::encode(&self.sha256)
     }
 
     /// The key that must sign it.
@@ -272,7 +272,7 @@ impl JwtSigner for TableSigner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::keypair::new_signing_key;
+    use crate::crypto::new_key::new_signing_key;
     use crate::domain::entropy::seeded::SeededEntropy;
     use crate::domain::id::IssuerId;
     use crate::domain::signing_key::{KeyKind, KeyTimes, PublicKey};
@@ -339,7 +339,7 @@ mod tests {
         let hash = input.sha256_hex();
         let token = set.sign(input).unwrap();
         let (signed, _) = token.expose().rsplit_once('.').unwrap();
-        assert_eq!(hash, crate::crypto::secret_hash::hash(&Secret::new(signed.to_owned())));
+        assert_eq!(hash, crate::domain::credential::SecretHash::of(signed).to_hex());
     }
 
     #[test]

@@ -1,3 +1,11 @@
 //! IAM policy documents: their model, their evaluation, and those we generate. Pure.
 //!
 //! May import: domain.
+
+pub mod document;
+pub mod evaluate;
+pub mod operator;
+mod parse;
+mod pattern;
+
+pub use parse::{DocumentError, Reason};

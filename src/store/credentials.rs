@@ -175,7 +175,10 @@ impl Store {
     /// Notes when credentials were last used, many in one transaction. Later marks win; unknown ids are ignored.
     pub async fn touch_credentials(&self, used: &[(CredentialId, OffsetDateTime)]) -> Result<(), StoreError> {
         let mut tx = self.db.begin().await?;
-        for (id, at) in used {
+        // In one order on every replica, so that no two wait for each other.
+        let mut used = used.to_vec();
+        used.sort_unstable_by_key(|(id, _)| *id);
+        for (id, at) in &used {
             tx.execute(
                 "UPDATE credentials SET last_used_at = $2 WHERE id = $1 AND COALESCE(last_used_at, 0) < $2",
                 [(*id).into(), (*at).into()],

@@ -6,40 +6,55 @@
 //! lock that audit batches share, so that when it has returned, no batch decided before it can still commit.
 //! May import: domain.
 
+mod administrators;
 mod audit;
 mod audit_batch;
 mod audit_counted;
 mod audit_writer;
 mod credentials;
 mod db;
+mod enrolment_codes;
 mod error;
 mod idempotency;
 mod issuers;
+mod memberships;
 mod migrate;
 mod open;
 mod page;
 mod policy_json;
+mod service_account_keys;
+mod service_accounts;
+mod sessions;
+mod settings;
 mod settings_json;
 mod signing_keys;
 mod team_facts;
 mod teams;
+mod users;
+mod worker_keys;
 
 use std::sync::Arc;
 
 use time::OffsetDateTime;
 
+pub use administrators::{Administrator, AdministratorChange};
 pub use audit::EventFilter;
 pub use audit_batch::{Proof, Release, Verdict};
 pub use audit_writer::{AuditStats, AuditWriter, QueueFull, Ticket};
 pub use credentials::{CredentialRecord, DeadReason, KeyInfo, NewCredential};
+pub use enrolment_codes::{EnrolmentCode, NewEnrolmentCode, RedeemError, Redeemed};
 pub use error::{ChangeError, StoreError};
 pub use idempotency::{Remember, Remembered};
 pub use issuers::IssuerRow;
 pub use migrate::Migrated;
 pub use open::Target;
 pub use page::{PAGE_LIMIT_MAX, Page, Paged};
+pub use service_accounts::ServiceAccountChange;
+pub use sessions::{NewSession, Session, SessionOrigin};
 pub use team_facts::TeamFacts;
 pub use teams::TeamChange;
+pub use users::UserChange;
+pub use worker_keys::{WorkerKey, WorkerKeyChange};
 
 use db::Db;
 

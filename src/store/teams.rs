@@ -7,7 +7,7 @@ use super::db::{Row, Tx};
 use super::error::{ChangeError, StoreError};
 use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
-use super::policy_json;
+use super::{policy_json, worker_keys};
 use crate::domain::audit::Event;
 use crate::domain::id::TeamUid;
 use crate::domain::team::{Team, TeamPolicy};
@@ -25,14 +25,16 @@ pub struct TeamChange {
 }
 
 impl Store {
-    /// Saves a new team. Its uid and external id must never have been used, in whatever case.
+    /// Saves a new team. Its uid and external id must never have been used, in whatever case, and its audiences
+    /// must be no worker's.
     pub async fn create_team(
         &self,
         team: &Team,
         event: &Event,
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin_alone().await?;
+        worker_keys::refuse_workers_audiences(&mut tx, &team.policy).await?;
         let inserted = tx
             .execute(
                 "INSERT INTO teams (uid, uid_fold, name, policy, external_id, version, created_at, updated_at,
@@ -90,6 +92,7 @@ impl Store {
             team.disabled_at = disabled_at;
         }
         if let Some(policy) = &change.policy {
+            worker_keys::refuse_workers_audiences(&mut tx, policy).await?;
             team.policy = policy.clone();
         }
         team.version += 1;

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
-use super::house::{FENCES, IMPURE, LONG, LONGEST, LONGEST_MAIN, MAIN, OPENING, ROOMS, Room, SERIALIZED_DOMAIN, Sees};
+use super::house::{
+    FENCES, GRAMMAR, IMPURE, LONG, LONGEST, LONGEST_MAIN, MAIN, OPENING, ROOMS, Room, SERIALIZED_DOMAIN, Sees,
+};
 use super::source::{SourceFile, Target, Tree};
 
 /// One place where a rule is broken.
@@ -280,22 +282,38 @@ pub(crate) fn serialized(tree: &Tree) -> Vec<Fault> {
         .collect()
 }
 
+/// The identity grammar is spelled in one place.
+pub(crate) fn grammar(tree: &Tree) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for file in tree.files.iter().filter(|file| !tree.is_test_file(file)) {
+        for literal in &file.found.literals {
+            for (word, only_in) in GRAMMAR.iter().filter(|(word, _)| literal.text.contains(word)) {
+                if !only_in.iter().any(|outer| is_below(&file.module, outer)) {
+                    let message = format!("`{word}` is spelled only in {}", only_in.join(" and "));
+                    faults.push(Fault::new(&file.path, literal.line, message));
+                }
+            }
+        }
+    }
+    faults
+}
+
 /// Files of the repository name no path of the machine they were written on, nor a folder beside the repository.
 pub(crate) fn machine_paths(path: &str, text: &str) -> Vec<Fault> {
     // Spelled in pieces, so that this file passes its own rule.
     let beside = concat!("..", "/shared");
-    let homes = [concat!("/wo", "rk/"), concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/Us", "ers/")];
+    let places = [concat!("/wo", "rk/"), concat!("/ro", "ot/")];
     let mut faults = Vec::new();
     for (line, number) in text.lines().zip(1..) {
-        // `example.com/home/` or `$x/work/` is no path from the root of a machine.
+        // `example.com/work/` or `$x/work/` is no path from the root of a machine.
         let from_root = |place: usize| {
             line[..place].chars().next_back().is_none_or(|before| {
                 !before.is_alphanumeric() && !matches!(before, '.' | '-' | '_' | '~' | '}' | '>' | '*' | '/')
             })
         };
-        for home in homes {
-            if line.match_indices(home).any(|(place, _)| from_root(place)) {
-                faults.push(Fault::new(path, number, format!("names a path of one machine: `{home}`")));
+        for machine in places {
+            if line.match_indices(machine).any(|(place, _)| from_root(place)) {
+                faults.push(Fault::new(path, number, format!("names a path of one machine: `{machine}`")));
             }
         }
         if line.contains(beside) {

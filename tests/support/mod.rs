@@ -5,6 +5,7 @@
 //! and returns; `scripts/test` makes the lack a failure.
 
 pub(crate) mod clients;
+pub(crate) mod documents;
 pub(crate) mod postgres;
 pub(crate) mod process;
 
