@@ -7,15 +7,29 @@ use http::header::{CACHE_CONTROL, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
 
 use super::version;
 use crate::http::error::ProblemAnswer;
 use crate::http::extract::Json;
-use crate::issuer::admin::Repeatable;
+use crate::issuer::admin::{Made, Repeatable};
+use crate::wire::admin::page::WithKey;
+use crate::wire::secret_text::SecretText;
 
 /// Names a create, so that repeating it makes nothing twice.
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const KEY_MAX: usize = 200;
+
+/// The header of every create, for the OpenAPI document.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes what Create reads")]
+pub(super) struct IdempotencyHeader {
+    /// 1 to 200 printable ASCII characters. Repeating the create with the same key and body makes nothing twice: it
+    /// answers with the resource, without its secret.
+    #[param(rename = "Idempotency-Key")]
+    idempotency_key: Option<String>,
+}
 
 /// A create as it was asked for.
 pub(super) struct Create<T> {
@@ -55,6 +69,11 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ProblemAnswer>
         },
         _ => Err(rule()),
     }
+}
+
+/// Puts a resource and its key together.
+pub(super) fn with_key<T, U>(made: Made<T>, shown: impl FnOnce(T) -> U) -> WithKey<U> {
+    WithKey { resource: shown(made.resource), key: made.key.map(SecretText) }
 }
 
 /// What was made: 201, where it is, its version. Never stored on the way, since it may hold a key.

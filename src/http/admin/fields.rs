@@ -6,9 +6,12 @@ use crate::domain::label;
 use crate::wire::patch::Patch;
 use crate::wire::problem::FieldError;
 
+/// What is at fault, member by member.
+pub(super) type Faults = Vec<FieldError>;
+
 /// Faults found so far. A parse step answers `None` after noting its fault; [`Fields::finish`] then refuses.
 #[derive(Debug, Default)]
-pub(super) struct Fields(Vec<FieldError>);
+pub(super) struct Fields(Faults);
 
 impl Fields {
     /// The value of a member, or a noted fault.
@@ -85,7 +88,7 @@ impl Fields {
     }
 
     /// What was parsed, where nothing was at fault.
-    pub(super) fn finish<T>(self, value: Option<T>) -> Result<T, Vec<FieldError>> {
+    pub(super) fn finish<T>(self, value: Option<T>) -> Result<T, Faults> {
         match value {
             Some(value) if self.0.is_empty() => Ok(value),
             _ => Err(self.0),

@@ -7,8 +7,19 @@ use http::HeaderValue;
 use http::header::{ETAG, IF_MATCH};
 use http::request::Parts;
 use serde::Serialize;
+use utoipa::IntoParams;
 
 use crate::http::error::ProblemAnswer;
+
+/// The header of every change and delete, for the OpenAPI document.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes what IfMatch reads")]
+pub(super) struct IfMatchHeader {
+    /// The `ETag` of the version it is meant for, or `*`; another version is answered with 412.
+    #[param(rename = "If-Match")]
+    if_match: Option<String>,
+}
 
 /// The version that the caller expects; `None` without the header or with `*`, which any version fits.
 pub(super) struct IfMatch(pub(super) Option<i64>);

@@ -11,14 +11,16 @@ pub struct SigningKey {
     pub kid: String,
     /// `RS256` or `ES256`.
     pub algorithm: String,
+    /// Bits of the modulus, or of the field.
+    pub bits: u32,
     /// `next`, `active`, `retired`, `gone` or `revoked`, at the time of the answer.
     pub state: String,
     /// Since when the JWKS lists it.
     #[serde(with = "time::serde::rfc3339")]
     pub publish_from: OffsetDateTime,
-    /// When it begins to sign, where that is set.
-    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
-    pub sign_from: Option<OffsetDateTime>,
+    /// When it begins to sign.
+    #[serde(with = "time::serde::rfc3339")]
+    pub sign_from: OffsetDateTime,
     /// When it ends to sign, where that is set.
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub sign_until: Option<OffsetDateTime>,
