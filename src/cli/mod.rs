@@ -6,13 +6,19 @@ mod admin;
 mod arguments;
 mod aws;
 mod completion;
+mod first_start;
 mod help;
+mod issuer_server;
 mod keys;
 mod login;
 mod logout;
+mod opened_store;
 mod outcome;
 mod output;
 mod remote;
+mod sandbox;
+mod serve;
+mod shutdown;
 mod store;
 mod telemetry;
 mod token;
@@ -51,6 +57,8 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(Box<serve::Serve>),
+    Sandbox(sandbox::Sandbox),
     Login(login::Login),
     Logout(logout::Logout),
     Whoami(whoami::WhoamiCommand),
@@ -102,11 +110,16 @@ impl Arguments {
 
 impl Command {
     const fn log_level(&self) -> &'static str {
-        "warn"
+        match self {
+            Self::Serve(_) | Self::Sandbox(_) => "info",
+            _ => "warn",
+        }
     }
 
     async fn run(self, run: &Run) -> Result<(), Failure> {
         match self {
+            Self::Serve(command) => command.run(run).await,
+            Self::Sandbox(command) => command.run(run).await,
             Self::Login(command) => command.run(run).await,
             Self::Logout(command) => command.run(run).await,
             Self::Whoami(command) => command.run(run).await,

@@ -22,9 +22,12 @@ pub(in crate::cli) struct Audit {
     /// Only this action, such as token.mint
     #[arg(long)]
     action: Option<String>,
-    /// Only this decision: allowed or refused
-    #[arg(long, value_parser = ["allowed", "refused"])]
-    decision: Option<String>,
+    /// Only from this time on, RFC 3339
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only before this time, RFC 3339
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
     /// Only the token with this jti
     #[arg(long, value_name = "JTI")]
     token_id: Option<String>,
@@ -44,7 +47,8 @@ impl Audit {
             ("team", self.team),
             ("principal", self.principal),
             ("action", self.action),
-            ("decision", self.decision),
+            ("since", self.since),
+            ("until", self.until),
             ("token_id", self.token_id),
             ("after", self.after),
             ("limit", Some(self.limit.to_string())),
