@@ -7,3 +7,5 @@ mod support;
 
 mod harness;
 mod interop_verifiers;
+mod tls;
+mod tokens;

@@ -45,6 +45,8 @@ pub enum Code {
     TeamDisabled,
     /// The worker does not serve the team.
     TeamNotServed,
+    /// The caller whose token a worker presents may mint no more.
+    CallerNotAlive,
     /// No such route.
     RouteNotFound,
     /// No such thing, or none that the caller may know of.
@@ -81,7 +83,7 @@ pub enum Code {
 
 impl Code {
     /// Every code there is, in the order of their status.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::InvalidRequest,
         Self::InvalidJson,
         Self::TeamRequired,
@@ -102,6 +104,7 @@ impl Code {
         Self::PrincipalDisabled,
         Self::TeamDisabled,
         Self::TeamNotServed,
+        Self::CallerNotAlive,
         Self::RouteNotFound,
         Self::NotFound,
         Self::TeamNotFound,
@@ -131,7 +134,7 @@ impl Code {
             Self::RoleNotApplicable => ("role_not_applicable", S::BAD_REQUEST, "A role does not apply here"),
             Self::CredentialRequired => ("credential_required", S::UNAUTHORIZED, "A credential is required"),
             Self::InvalidCredential => ("invalid_credential", S::UNAUTHORIZED, "The credential is not valid"),
-            Self::InvalidCode => ("invalid_code", S::UNAUTHORIZED, "The enrolment code is not valid"),
+            Self::InvalidCode => ("invalid_code", S::FORBIDDEN, "The enrolment code is not valid"),
             Self::InvalidToken => ("invalid_token", S::UNPROCESSABLE_ENTITY, "The presented token is not accepted"),
             Self::NotPermitted => ("not_permitted", S::FORBIDDEN, "This credential may not do this"),
             Self::AudienceNotAllowed => ("audience_not_allowed", S::FORBIDDEN, "The audience is not allowed"),
@@ -146,6 +149,7 @@ impl Code {
             Self::PrincipalDisabled => ("principal_disabled", S::FORBIDDEN, "The principal is disabled"),
             Self::TeamDisabled => ("team_disabled", S::FORBIDDEN, "The team is disabled"),
             Self::TeamNotServed => ("team_not_served", S::FORBIDDEN, "The worker does not serve this team"),
+            Self::CallerNotAlive => ("caller_not_alive", S::FORBIDDEN, "The caller is switched off or gone"),
             Self::RouteNotFound => ("route_not_found", S::NOT_FOUND, "No such route"),
             Self::NotFound => ("not_found", S::NOT_FOUND, "Not found"),
             Self::TeamNotFound => ("team_not_found", S::NOT_FOUND, "No such team"),

@@ -5,6 +5,7 @@
 
 pub mod access_log;
 pub mod answer;
+pub mod client_address;
 pub mod deadline;
 pub mod panic;
 pub mod request_id;
