@@ -81,7 +81,12 @@ impl Host {
 
 /// The row of the issuer at `url`, made where the store is new. Another URL than the store's is an error that
 /// names both: subjects and trust policies belong to one URL.
-pub async fn issuer(store: &Store, url: &IssuerUrl, schedule: &KeySchedule, host: &Host) -> Result<IssuerRow, BootstrapError> {
+pub async fn issuer(
+    store: &Store,
+    url: &IssuerUrl,
+    schedule: &KeySchedule,
+    host: &Host,
+) -> Result<IssuerRow, BootstrapError> {
     let now = host.clock.now();
     let id = IssuerId::new(host.entropy.uuid_v7(now));
     Ok(store.ensure_issuer(url, id, schedule, now).await?)

@@ -6,12 +6,12 @@ use time::OffsetDateTime;
 
 use super::Issuer;
 use super::refusals::{AuthError, Unavailable};
+use crate::domain::access::Identity;
 use crate::domain::access::{Caller, Denied};
 use crate::domain::audit::{Action, Decision, Event, Origin};
 use crate::domain::credential::{CredentialKind, OpaqueCredential, SecretHash};
 use crate::domain::id::{CredentialId, TeamUid};
 use crate::domain::principal::Principal;
-use crate::domain::access::Identity;
 use crate::store::CredentialRecord;
 
 /// Most credentials whose last use waits to be written.

@@ -52,13 +52,7 @@ impl Issuer {
     }
 
     /// Writes the row of a refusal, and gives the refusal back.
-    async fn refused(
-        &self,
-        minter: &Minter,
-        chosen: Option<&TeamUid>,
-        error: MintError,
-        origin: &Origin,
-    ) -> MintError {
+    async fn refused(&self, minter: &Minter, chosen: Option<&TeamUid>, error: MintError, origin: &Origin) -> MintError {
         let Some(reason) = error.reason() else { return error };
         let mut event = self.event(Action::TokenMint, Decision::Refused, origin);
         event.reason = Some(reason);

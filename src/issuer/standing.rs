@@ -39,7 +39,8 @@ impl TeamStanding {
             Principal::ServiceAccount(uid) => Some(uid),
             Principal::User(_) => None,
         };
-        let layers: Vec<_> = facts.layers.iter().filter_map(|(whose, said)| layer(whose.as_ref(), agent, said)).collect();
+        let layers: Vec<_> =
+            facts.layers.iter().filter_map(|(whose, said)| layer(whose.as_ref(), agent, said)).collect();
         let settings = EffectiveSettings::of(&layers);
         Self { subject: Subject::new(facts.team.uid.clone(), principal), settings, facts }
     }
