@@ -6,9 +6,6 @@
 mod support;
 
 mod harness;
-<<<<<<< HEAD
+mod interop_verifiers;
 mod tls;
 mod tokens;
-=======
-mod interop_verifiers;
->>>>>>> store
