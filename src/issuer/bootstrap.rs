@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use time::Duration;
 
-use crate::crypto::keypair::{KeyError, KeyPair, NewKeyError, new_signing_key};
+use crate::crypto::keypair::{KeyError, KeyPair};
+use crate::crypto::new_key::{NewKeyError, new_signing_key};
 use crate::crypto::seal::Kek;
 use crate::domain::audit::{Action, Decision, Event, Origin};
 use crate::domain::clock::Clock;
@@ -15,7 +16,7 @@ use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::key_schedule::KeySchedule;
 use crate::domain::secret::Secret;
 use crate::domain::signing_key::KeyKind;
-use crate::store::{IssuerRow, Store, StoreError};
+use crate::store::{Administrator, ChangeError, IssuerRow, NewCredential, Store, StoreError};
 
 /// How long the first administrator's key lasts; it also ends when a second administrator exists.
 pub const FIRST_KEY_LENGTH: Duration = Duration::hours(24);
@@ -26,6 +27,9 @@ pub enum BootstrapError {
     /// The database did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The database did not take a change.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
     /// A key pair was not made.
     #[error(transparent)]
     Key(#[from] NewKeyError),
@@ -81,15 +85,10 @@ impl Host {
 
 /// The row of the issuer at `url`, made where the store is new. Another URL than the store's is an error that
 /// names both: subjects and trust policies belong to one URL.
-pub async fn issuer(
-    store: &Store,
-    url: &IssuerUrl,
-    schedule: &KeySchedule,
-    host: &Host,
-) -> Result<IssuerRow, BootstrapError> {
+pub async fn issuer(store: &Store, url: &IssuerUrl, host: &Host) -> Result<IssuerRow, BootstrapError> {
     let now = host.clock.now();
     let id = IssuerId::new(host.entropy.uuid_v7(now));
-    Ok(store.ensure_issuer(url, id, schedule, now).await?)
+    Ok(store.ensure_issuer(url, id, now).await?)
 }
 
 /// Makes the issuer's first key and its standby, in one transaction, where it has none; whether it made them.
@@ -123,7 +122,7 @@ async fn refuse_foreign(
     keys: &[crate::domain::signing_key::SigningKey],
 ) -> Result<(), BootstrapError> {
     for key in keys {
-        if store.kid_known_elsewhere(&key.kid, issuer).await? {
+        if store.kid_known_elsewhere(issuer, &key.kid).await? {
             return Err(BootstrapError::ForeignKey(key.kid.clone()));
         }
     }
@@ -146,10 +145,26 @@ pub async fn administrator(
     let now = host.clock.now();
     let key = OpaqueCredential::generate(CredentialKind::Administrator, host.entropy.as_ref());
     let id = AdministratorId::new(host.entropy.uuid_v7(now));
-    let credential = CredentialId::new(host.entropy.uuid_v7(now));
     let expires_at = now + FIRST_KEY_LENGTH;
     let mut event = host.event(issuer, Action::Bootstrap);
     event.target = Some(format!("administrator:{id}"));
-    let made = store.insert_first_administrator(id, credential, &key.hash(), expires_at, &event).await?;
+    let administrator = Administrator {
+        id,
+        name: "first".to_owned(),
+        bootstrap: true,
+        created_at: now,
+        expires_at: Some(expires_at),
+        revoked_at: None,
+        version: 1,
+    };
+    let credential = NewCredential {
+        id: CredentialId::new(host.entropy.uuid_v7(now)),
+        hash: key.hash(),
+        name: "first".to_owned(),
+        expires_at: Some(expires_at),
+        created_at: now,
+        created_by: None,
+    };
+    let made = store.create_first_administrator(&administrator, &credential, &event).await?;
     Ok(made.then(|| FirstAdministrator { key: key.secret().clone(), id, expires_at }))
 }

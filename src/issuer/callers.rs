@@ -6,10 +6,9 @@ use time::OffsetDateTime;
 
 use super::Issuer;
 use super::refusals::{AuthError, Unavailable};
-use crate::domain::access::Identity;
-use crate::domain::access::{Caller, Denied};
+use crate::domain::access::{Caller, Denied, Identity};
 use crate::domain::audit::{Action, Decision, Event, Origin};
-use crate::domain::credential::{CredentialKind, OpaqueCredential, SecretHash};
+use crate::domain::credential::{CredentialKind, OpaqueCredential};
 use crate::domain::id::{CredentialId, TeamUid};
 use crate::domain::principal::Principal;
 use crate::store::CredentialRecord;
@@ -132,9 +131,10 @@ impl Issuer {
         }
     }
 
-    /// Forgets one credential, which the audit statement found dead.
-    pub(super) fn forget_credential(&self, hash: &SecretHash) {
-        self.0.callers.forget(hash);
+    /// What the store knows now of a credential that a release found not alive, which is forgotten with that.
+    pub(super) async fn look_again(&self, id: CredentialId) -> Result<Option<CredentialRecord>, Unavailable> {
+        self.0.callers.forget_where(|known| known.caller.credential == id);
+        Ok(self.store().credential_of_id(id, self.now()).await?)
     }
 }
 

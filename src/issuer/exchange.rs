@@ -1,15 +1,16 @@
 //! The exchange: what a worker gets for a caller's live token.
 
 use super::Issuer;
-use super::refusals::{ExchangeError, MintError, Unavailable};
+use super::refusals::{ExchangeError, Unavailable};
 use super::release::{Authority, Minted};
 use super::standing::{Freshness, TeamStanding, check_team};
 use crate::crypto::verify::{TokenRefused, VerifiedToken};
-use crate::domain::access::Exchanger;
+use crate::domain::access::{Exchanger, Identity};
 use crate::domain::audit::{Action, Decision, Origin, RecordedEvent};
 use crate::domain::credential::{CredentialKind, OpaqueCredential};
-use crate::domain::id::RunId;
+use crate::domain::id::{CredentialId, RunId};
 use crate::domain::policy;
+use crate::domain::principal::Principal;
 use crate::domain::secret::Secret;
 use crate::domain::session_name::SessionName;
 use crate::domain::settings::EffectiveSettings;
@@ -65,7 +66,7 @@ impl Issuer {
         for freshness in [Freshness::Remembered, Freshness::Fresh, Freshness::Fresh] {
             let decided = match self.presented_standing(presented, freshness).await {
                 Ok(standing) => {
-                    let rules = standing.as_policy(&self.0, presented.run_id());
+                    let rules = standing.as_policy(self.url(), presented.run_id());
                     policy::decide_exchange(rules, worker.credential)
                         .map(|grant| (grant, standing))
                         .map_err(ExchangeError::from)
@@ -89,14 +90,32 @@ impl Issuer {
                 let (settings, run) = (standing.settings, presented.run_id().cloned());
                 return Ok(Exchanged { minted, settings, settings_version, run, session_name });
             }
-            for id in [credential.1, worker.credential] {
-                if let Some(reason) = self.why_dead(id).await? {
-                    return Err(ExchangeError::Dead(reason));
-                }
-            }
+            self.why_not_exchanged(worker, presented, credential.1).await?;
             self.keys().reload().await?;
         }
         Err(Unavailable::Changing.into())
+    }
+
+    /// Which of the two credentials has ended, or that the worker's lists the team no more.
+    async fn why_not_exchanged(
+        &self,
+        worker: &Exchanger,
+        presented: &VerifiedToken,
+        credential: CredentialId,
+    ) -> Result<(), ExchangeError> {
+        if let Some(reason) = self.look_again(credential).await?.and_then(|record| record.dead) {
+            return Err(ExchangeError::Dead(reason));
+        }
+        let Some(record) = self.look_again(worker.credential).await? else { return Ok(()) };
+        if let Some(reason) = record.dead {
+            return Err(ExchangeError::WorkerDead(reason));
+        }
+        match record.identity {
+            Identity::Worker { teams, .. } if !teams.contains(presented.subject().team()) => {
+                Err(ExchangeError::TeamNotServed)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The cheap and the cryptographic checks, in that order: our own published keys, our own URL byte for byte,
@@ -120,7 +139,7 @@ impl Issuer {
     async fn original_credential(
         &self,
         presented: &VerifiedToken,
-    ) -> Result<(CredentialKind, crate::domain::id::CredentialId), ExchangeError> {
+    ) -> Result<(CredentialKind, CredentialId), ExchangeError> {
         let row = self.store().event_of_token(presented.token_id()).await.map_err(Unavailable::from)?;
         row.and_then(|row| minted_by(&row)).ok_or(ExchangeError::NotMinted)
     }
@@ -133,10 +152,12 @@ impl Issuer {
         let subject = presented.subject();
         let facts = self.facts(subject.team(), freshness).await.map_err(Unavailable::from)?;
         let facts = facts.ok_or(ExchangeError::NotMinted)?;
-        check_team(&facts).map_err(|error| match error {
-            MintError::Dead(reason) => ExchangeError::Dead(reason),
-            _ => ExchangeError::NotMinted,
-        })?;
+        check_team(&facts).map_err(ExchangeError::Dead)?;
+        if let Principal::User(user) = subject.principal()
+            && !self.teams_of(user, freshness).await.map_err(Unavailable::from)?.contains(subject.team())
+        {
+            return Err(ExchangeError::NotMember);
+        }
         Ok(TeamStanding::new(subject.principal().clone(), facts))
     }
 
@@ -161,6 +182,7 @@ impl Issuer {
     }
 }
 
-pub(super) fn minted_by(row: &RecordedEvent) -> Option<(CredentialKind, crate::domain::id::CredentialId)> {
+/// Whose credential minted the token of an audit row, if one did.
+fn minted_by(row: &RecordedEvent) -> Option<(CredentialKind, CredentialId)> {
     row.credential.filter(|_| row.action == Action::TokenMint && row.decision == Decision::Allowed)
 }

@@ -1,11 +1,18 @@
 //! Liveness: whether callers whose tokens a worker holds are still what they were.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use super::Issuer;
 use super::refusals::{ExchangeError, Unavailable};
 use super::standing::{Freshness, TeamStanding, check_team};
 use crate::crypto::verify::VerifiedToken;
 use crate::domain::access::Exchanger;
+use crate::domain::id::{TeamUid, UserUid};
+use crate::domain::policy::Refusal;
+use crate::domain::principal::Principal;
 use crate::domain::secret::Secret;
+use crate::store::TeamFacts;
 
 /// Most tokens of one question.
 pub const TOKENS_MAX: usize = 100;
@@ -25,41 +32,61 @@ pub enum Alive {
     },
 }
 
+/// What one question has read of teams and people: each of them once.
+#[derive(Default)]
+struct Read {
+    facts: HashMap<TeamUid, Option<Arc<TeamFacts>>>,
+    teams_of: HashMap<UserUid, Arc<[TeamUid]>>,
+}
+
 impl Issuer {
-    /// One answer for each of `tokens`, in their order. Expired tokens, too, are answered, with why: a worker
-    /// needs a fresh one then. The rows behind all of them are read with one statement, and each team once.
+    /// One answer for each of `tokens`, in their order. An expired token, too, is answered with why: its worker
+    /// needs a fresh one. The credentials behind all of them are read with one statement, each team and person
+    /// with one more.
     pub async fn liveness(&self, worker: &Exchanger, tokens: &[Secret]) -> Result<Vec<Alive>, ExchangeError> {
         let _place = self.0.admission.enter().map_err(Unavailable::from)?;
         let verified: Vec<_> = tokens.iter().map(|token| self.verify_presented(worker, token)).collect();
         let ids: Vec<_> = verified.iter().flatten().map(VerifiedToken::token_id).collect();
-        let dead = self.store().minted_tokens(&ids, self.now()).await.map_err(Unavailable::from)?;
+        let minted = self.store().minted_tokens(&ids, self.now()).await.map_err(Unavailable::from)?;
+        let mut read = Read::default();
         let mut answers = Vec::with_capacity(tokens.len());
         for checked in verified {
             answers.push(match checked {
                 Err(error) => Alive::No { reason: error.reason().unwrap_or("unavailable") },
-                Ok(token) => match dead.get(&token.token_id()) {
+                Ok(token) => match minted.get(&token.token_id()) {
                     None => Alive::No { reason: "token_not_minted" },
-                    Some(Some(reason)) => Alive::No { reason: reason.as_str() },
-                    Some(None) => self.team_alive(&token).await?,
+                    Some(Some(dead)) => Alive::No { reason: dead.as_str() },
+                    Some(None) => self.in_team(&token, &mut read).await?,
                 },
             });
         }
         Ok(answers)
     }
 
-    /// The team and its settings. What was read less than a second ago serves the other tokens of the question.
-    async fn team_alive(&self, token: &VerifiedToken) -> Result<Alive, Unavailable> {
-        let subject = token.subject();
-        let Some(facts) = self.facts(subject.team(), Freshness::Fresh).await? else {
+    /// Membership, team and settings.
+    async fn in_team(&self, token: &VerifiedToken, read: &mut Read) -> Result<Alive, Unavailable> {
+        let (team, principal) = (token.subject().team(), token.subject().principal());
+        if !read.facts.contains_key(team) {
+            read.facts.insert(team.clone(), self.facts(team, Freshness::Fresh).await?);
+        }
+        let Some(facts) = read.facts.get(team).cloned().flatten() else {
             return Ok(Alive::No { reason: "team_deleted" });
         };
-        if let Err(error) = check_team(&facts) {
-            return Ok(Alive::No { reason: error.reason().unwrap_or("team_disabled") });
+        if let Err(dead) = check_team(&facts) {
+            return Ok(Alive::No { reason: dead.as_str() });
         }
-        let standing = TeamStanding::new(subject.principal().clone(), facts);
+        if let Principal::User(user) = principal {
+            if !read.teams_of.contains_key(user) {
+                read.teams_of.insert(user.clone(), self.teams_of(user, Freshness::Fresh).await?);
+            }
+            if !read.teams_of.get(user).is_some_and(|teams| teams.contains(team)) {
+                return Ok(Alive::No { reason: "membership_ended" });
+            }
+        }
+        let standing = TeamStanding::new(principal.clone(), facts);
         Ok(match standing.settings.first_hop() {
             Ok(_) => Alive::Yes { settings_version: standing.facts.team.version },
-            Err(fault) => Alive::No { reason: crate::domain::policy::Refusal::from(fault).code() },
+            Err(fault) => Alive::No { reason: Refusal::from(fault).code() },
         })
     }
 }

@@ -26,7 +26,7 @@ impl Issuer {
         self.0.limits.principal(&minter.principal())?;
         for freshness in [Freshness::Remembered, Freshness::Fresh, Freshness::Fresh] {
             let decided = match self.standing(minter, chosen, freshness).await {
-                Ok(standing) => policy::decide(standing.as_policy(&self.0, None), request)
+                Ok(standing) => policy::decide(standing.as_policy(self.url(), None), request)
                     .map(|grant| (grant, standing.facts.team.version))
                     .map_err(MintError::from),
                 Err(error) => Err(error),
@@ -43,7 +43,8 @@ impl Issuer {
                 return Ok(minted);
             }
             // Something ended or changed since it was read: the caller's credential, or the team.
-            if let Some(reason) = self.why_dead(minter.credential).await? {
+            let credential = self.look_again(minter.credential).await?;
+            if let Some(reason) = credential.and_then(|record| record.dead) {
                 return Err(self.refused(minter, chosen, MintError::Dead(reason), origin).await);
             }
             self.keys().reload().await?;

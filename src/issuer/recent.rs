@@ -40,6 +40,10 @@ impl<K: Eq + Hash, V: Clone> Recent<K, V> {
         self.entries().remove(key);
     }
 
+    pub(super) fn forget_where(&self, is_meant: impl Fn(&V) -> bool) {
+        self.entries().retain(|_, (value, _)| !is_meant(value));
+    }
+
     pub(super) fn clear(&self) {
         self.entries().clear();
     }

@@ -11,7 +11,7 @@ use crate::domain::id::{CredentialId, SessionId, UserUid};
 use crate::domain::principal::Principal;
 use crate::domain::secret::Secret;
 use crate::domain::team::NAME_MAX;
-use crate::store::{ChangeError, NewSession, RedeemError, Session, SessionOrigin};
+use crate::store::{ChangeError, NewCredential, NewSession, RedeemError, Session, SessionOrigin};
 
 /// How long a session opened with an enrolment code lasts, until sign-in with refresh tokens replaces it.
 pub const SESSION_LENGTH: Duration = Duration::hours(12);
@@ -47,18 +47,22 @@ impl Issuer {
         }
         let now = self.now();
         let access = OpaqueCredential::generate(CredentialKind::Access, self.entropy());
-        let credential = CredentialId::new(self.entropy().uuid_v7(now));
         let session = NewSession {
             id: SessionId::new(self.entropy().uuid_v7(now)),
-            credential,
-            access_hash: access.hash(),
-            expires_at: now + SESSION_LENGTH,
+            access: NewCredential {
+                id: CredentialId::new(self.entropy().uuid_v7(now)),
+                hash: access.hash(),
+                name: String::new(),
+                expires_at: Some(now + SESSION_LENGTH),
+                created_at: now,
+                created_by: None,
+            },
             origin: SessionOrigin::EnrolmentCode,
             device: device.map(str::to_owned),
-            opened_from: origin.clone(),
+            expires_at: now + SESSION_LENGTH,
         };
         let mut event = self.event(Action::SessionOpen, Decision::Allowed, origin);
-        event.credential = Some((CredentialKind::Access, credential));
+        // The store adds the code and the person, whom only it knows.
         event.target = Some(format!("session:{}", session.id));
         match self.store().redeem_enrolment_code(&code.hash(), &session, now, &event).await {
             Ok(redeemed) => Ok(OpenedSession {

@@ -6,11 +6,11 @@ use super::Issuer;
 use super::refusals::{MintError, Unavailable};
 use crate::domain::access::{Minter, MinterIdentity};
 use crate::domain::id::{RunId, ServiceAccountUid, TeamUid, UserUid};
+use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::policy;
 use crate::domain::principal::Principal;
 use crate::domain::settings::{EffectiveSettings, Layer, ProviderLayer};
 use crate::domain::subject::Subject;
-use crate::issuer::Inner;
 use crate::store::{DeadReason, StoreError, TeamFacts};
 
 /// Whether what was read a moment ago will do. It does to grant, because the audit statement proves the team's
@@ -46,11 +46,11 @@ impl TeamStanding {
     }
 
     /// The same, as the decision takes it.
-    pub fn as_policy<'a>(&'a self, issuer: &'a Inner, run: Option<&'a RunId>) -> policy::Standing<'a> {
+    pub fn as_policy<'a>(&'a self, issuer: &'a IssuerUrl, run: Option<&'a RunId>) -> policy::Standing<'a> {
         policy::Standing {
             subject: &self.subject,
             run,
-            issuer: &issuer.url,
+            issuer,
             policy: &self.facts.team.policy,
             settings: &self.settings,
             worker_audiences: &self.facts.worker_audiences,
@@ -92,7 +92,7 @@ impl Issuer {
             }
         };
         let facts = self.facts(&team, freshness).await.map_err(Unavailable::from)?.ok_or(MintError::TeamNotFound)?;
-        check_team(&facts)?;
+        check_team(&facts).map_err(MintError::Dead)?;
         // Every session there is was opened with an enrolment code, until there are other ways to sign in.
         if matches!(principal, Principal::User(_)) && !facts.team.policy.enrolment_codes {
             return Err(MintError::SignInNotAccepted);
@@ -136,7 +136,7 @@ impl Issuer {
         {
             return Ok(Some(facts));
         }
-        let facts = self.store().team_facts(team).await?.map(Arc::new);
+        let facts = self.store().team_facts(team, self.now()).await?.map(Arc::new);
         match &facts {
             Some(facts) => self.0.facts.put(team.clone(), Arc::clone(facts)),
             None => self.0.facts.forget(team),
@@ -146,10 +146,10 @@ impl Issuer {
 }
 
 /// A disabled or deleted team mints nothing.
-pub(super) fn check_team(facts: &TeamFacts) -> Result<(), MintError> {
+pub(super) fn check_team(facts: &TeamFacts) -> Result<(), DeadReason> {
     match (facts.team.deleted_at, facts.team.disabled_at) {
-        (Some(_), _) => Err(MintError::Dead(DeadReason::TeamDeleted)),
-        (None, Some(_)) => Err(MintError::Dead(DeadReason::TeamDisabled)),
+        (Some(_), _) => Err(DeadReason::TeamDeleted),
+        (None, Some(_)) => Err(DeadReason::TeamDisabled),
         (None, None) => Ok(()),
     }
 }
