@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use time::Duration;
 
-use crate::crypto::keypair::{KeyError, KeyPair, NewKeyError, new_signing_key};
+use crate::crypto::keypair::{KeyError, KeyPair};
+use crate::crypto::new_key::{NewKeyError, new_signing_key};
 use crate::crypto::seal::Kek;
 use crate::domain::audit::{Action, Decision, Event, Origin};
 use crate::domain::clock::Clock;

@@ -66,7 +66,7 @@ impl Issuer {
         for freshness in [Freshness::Remembered, Freshness::Fresh, Freshness::Fresh] {
             let decided = match self.presented_standing(presented, freshness).await {
                 Ok(standing) => {
-                    let rules = standing.as_policy(&self.0, presented.run_id());
+                    let rules = standing.as_policy(self.url(), presented.run_id());
                     policy::decide_exchange(rules, worker.credential)
                         .map(|grant| (grant, standing))
                         .map_err(ExchangeError::from)

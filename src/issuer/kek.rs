@@ -143,7 +143,9 @@ mod tests {
         let path = dir.path().join(KEK_FILE);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         let said = |given: Option<&Secret>| {
-            obtain(given, dir.path(), KekHome::Beside, true, &entropy).map(|kek| kek.id().to_owned()).map_err(|e| e.to_string())
+            obtain(given, dir.path(), KekHome::Beside, true, &entropy)
+                .map(|kek| kek.id().to_owned())
+                .map_err(|e| e.to_string())
         };
         assert_eq!(said(None), Err(format!("{} has mode 0640 and must have 0600: chmod 600 it", path.display())));
         std::fs::write(&path, "short").unwrap();

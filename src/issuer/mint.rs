@@ -26,7 +26,7 @@ impl Issuer {
         self.0.limits.principal(&minter.principal())?;
         for freshness in [Freshness::Remembered, Freshness::Fresh, Freshness::Fresh] {
             let decided = match self.standing(minter, chosen, freshness).await {
-                Ok(standing) => policy::decide(standing.as_policy(&self.0, None), request)
+                Ok(standing) => policy::decide(standing.as_policy(self.url(), None), request)
                     .map(|grant| (grant, standing.facts.team.version))
                     .map_err(MintError::from),
                 Err(error) => Err(error),
@@ -53,13 +53,7 @@ impl Issuer {
     }
 
     /// Writes the row of a refusal, and gives the refusal back.
-    async fn refused(
-        &self,
-        minter: &Minter,
-        chosen: Option<&TeamUid>,
-        error: MintError,
-        origin: &Origin,
-    ) -> MintError {
+    async fn refused(&self, minter: &Minter, chosen: Option<&TeamUid>, error: MintError, origin: &Origin) -> MintError {
         let Some(reason) = error.reason() else { return error };
         let mut event = self.event(Action::TokenMint, Decision::Refused, origin);
         event.reason = Some(reason);

@@ -6,11 +6,11 @@ use super::Issuer;
 use super::refusals::{MintError, Unavailable};
 use crate::domain::access::{Minter, MinterIdentity};
 use crate::domain::id::{RunId, ServiceAccountUid, TeamUid, UserUid};
+use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::policy;
 use crate::domain::principal::Principal;
 use crate::domain::settings::{EffectiveSettings, Layer, ProviderLayer};
 use crate::domain::subject::Subject;
-use crate::issuer::Inner;
 use crate::store::{DeadReason, StoreError, TeamFacts};
 
 /// Whether what was read a moment ago will do. It does to grant, because the audit statement proves the team's
@@ -39,17 +39,18 @@ impl TeamStanding {
             Principal::ServiceAccount(uid) => Some(uid),
             Principal::User(_) => None,
         };
-        let layers: Vec<_> = facts.layers.iter().filter_map(|(whose, said)| layer(whose.as_ref(), agent, said)).collect();
+        let layers: Vec<_> =
+            facts.layers.iter().filter_map(|(whose, said)| layer(whose.as_ref(), agent, said)).collect();
         let settings = EffectiveSettings::of(&layers);
         Self { subject: Subject::new(facts.team.uid.clone(), principal), settings, facts }
     }
 
     /// The same, as the decision takes it.
-    pub fn as_policy<'a>(&'a self, issuer: &'a Inner, run: Option<&'a RunId>) -> policy::Standing<'a> {
+    pub fn as_policy<'a>(&'a self, issuer: &'a IssuerUrl, run: Option<&'a RunId>) -> policy::Standing<'a> {
         policy::Standing {
             subject: &self.subject,
             run,
-            issuer: &issuer.url,
+            issuer,
             policy: &self.facts.team.policy,
             settings: &self.settings,
             worker_audiences: &self.facts.worker_audiences,

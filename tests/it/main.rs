@@ -9,3 +9,6 @@ mod harness;
 mod tls;
 mod tokens;
 mod interop_verifiers;
+mod interop_verifiers;
+mod tls;
+mod tokens;

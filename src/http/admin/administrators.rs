@@ -77,7 +77,6 @@ fn shown(administrator: store::Administrator) -> Administrator {
         name: administrator.name,
         created_at: administrator.created_at,
         expires_at: administrator.expires_at,
-        last_used_at: administrator.last_used_at,
         version: administrator.version,
     }
 }

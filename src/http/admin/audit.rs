@@ -14,7 +14,7 @@ use super::answers::OfList;
 use super::fields::Fields;
 use super::page::{self, PageQuery};
 use super::query::Members;
-use crate::domain::audit::{Action, RecordedEvent, TokenFacts};
+use crate::domain::audit::{Action, Decision, RecordedEvent, TokenFacts};
 use crate::domain::id::{TeamUid, TokenId};
 use crate::domain::principal::Principal;
 use crate::http::error::ProblemAnswer;
@@ -40,6 +40,8 @@ struct AuditQuery {
     token_id: Option<String>,
     /// Rows of this action, such as `token.mint`.
     action: Option<String>,
+    /// Rows with this decision: `allowed` or `refused`.
+    decision: Option<String>,
     /// Rows from this time on, RFC 3339.
     since: Option<String>,
     /// Rows before this time, RFC 3339.
@@ -52,7 +54,10 @@ struct Search(EventFilter, Page);
 /// Searches the audit log, the newest row first.
 #[utoipa::path(get, path = "/v1/audit", operation_id = "search_audit", tag = "Audit", params(AuditQuery, PageQuery),
     responses((status = 200, description = "A page of audit rows", body = PageAnswer<AuditEvent>), OfList))]
-async fn list(Admin(admin): Admin, Search(filter, page): Search) -> Result<Json<PageAnswer<AuditEvent>>, ProblemAnswer> {
+async fn list(
+    Admin(admin): Admin,
+    Search(filter, page): Search,
+) -> Result<Json<PageAnswer<AuditEvent>>, ProblemAnswer> {
     Ok(Json(page::answer(admin.audit(&filter, &page).await?, shown)))
 }
 
@@ -60,7 +65,7 @@ impl<S: Sync> FromRequestParts<S> for Search {
     type Rejection = ProblemAnswer;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ProblemAnswer> {
-        let known = ["team", "principal", "token_id", "action", "since", "until", "limit", "after"];
+        let known = ["team", "principal", "token_id", "action", "decision", "since", "until", "limit", "after"];
         let mut fields = Fields::default();
         let mut members = Members::read(parts, &known, &mut fields);
         let page = page::read(&mut members, &mut fields);
@@ -72,12 +77,23 @@ impl<S: Sync> FromRequestParts<S> for Search {
         let action = fields.optional("action", members.take("action"), |text| {
             Action::parse(&text).ok_or_else(|| format!("must be one of {}", Action::ALL.map(Action::as_str).join(", ")))
         });
+        let decision = fields.optional("decision", members.take("decision"), |text| {
+            Decision::parse(&text).ok_or("must be allowed or refused")
+        });
         let time = |text: String| OffsetDateTime::parse(&text, &Rfc3339).map_err(|_| "must be a time of RFC 3339");
         let since = fields.optional("since", members.take("since"), time);
         let until = fields.optional("until", members.take("until"), time);
         let search = (|| {
-            let (team, principal, token_id) = (team?, principal?, token?);
-            let filter = EventFilter { team, principal, token_id, action: action?, since: since?, until: until? };
+            let (team, principal, token) = (team?, principal?, token?);
+            let filter = EventFilter {
+                team,
+                principal,
+                token,
+                action: action?,
+                decision: decision?,
+                from: since?,
+                until: until?,
+            };
             Some(Self(filter, page?))
         })();
         fields.finish(search).map_err(ProblemAnswer::fields)

@@ -1,8 +1,8 @@
 //! Creates: the body with its `Idempotency-Key`, and the answer with its `Location`.
 
-use axum::extract::{FromRequest, OriginalUri, Request};
+use axum::Json as JsonAnswer;
+use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
-use axum::{Json as JsonAnswer, RequestExt};
 use http::header::{CACHE_CONTROL, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
@@ -12,6 +12,7 @@ use utoipa::IntoParams;
 use super::version;
 use crate::http::error::ProblemAnswer;
 use crate::http::extract::Json;
+use crate::http::state::IssuerState;
 use crate::issuer::admin::{Made, Repeatable};
 use crate::wire::admin::page::WithKey;
 use crate::wire::secret_text::SecretText;
@@ -41,12 +42,12 @@ pub(super) struct Create<T> {
     pub(super) at: String,
 }
 
-impl<S: Send + Sync, T: DeserializeOwned + Serialize + 'static> FromRequest<S> for Create<T> {
+impl<T: DeserializeOwned + Serialize + 'static> FromRequest<IssuerState> for Create<T> {
     type Rejection = ProblemAnswer;
 
-    async fn from_request(mut request: Request, state: &S) -> Result<Self, ProblemAnswer> {
-        let uri = request.extract_parts::<OriginalUri>().await.map_err(ProblemAnswer::internal)?;
-        let at = uri.path().to_owned();
+    async fn from_request(request: Request, state: &IssuerState) -> Result<Self, ProblemAnswer> {
+        // Routes are nested under the issuer URL's path, which the request's own URI has lost here.
+        let at = format!("{}{}", state.url().path(), request.uri().path());
         let key = idempotency_key(request.headers())?;
         let Json(body) = Json::<T>::from_request(request, state).await?;
         // What was understood, not the bytes: another order of members is the same request.

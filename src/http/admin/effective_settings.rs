@@ -43,10 +43,7 @@ struct Whose(TeamUid, Option<ServiceAccountUid>);
 #[utoipa::path(get, path = "/v1/effective-settings", operation_id = "read_effective_settings",
     tag = "Provider settings", params(WhoseQuery),
     responses((status = 200, description = "The settings", body = EffectiveSettings, headers(("ETag" = String))), OfList))]
-async fn read(
-    Admin(admin): Admin,
-    Whose(team, account): Whose,
-) -> Result<Versioned<EffectiveSettings>, ProblemAnswer> {
+async fn read(Admin(admin): Admin, Whose(team, account): Whose) -> Result<Versioned<EffectiveSettings>, ProblemAnswer> {
     let (team, settings) = admin.effective_settings(&team, account.as_ref()).await?;
     Ok(shown(team, settings))
 }
@@ -61,9 +58,8 @@ impl<S: Sync> FromRequestParts<S> for Whose {
             Some(text) => fields.parse("team", TeamUid::parse(&text)),
             None => fields.parse("team", Err("is required")),
         };
-        let account = fields.optional("service_account", members.take("service_account"), |text| {
-            ServiceAccountUid::parse(&text)
-        });
+        let account =
+            fields.optional("service_account", members.take("service_account"), |text| ServiceAccountUid::parse(&text));
         fields.finish(team.zip(account).map(|(team, account)| Self(team, account))).map_err(ProblemAnswer::fields)
     }
 }

@@ -20,6 +20,7 @@ impl Fields {
     }
 
     /// The same of a member that may be absent.
+    #[expect(clippy::option_option, reason = "at fault, absent and there are three things")]
     pub(super) fn optional<V, T, E: Display>(
         &mut self,
         field: &str,
@@ -43,6 +44,7 @@ impl Fields {
     }
 
     /// A member of a change that has no empty state: `None` keeps.
+    #[expect(clippy::option_option, reason = "at fault, absent and there are three things")]
     pub(super) fn required_patch<V, T, E: Display>(
         &mut self,
         field: &str,

@@ -35,7 +35,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::domain::access::Operator;
 use crate::http::error::ProblemAnswer;
-use crate::http::extract::{Capability, ClientOrigin};
+use crate::http::extract::{Bearer, ClientOrigin};
+use crate::http::paths;
 use crate::http::state::IssuerState;
 use crate::issuer::admin::Administration;
 
@@ -48,20 +49,19 @@ impl FromRequestParts<IssuerState> for Admin {
     type Rejection = ProblemAnswer;
 
     async fn from_request_parts(parts: &mut Parts, state: &IssuerState) -> Result<Self, ProblemAnswer> {
-        let Capability(operator) = Capability::<Operator>::from_request_parts(parts, state).await?;
-        let Ok(ClientOrigin(origin)) = ClientOrigin::from_request_parts(parts, state).await;
-        Ok(Self(state.issuer.administration(operator, origin)))
+        let Bearer(operator) = Bearer::<Operator>::from_request_parts(parts, state).await?;
+        let ClientOrigin(origin) = match ClientOrigin::from_request_parts(parts, state).await {
+            Ok(origin) => origin,
+            Err(never) => match never {},
+        };
+        Ok(Self(state.issuer()?.administration(operator, origin)))
     }
 }
 
-/// The routes of the admin listener, without the layers that every listener has.
-pub fn router(state: IssuerState) -> Router {
-    let (router, _) = surface().split_for_parts();
-    router.merge(openapi::router()).with_state(state)
-}
-
-fn surface() -> OpenApiRouter<IssuerState> {
+/// The routes of the admin listener with their OpenAPI description, to be merged with others or served by themselves.
+pub fn routes() -> OpenApiRouter<IssuerState> {
     OpenApiRouter::new()
+        .merge(openapi::router())
         .merge(administrators::router())
         .merge(teams::router())
         .merge(audiences::router())
@@ -77,4 +77,9 @@ fn surface() -> OpenApiRouter<IssuerState> {
         .merge(worker_keys::router())
         .merge(signing_keys::router())
         .merge(audit::router())
+}
+
+/// The routes of the admin listener, complete.
+pub fn router(state: IssuerState) -> Router {
+    paths::listener(state, routes())
 }

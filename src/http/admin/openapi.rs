@@ -1,11 +1,13 @@
 //! The OpenAPI 3.1 document, made from the handlers: public, worker and admin routes of the issuer.
 
-use axum::{Json, Router, routing};
+use axum::Json;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{self as spec, path::PathItem};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::surface;
+use crate::http::issuer;
 use crate::http::state::IssuerState;
 use crate::wire::problem::{FieldError, Problem};
 
@@ -22,27 +24,32 @@ const OPERATOR: &str = "administrator_key";
 )]
 struct Head;
 
-pub(super) fn router() -> Router<IssuerState> {
-    Router::new().route("/openapi.json", routing::get(async || Json(document())))
+pub(super) fn router() -> OpenApiRouter<IssuerState> {
+    OpenApiRouter::new().routes(routes!(read))
+}
+
+/// This document.
+#[utoipa::path(get, path = "/openapi.json", operation_id = "read_openapi", tag = "documents", security(()),
+    responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json")))]
+async fn read() -> Json<spec::OpenApi> {
+    Json(document())
 }
 
 /// The whole document.
 pub fn document() -> spec::OpenApi {
-    let mut admin = surface().into_openapi();
+    let mut admin = super::routes().into_openapi();
     for item in admin.paths.paths.values_mut() {
         for operation in operations(item) {
             operation.security.get_or_insert_with(|| vec![SecurityRequirement::new(OPERATOR, [""; 0])]);
         }
     }
     let mut document = Head::openapi();
-    document.merge(crate::http::issuer::openapi());
+    document.merge(issuer::routes().into_openapi());
     document.merge(admin);
     let components = document.components.get_or_insert_default();
     for (name, description) in [
         (OPERATOR, "An administrator's key, `bvt_ad_…`"),
-        ("access_token", "A person's access token, `bvt_at_…`"),
-        ("service_account_key", "A service account's key, `bvt_sa_…`"),
-        ("worker_key", "A worker's key, `bvt_wk_…`"),
+        ("bearer", "A credential of the kind that the operation asks for"),
     ] {
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
         components.add_security_scheme(name, SecurityScheme::Http(bearer));

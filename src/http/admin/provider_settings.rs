@@ -53,7 +53,7 @@ async fn change(
     Body(body): Body<ChangeProviderSettings>,
 ) -> Result<Versioned<ProviderSettings>, ProblemAnswer> {
     let team = names::uid(&team)?;
-    let edit = asked(body, &state.allowed_endpoints).map_err(ProblemAnswer::fields)?;
+    let edit = asked(body, state.allowed_endpoints()).map_err(ProblemAnswer::fields)?;
     Ok(shown(admin.change_provider_layer(&team, None, expected, edit).await?))
 }
 
@@ -83,7 +83,7 @@ async fn change_of_agent(
     Body(body): Body<ChangeProviderSettings>,
 ) -> Result<Versioned<ProviderSettings>, ProblemAnswer> {
     let (team, uid) = (names::uid(&team)?, names::uid(&uid)?);
-    let edit = asked(body, &state.allowed_endpoints).map_err(ProblemAnswer::fields)?;
+    let edit = asked(body, state.allowed_endpoints()).map_err(ProblemAnswer::fields)?;
     Ok(shown(admin.change_provider_layer(&team, Some(&uid), expected, edit).await?))
 }
 
@@ -144,7 +144,7 @@ fn shown(seen: LayerSeen) -> Versioned<ProviderSettings> {
     fn text<T: Display>(value: Option<&T>) -> Option<String> {
         value.map(ToString::to_string)
     }
-    let LayerSeen { layer, team } = seen;
+    let LayerSeen { layer, version, external_id } = seen;
     let settings = ProviderSettings {
         disabled: layer.disabled,
         region: text(layer.region.as_ref()),
@@ -156,8 +156,8 @@ fn shown(seen: LayerSeen) -> Versioned<ProviderSettings> {
         source_identity: layer.source_identity,
         base_url: text(layer.base_url.as_ref()),
         sts_endpoint: text(layer.sts_endpoint.as_ref()),
-        external_id: team.external_id,
-        version: team.version,
+        external_id,
+        version,
     };
-    Versioned(settings, team.version)
+    Versioned(settings, version)
 }

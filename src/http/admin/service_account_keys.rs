@@ -27,7 +27,7 @@ pub(super) fn router() -> OpenApiRouter<IssuerState> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(delete))
 }
 
-/// Lists an agent's keys that are not revoked, without their secrets.
+/// Lists an agent's keys, revoked ones among them, without their secrets.
 #[utoipa::path(get, path = "/v1/teams/{team}/service-accounts/{uid}/keys", operation_id = "list_service_account_keys",
     tag = "Service accounts",
     params(("team" = String, Path, description = "The team's uid"), ("uid" = String, Path, description = "The service account's uid"), PageQuery),
@@ -89,5 +89,6 @@ fn shown(key: KeyInfo) -> ServiceAccountKey {
         created_at: key.created_at,
         expires_at: key.expires_at,
         last_used_at: key.last_used_at,
+        revoked_at: key.revoked_at,
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct IfMatchHeader {
 /// The version that the caller expects; `None` without the header or with `*`, which any version fits.
 pub(super) struct IfMatch(pub(super) Option<i64>);
 
-/// A version that nothing has: versions count from 1.
+/// A version that nothing has: versions count from 0.
 const NEVER: i64 = -1;
 
 impl<S: Sync> FromRequestParts<S> for IfMatch {
@@ -34,12 +34,11 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
         let mut values = parts.headers.get_all(IF_MATCH).iter();
         match (values.next(), values.next()) {
             (None, _) => Ok(Self(None)),
-            (Some(value), None) => value
-                .to_str()
-                .ok()
-                .and_then(expected)
-                .map(Self)
-                .ok_or_else(|| ProblemAnswer::field("If-Match", "must be one ETag as answered, such as \"3\", or *")),
+            (Some(value), None) => {
+                value.to_str().ok().and_then(expected).map(Self).ok_or_else(|| {
+                    ProblemAnswer::field("If-Match", "must be one ETag as answered, such as \"3\", or *")
+                })
+            }
             _ => Err(ProblemAnswer::field("If-Match", "must stand only once")),
         }
     }
@@ -56,7 +55,7 @@ fn expected(text: &str) -> Option<Option<i64>> {
     if opaque.contains('"') {
         return None;
     }
-    let number = opaque.parse().ok().filter(|n: &i64| !weak && *n > 0 && n.to_string() == opaque);
+    let number = opaque.parse().ok().filter(|n: &i64| !weak && *n >= 0 && n.to_string() == opaque);
     Some(Some(number.unwrap_or(NEVER)))
 }
 

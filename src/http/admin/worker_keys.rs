@@ -28,7 +28,7 @@ pub(super) fn router() -> OpenApiRouter<IssuerState> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, change, delete))
 }
 
-/// Lists the keys of workers, without their secrets.
+/// Lists the keys of workers, revoked ones among them, without their secrets.
 #[utoipa::path(get, path = "/v1/worker-keys", operation_id = "list_worker_keys", tag = "Workers", params(PageQuery),
     responses((status = 200, description = "A page of worker keys", body = Page<WorkerKey>), OfList))]
 async fn list(Admin(admin): Admin, PageOf(page): PageOf) -> Result<Json<Page<WorkerKey>>, ProblemAnswer> {
@@ -119,6 +119,7 @@ fn shown(key: store::WorkerKey) -> WorkerKey {
         teams: key.teams.iter().map(ToString::to_string).collect(),
         created_at: key.created_at,
         last_used_at: key.last_used_at,
+        revoked_at: key.revoked_at,
         version: key.version,
     }
 }

@@ -14,7 +14,9 @@ impl From<Unavailable> for ProblemAnswer {
             Unavailable::StaleKeys(_) => "the database does not answer; try again",
             Unavailable::Clock(_) => "this replica's clock is off, so that it mints nothing; try again",
             Unavailable::NoKey(_) => "no signing key is active",
-            Unavailable::Store(_) | Unavailable::Signer(_) | Unavailable::PublicHalf(_) => return Self::internal(error),
+            Unavailable::Store(_) | Unavailable::Signer(_) | Unavailable::PublicHalf(_) => {
+                return Self::internal(error);
+            }
         };
         Self::new(Code::Unavailable, words).retry_after(1).because(error)
     }

@@ -103,9 +103,8 @@ fn bearer(parts: &Parts) -> Result<&str, ProblemAnswer> {
         }
         (Some(_), Some(_)) => return Err(ProblemAnswer::field("Authorization", "must stand only once")),
     };
-    let invalid = || {
-        ProblemAnswer::new(Code::InvalidCredential, "Authorization must be: Bearer <credential>").challenge(INVALID)
-    };
+    let invalid =
+        || ProblemAnswer::new(Code::InvalidCredential, "Authorization must be: Bearer <credential>").challenge(INVALID);
     let (scheme, credential) = header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(invalid)?;
     // The scheme's case does not count (RFC 9110, section 11.1).
     if scheme.eq_ignore_ascii_case("bearer") { Ok(credential.trim_matches(' ')) } else { Err(invalid()) }

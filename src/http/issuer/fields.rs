@@ -10,7 +10,12 @@ pub struct Fields(Vec<FieldError>);
 
 impl Fields {
     /// Parses one member, or notes its rule.
-    pub fn parse<T, V, E: Display>(&mut self, field: &str, value: V, parse: impl FnOnce(V) -> Result<T, E>) -> Option<T> {
+    pub fn parse<T, V, E: Display>(
+        &mut self,
+        field: &str,
+        value: V,
+        parse: impl FnOnce(V) -> Result<T, E>,
+    ) -> Option<T> {
         match parse(value) {
             Ok(parsed) => Some(parsed),
             Err(rule) => {

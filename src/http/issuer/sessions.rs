@@ -48,7 +48,7 @@ pub async fn list(
         session_id: session.id.to_string(),
         origin: session.origin.as_str().to_owned(),
         device: session.device,
-        address: session.address.map(|address| address.to_string()),
+        address: session.opened_from.address.map(|address| address.to_string()),
         created_at: session.created_at,
         expires_at: session.expires_at,
         current: session.id == owner.session,

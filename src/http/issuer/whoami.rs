@@ -16,10 +16,7 @@ use crate::wire::whoami::{Whoami, WhoamiTeam};
     (status = 200, description = "The bearer.", body = Whoami),
     (status = "default", description = "See the error catalogue.", body = Problem,
         content_type = "application/problem+json")))]
-pub async fn whoami(
-    State(state): State<IssuerState>,
-    Bearer(known): Bearer<Known>,
-) -> Result<Response, ProblemAnswer> {
+pub async fn whoami(State(state): State<IssuerState>, Bearer(known): Bearer<Known>) -> Result<Response, ProblemAnswer> {
     let whoami = state.issuer()?.whoami(&known).await?;
     let answer = Whoami {
         credential_kind: whoami.caller.identity.kind().to_string(),

@@ -25,8 +25,9 @@ pub async fn record(request: Request, next: Next) -> Response {
         known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => known.to_owned(),
         _ => "other".to_owned(),
     };
-    let labels =
-        [("method", method), ("route", route), ("status", status.to_string())].map(metrics::Label::from).to_vec();
+    let labels = [("method", method), ("route", route), ("status", status.to_string())]
+        .map(|(name, value)| metrics::Label::new(name, value))
+        .to_vec();
     metrics::counter!("brevet_http_requests_total", labels.clone()).increment(1);
     metrics::histogram!("brevet_http_request_seconds", labels).record(took.as_secs_f64());
     response

@@ -24,7 +24,7 @@ pub enum AdminError {
     #[error("Idempotency-Key came with another request before; take a new one")]
     KeyReused,
     /// Nobody could administer any more.
-    #[error("the last administrator whose key does not end cannot be deleted; make another one first")]
+    #[error("the last administrator cannot be deleted; make another one first")]
     LastAdministrator,
     /// What it would contradict, in words that name the field and the rule.
     #[error("{0}")]
@@ -60,6 +60,8 @@ impl AdminError {
         match word {
             "last_administrator" => Self::LastAdministrator,
             "idempotency_key" => Self::KeyReused,
+            "audience_of_worker" => Self::field("items", "must not hold the audience of a worker"),
+            "audience_of_team" => Self::field("audience", "must not stand on the list of a team"),
             _ => Self::Conflict(word),
         }
     }

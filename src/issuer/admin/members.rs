@@ -5,7 +5,7 @@ use crate::domain::audit::{Action, Event};
 use crate::domain::id::{TeamUid, UserUid};
 use crate::domain::principal::Principal;
 use crate::domain::team::Membership;
-use crate::store::{Page, Paged};
+use crate::store::{ChangeError, Page, Paged};
 
 impl Administration {
     /// A page of a team's members.
@@ -20,8 +20,14 @@ impl Administration {
         self.user(user).await?;
         let event = self.event_of_member(Action::AdminCreate, team, user);
         let membership = Membership { team: team.clone(), user: user.clone(), created_at: event.at };
-        let done = self.store().add_member(&membership, &event).await;
-        self.changed(done.map_err(AdminError::of("user")))
+        match self.store().add_member(&membership, &event, None).await {
+            Ok(()) => Ok(self.changed((membership, true))),
+            Err(ChangeError::Conflict("already_member")) => {
+                let earlier = self.store().membership(team, user).await?;
+                earlier.map(|earlier| (earlier, false)).ok_or(AdminError::NotFound("member"))
+            }
+            Err(error) => Err(AdminError::of("user")(error)),
+        }
     }
 
     /// Ends a membership.

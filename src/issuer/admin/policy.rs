@@ -3,8 +3,8 @@
 use super::{AdminError, Administration};
 use crate::domain::audit::Action;
 use crate::domain::id::TeamUid;
-use crate::domain::team::{Team, TeamPolicy};
-use crate::store::{ChangeError, TeamChange};
+use crate::domain::team::{AudienceRule, Team, TeamPolicy};
+use crate::store::TeamChange;
 
 /// How often a change without `If-Match` is made again on what somebody else changed in between.
 const TRIES: u32 = 5;
@@ -38,17 +38,14 @@ impl Administration {
         edit(&mut policy);
         self.refuse_reserved(&policy)?;
         let event = self.event(Action::AdminUpdate, Some(uid), format!("policy:{uid}"));
-        let change = TeamChange { policy: Some(policy.clone()), ..TeamChange::default() };
+        let change = TeamChange { policy: Some(policy), ..TeamChange::default() };
         let done = self.store().update_team(uid, Some(expected.unwrap_or(team.version)), &change, &event).await;
-        self.changed(done.map_err(|error| match error {
-            ChangeError::Conflict(AUDIENCE_OF_WORKER) => AdminError::field("items", "must not hold a worker's audience"),
-            error => AdminError::of("team")(error),
-        }))
+        self.changed(done.map_err(AdminError::of("team")))
     }
 
     /// The issuer's own URL is nobody's audience: a token for it would be a credential here.
     fn refuse_reserved(&self, policy: &TeamPolicy) -> Result<(), AdminError> {
-        let own = |rule: &crate::domain::team::AudienceRule| rule.audience.as_str() == self.issuer.url().as_str();
+        let own = |rule: &AudienceRule| rule.audience.as_str() == self.issuer.url().as_str();
         match policy.audiences.iter().position(own) {
             Some(at) => Err(AdminError::field(format!("items.{at}.audience"), "must not be the issuer's own URL")),
             None => Ok(()),

@@ -10,13 +10,15 @@ use crate::store::TeamFacts;
 /// How often a change without `If-Match` is made again on what somebody else changed in between.
 const TRIES: u32 = 5;
 
-/// What one layer says, and the team it belongs to.
+/// What one layer says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerSeen {
     /// What it says.
     pub layer: ProviderLayer,
-    /// The team, whose version counts the changes of its layers too.
-    pub team: Team,
+    /// Counts its changes, for `If-Match`; 0 where it was never written.
+    pub version: i64,
+    /// Of the team: sent on role chaining, ours, read-only.
+    pub external_id: String,
 }
 
 impl Administration {
@@ -27,7 +29,8 @@ impl Administration {
         account: Option<&ServiceAccountUid>,
     ) -> Result<LayerSeen, AdminError> {
         let facts = self.facts(team, account).await?;
-        Ok(LayerSeen { layer: layer_of(&facts, account), team: facts.team })
+        let (layer, version) = self.store().provider_layer(team, account).await?.unwrap_or_default();
+        Ok(LayerSeen { layer, version, external_id: facts.team.external_id })
     }
 
     /// What the layers come to for a service account, or for the people of a team.
@@ -67,7 +70,7 @@ impl Administration {
         edit: &(impl Fn(&mut ProviderLayer) + Send + Sync),
     ) -> Result<LayerSeen, AdminError> {
         let facts = self.facts(uid, account).await?;
-        let mut layer = layer_of(&facts, account);
+        let (mut layer, version) = self.store().provider_layer(uid, account).await?.unwrap_or_default();
         edit(&mut layer);
         let come_to = effective(&facts, account, &layer);
         if let (Some(role), Some(region)) = (&come_to.role_arn, &come_to.region)
@@ -80,10 +83,10 @@ impl Administration {
             Some(account) => format!("provider_settings:{uid}/{account}"),
         };
         let event = self.event(Action::AdminUpdate, Some(uid), target);
-        let version = Some(expected.unwrap_or(facts.team.version));
-        let done = self.store().put_provider_layer(uid, account, version, &layer, &event).await;
+        let expected = Some(expected.unwrap_or(version));
+        let done = self.store().put_provider_layer(uid, account, expected, &layer, &event).await;
         let version = self.changed(done.map_err(AdminError::of("team")))?;
-        Ok(LayerSeen { layer, team: Team { version, ..facts.team } })
+        Ok(LayerSeen { layer, version, external_id: facts.team.external_id })
     }
 
     /// The team with its layers; a service account of another team is unknown here.

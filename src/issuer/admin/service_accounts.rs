@@ -36,11 +36,7 @@ impl Administration {
     }
 
     /// One agent of a team that is there.
-    pub async fn service_account(
-        &self,
-        team: &TeamUid,
-        uid: &ServiceAccountUid,
-    ) -> Result<ServiceAccount, AdminError> {
+    pub async fn service_account(&self, team: &TeamUid, uid: &ServiceAccountUid) -> Result<ServiceAccount, AdminError> {
         self.team(team).await?;
         let account = self.store().service_account(uid).await?;
         account.filter(|account| account.team == *team).ok_or(AdminError::NotFound(KIND))

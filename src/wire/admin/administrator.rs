@@ -23,12 +23,9 @@ pub struct Administrator {
     /// Since when it exists.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
-    /// When its key ends, if it does: the first administrator's does after 24 h, or once a second one exists.
+    /// When its key ends, if it does: the first administrator's does after 24 h, and it is removed when a second one is made.
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<OffsetDateTime>,
-    /// When its key was last seen, to the minute or so.
-    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
-    pub last_used_at: Option<OffsetDateTime>,
     /// Counts changes; also the `ETag`.
     pub version: i64,
 }

@@ -87,6 +87,6 @@ pub struct ProviderSettings {
     pub sts_endpoint: Option<String>,
     /// The team's external id: ours, read-only.
     pub external_id: String,
-    /// The team's version, also the `ETag`.
+    /// Counts changes of this layer, 0 where it was never written; also the `ETag`.
     pub version: i64,
 }

@@ -48,6 +48,6 @@ pub struct Team {
     /// Since when nothing of it mints, if so.
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub disabled_at: Option<OffsetDateTime>,
-    /// Counts every change of the team, its lists, policy and provider settings; also their `ETag`.
+    /// Counts every change of the team, its lists, its policy, its provider settings and who serves it; also the `ETag`.
     pub version: i64,
 }

@@ -47,6 +47,9 @@ pub struct WorkerKey {
     /// When it was last seen, to the minute or so.
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub last_used_at: Option<OffsetDateTime>,
+    /// Since when it is revoked, if it is.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<OffsetDateTime>,
     /// Counts changes; also the `ETag`.
     pub version: i64,
 }
