@@ -6,9 +6,9 @@
 mod support;
 
 mod harness;
+mod interop_verifiers;
+mod interop_verifiers;
+mod tls;
 mod tls;
 mod tokens;
-mod interop_verifiers;
-mod interop_verifiers;
-mod tls;
 mod tokens;
