@@ -8,6 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use zeroize::Zeroizing;
 
 /// What is wrong with the files. Names them, never their content.
@@ -119,12 +120,18 @@ impl Files {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.certificate).collect();
         let chain =
             chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(|| TlsError::Certificate(certificate.into()))?;
-        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| TlsError::Key(key.into()))?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let signing = PrivateKeyDer::from_pem_slice(&self.key)
+            .ok()
+            .and_then(|der| provider.key_provider.load_private_key(der).ok())
+            .ok_or_else(|| TlsError::Key(key.into()))?;
+        let pair = CertifiedKey::new(chain, signing);
+        pair.keys_match().map_err(TlsError::Pair)?;
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
-            .map_err(TlsError::Pair)?;
+            .map_err(TlsError::Pair)?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(pair)));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
     }
