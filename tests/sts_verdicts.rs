@@ -10,17 +10,16 @@
     reason = "a test's own main: faults end the test, and one variable names the file"
 )]
 
-#[path = "support/stand_in.rs"]
+#[path = "support/mod.rs"]
 #[expect(dead_code, reason = "shared with tests/it")]
-mod stand_in;
-#[path = "support/token_keys.rs"]
-mod token_keys;
+mod support;
 
 use std::sync::{Arc, LazyLock};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::{Map, Value, json};
-use stand_in::{Answer, Issuer, StandIn, call, elements};
+use support::stand_in::{Answer, Issuer, StandIn, call, elements};
+use support::token_keys;
 use tokio::runtime::Runtime;
 
 const ACCOUNT: &str = "111122223333";
@@ -143,7 +142,7 @@ impl<'d> World<'d> {
         if let Some(seconds) = expect["session_seconds"].as_i64() {
             let expiration = answer.text("Expiration").unwrap();
             let expires = time::OffsetDateTime::parse(&expiration, &time::format_description::well_known::Rfc3339);
-            let lasts = expires.unwrap().unix_timestamp() - self.stand_in.clock.seconds();
+            let lasts = expires.unwrap().unix_timestamp() - self.stand_in.seconds();
             assert!((lasts - seconds).abs() <= 2, "session of {lasts} s instead of {seconds}");
         }
         if let Some(size) = expect["packed_policy_size"].as_i64() {
@@ -366,7 +365,7 @@ impl<'d> World<'d> {
             }
             ["time"] | ["as", "time"] | ["time", "as"] => {
                 let offset = members["time"].as_str()?.strip_prefix("now")?;
-                let now = self.stand_in.clock.seconds();
+                let now = self.stand_in.seconds();
                 let number = match offset {
                     "" => json!(now),
                     whole if !whole.contains('.') => json!(now + whole.parse::<i64>().unwrap()),
@@ -413,7 +412,7 @@ impl<'d> World<'d> {
                 plain(&sent.expect("a claim of the token sent").claims[name])
             }
             name => match name.strip_prefix("now") {
-                Some(offset) => (self.stand_in.clock.seconds() + offset.parse::<i64>().unwrap_or(0)).to_string(),
+                Some(offset) => (self.stand_in.seconds() + offset.parse::<i64>().unwrap_or(0)).to_string(),
                 None => panic!("placeholder {name}"),
             },
         }

@@ -6,6 +6,6 @@
 mod support;
 
 mod harness;
+mod interop_verifiers;
 mod tls;
 mod tokens;
-mod interop_verifiers;
