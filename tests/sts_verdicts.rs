@@ -1,4 +1,5 @@
-//! Each vector of `cases/sts-verdicts.json` as a test of its own name, over real HTTP against the stand-in.
+//! Each vector of `cases/sts-verdicts.json` (recordings of the real service) and `cases/sts-rules.json` (what follows
+//! from its rules) as a test of its own name, over real HTTP against the stand-in.
 //!
 //! `BREVET_STS_VECTORS=FILE cargo test --test sts_verdicts` runs another file of the same shape. A term that the
 //! file's `defaults` do not explain fails the vector that uses it: nothing is skipped.
@@ -32,29 +33,43 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 fn main() {
     let arguments = Arguments::from_args();
-    let path = std::env::var("BREVET_STS_VECTORS")
-        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/sts-verdicts.json").to_owned());
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let file: Arc<Value> = Arc::new(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}")));
-    let vectors = file["vectors"].as_array().unwrap_or_else(|| panic!("{path}: no vectors"));
-    let trials = (0..vectors.len())
-        .map(|index| {
-            let name = format!("{}::{}", plain(&vectors[index]["group"]), plain(&vectors[index]["id"]));
-            let file = Arc::clone(&file);
-            Trial::test(name, move || {
-                let run =
-                    std::panic::catch_unwind(|| RUNTIME.block_on(run(&file["defaults"], &file["vectors"][index])));
-                run.map_err(|panic| {
-                    let text = panic.downcast_ref::<String>().cloned();
-                    Failed::from(
-                        text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-                            .unwrap_or_default(),
-                    )
-                })
+    let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases");
+    let recorded = format!("{cases}/sts-verdicts.json");
+    let defaults = Arc::new(read(&recorded)["defaults"].take());
+    let paths = match std::env::var("BREVET_STS_VECTORS") {
+        Ok(path) => vec![path],
+        Err(_) => vec![recorded, format!("{cases}/sts-rules.json")],
+    };
+    let trials = paths.iter().flat_map(|path| trials(path, &defaults)).collect();
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn read(path: &str) -> Value {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The vectors of one file; a file without defaults of its own takes the recordings'.
+fn trials(path: &str, recorded: &Arc<Value>) -> Vec<Trial> {
+    let mut file = read(path);
+    let defaults = match file["defaults"].take() {
+        Value::Null => Arc::clone(recorded),
+        own => Arc::new(own),
+    };
+    let Value::Array(vectors) = file["vectors"].take() else { panic!("{path}: no vectors") };
+    let trial = |vector: Value| {
+        let defaults = Arc::clone(&defaults);
+        let name = format!("{}::{}", plain(&vector["group"]), plain(&vector["id"]));
+        Trial::test(name, move || {
+            let run = std::panic::catch_unwind(|| RUNTIME.block_on(run(&defaults, &vector)));
+            run.map_err(|panic| {
+                let text = panic.downcast_ref::<String>().cloned();
+                let told = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+                Failed::from(told.unwrap_or_default())
             })
         })
-        .collect();
-    libtest_mimic::run(&arguments, trials).exit();
+    };
+    vectors.into_iter().map(trial).collect()
 }
 
 async fn run(defaults: &Value, vector: &Value) {
