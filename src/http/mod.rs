@@ -2,3 +2,7 @@
 //!
 //! Does not own use cases: a handler parses, calls floor 2 once, and shapes the answer.
 //! May import: every lower floor.
+
+pub mod layer;
+pub mod serve;
+pub mod tls;

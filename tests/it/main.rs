@@ -6,5 +6,7 @@
 mod support;
 
 mod harness;
+mod tls;
+mod tokens;
 mod interop_verifiers;
 mod papers;

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use brevet::domain::entropy::Entropy;
 
 /// SplitMix64 from a seed: the same bytes in every run, so that snapshots need no redaction.
-pub struct SeededEntropy(AtomicU64);
+pub(crate) struct SeededEntropy(AtomicU64);
 
 impl SeededEntropy {
     /// The source that `seed` determines.
-    pub const fn new(seed: u64) -> Self {
+    pub(crate) const fn new(seed: u64) -> Self {
         Self(AtomicU64::new(seed))
     }
 }

@@ -5,6 +5,8 @@
 //! and returns; `scripts/test` makes the lack a failure.
 
 pub(crate) mod clients;
+pub(crate) mod clock;
+pub(crate) mod entropy;
 pub(crate) mod documents;
 pub(crate) mod postgres;
 pub(crate) mod process;

@@ -1,0 +1,252 @@
+//! One listener: accept, speak TLS where there is a certificate, hand requests to a router, and stop in peace.
+//!
+//! HTTP/1.1 and HTTP/2 are told apart by what the client says first, so HTTP/2 with prior knowledge works on plain
+//! connections too. Nobody holds a connection without asking: TLS handshake, preface and the first head share one
+//! deadline.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use super::tls::{Reload, ServerTls};
+
+/// The socket's other end, a request extension on every request. Not necessarily the client: see
+/// `layer::client_address`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerAddress(pub SocketAddr);
+
+/// What keeps others from reading along.
+#[derive(Debug, Clone)]
+pub enum Protection {
+    /// The listener is on loopback.
+    Loopback,
+    /// Our own TLS.
+    Tls(Arc<ServerTls>),
+    /// A proxy in front speaks TLS (`--behind-tls-proxy`).
+    BehindProxy,
+}
+
+/// How a listener behaves.
+#[derive(Debug, Clone)]
+pub struct ServeOptions {
+    /// What keeps others from reading along.
+    pub protection: Protection,
+    /// Most connections at once; further ones wait in the kernel's queue.
+    pub connections_max: usize,
+    /// From accepting a connection to the end of its first request's head.
+    pub first_head: Duration,
+    /// From one request of an HTTP/1.1 connection to the end of the next one's head. Longer than load balancers keep
+    /// idle connections (60 s is usual), or they would send requests into a closing one.
+    pub next_head: Duration,
+    /// How long requests under way may take once a stop was asked for.
+    pub drain: Duration,
+    /// How often the files of [`Protection::Tls`] are looked at.
+    pub reload_every: Duration,
+}
+
+impl ServeOptions {
+    /// The usual behaviour.
+    pub const fn new(protection: Protection) -> Self {
+        Self {
+            protection,
+            connections_max: 4096,
+            first_head: Duration::from_secs(10),
+            next_head: Duration::from_secs(75),
+            drain: Duration::from_secs(25),
+            reload_every: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why a listener does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Plain HTTP would leave the host.
+    #[error("listening on {0}, which is not loopback, needs BREVET_TLS_CERT and BREVET_TLS_KEY, or --behind-tls-proxy")]
+    Unprotected(SocketAddr),
+    /// The listener has no address.
+    #[error("listener: {0}")]
+    Listener(#[from] std::io::Error),
+}
+
+/// How a listener ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped {
+    /// Connections that were cut because they outlasted the drain.
+    pub cut: usize,
+}
+
+/// Serves `router` until `shutdown` is cancelled; then accepts no more, lets requests under way finish for
+/// [`ServeOptions::drain`], and cuts the rest.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    options: ServeOptions,
+    shutdown: CancellationToken,
+) -> Result<Stopped, ServeError> {
+    let address = listener.local_addr()?;
+    if matches!(options.protection, Protection::Loopback) && !address.ip().to_canonical().is_loopback() {
+        return Err(ServeError::Unprotected(address));
+    }
+    let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
+    let reloading = reload_task(&options, &shutdown);
+    let options = Arc::new(options);
+    let slots = Arc::new(Semaphore::new(options.connections_max));
+    while let Some(slot) = unless(&shutdown, Arc::clone(&slots).acquire_owned()).await {
+        let Some(accepted) = unless(&shutdown, listener.accept()).await else { break };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // The client is gone again, or this process is out of file descriptors: either passes.
+                tracing::warn!(%address, %error, "a connection was not accepted");
+                sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let connection = Connection {
+            peer,
+            router: router.clone(),
+            options: Arc::clone(&options),
+            shutdown: shutdown.clone(),
+            cut: cut.clone(),
+        };
+        connections.spawn(async move {
+            connection.run(stream).await;
+            drop(slot);
+        });
+    }
+    drop(listener);
+    connections.close();
+    let outlasting = if timeout(options.drain, connections.wait()).await.is_ok() { 0 } else { connections.len() };
+    cut.cancel();
+    connections.wait().await;
+    if let Some(task) = reloading {
+        task.abort();
+    }
+    Ok(Stopped { cut: outlasting })
+}
+
+/// What `future` yields, or nothing once `stop` is cancelled.
+async fn unless<F: Future>(stop: &CancellationToken, future: F) -> Option<F::Output> {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => None,
+        output = future => Some(output),
+    }
+}
+
+fn reload_task(options: &ServeOptions, shutdown: &CancellationToken) -> Option<tokio::task::JoinHandle<()>> {
+    let Protection::Tls(tls) = &options.protection else { return None };
+    let (tls, shutdown, mut ticks) = (Arc::clone(tls), shutdown.clone(), interval(options.reload_every));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    Some(tokio::spawn(async move {
+        while unless(&shutdown, ticks.tick()).await.is_some() {
+            // Off the runtime's threads, small as the files are: they may lie on a mounted volume.
+            let looking = Arc::clone(&tls);
+            match tokio::task::spawn_blocking(move || looking.reload()).await {
+                Ok(Reload::Replaced) => tracing::info!("the TLS certificate was replaced"),
+                Ok(Reload::Kept(error)) => {
+                    tracing::warn!(%error, "the TLS certificate changed but cannot be used: the old one is kept");
+                }
+                Ok(Reload::Unchanged) | Err(_) => {}
+            }
+        }
+    }))
+}
+
+/// One accepted connection.
+struct Connection {
+    peer: SocketAddr,
+    router: Router,
+    options: Arc<ServeOptions>,
+    shutdown: CancellationToken,
+    cut: CancellationToken,
+}
+
+impl Connection {
+    async fn run(self, stream: TcpStream) {
+        // Streams are passed on byte by byte as they come: waiting for more to send would delay them.
+        if stream.set_nodelay(true).is_err() {
+            return;
+        }
+        let Protection::Tls(tls) = &self.options.protection else { return self.speak(stream).await };
+        let handshake = timeout(self.options.first_head, TlsAcceptor::from(tls.config()).accept(stream));
+        match unless(&self.shutdown, handshake).await {
+            Some(Ok(Ok(stream))) => self.speak(stream).await,
+            Some(Ok(Err(error))) => tracing::debug!(peer = %self.peer, %error, "TLS handshake failed"),
+            Some(Err(_)) => tracing::debug!(peer = %self.peer, "TLS handshake took too long"),
+            None => {}
+        }
+    }
+
+    async fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let asked = Arc::new(AtomicBool::new(false));
+        let (router, peer, noted) = (self.router, self.peer, Arc::clone(&asked));
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            noted.store(true, Ordering::Relaxed);
+            request.extensions_mut().insert(PeerAddress(peer));
+            router.clone().oneshot(request)
+        });
+        let builder = builder(&self.options);
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let mut first_head = pin!(sleep(self.options.first_head));
+        let (mut draining, mut waited) = (false, false);
+        loop {
+            tokio::select! {
+                result = connection.as_mut() => {
+                    if let Err(error) = result {
+                        tracing::debug!(%peer, error, "connection ended early");
+                    }
+                    return;
+                }
+                () = self.shutdown.cancelled(), if !draining => {
+                    draining = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = &mut first_head, if !waited => {
+                    waited = true;
+                    if !asked.load(Ordering::Relaxed) {
+                        return;
+                    }
+                }
+                () = self.cut.cancelled() => return,
+            }
+        }
+    }
+}
+
+fn builder(options: &ServeOptions) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.next_head)
+        // Room for the largest token in a header, several times over.
+        .max_buf_size(128 * 1024);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        // A peer that does not answer a ping is gone, and frees its connection.
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .max_concurrent_streams(256)
+        .max_header_list_size(64 * 1024);
+    builder
+}
