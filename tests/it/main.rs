@@ -9,3 +9,5 @@ mod harness;
 mod interop_verifiers;
 mod tls;
 mod tokens;
+mod interop_verifiers;
+mod papers;
