@@ -7,3 +7,4 @@ mod support;
 
 mod harness;
 mod interop_verifiers;
+mod store_contract;
