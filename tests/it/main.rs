@@ -11,3 +11,4 @@ mod tls;
 mod tokens;
 mod interop_verifiers;
 mod papers;
+mod store_contract;
