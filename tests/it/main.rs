@@ -9,3 +9,6 @@ mod harness;
 mod interop_verifiers;
 mod tls;
 mod tokens;
+mod interop_verifiers;
+mod papers;
+mod store_contract;
