@@ -12,3 +12,4 @@ pub mod paths;
 pub mod serve;
 pub mod state;
 pub mod tls;
+pub mod worker;
