@@ -1,4 +1,5 @@
-//! Each vector of `cases/sts-verdicts.json` as a test of its own name, over real HTTP against the stand-in.
+//! Each vector of `cases/sts-verdicts.json` (recordings of the real service) and `cases/sts-rules.json` (what follows
+//! from its rules) as a test of its own name, over real HTTP against the stand-in.
 //!
 //! `BREVET_STS_VECTORS=FILE cargo test --test sts_verdicts` runs another file of the same shape. A term that the
 //! file's `defaults` do not explain fails the vector that uses it: nothing is skipped.
@@ -10,17 +11,16 @@
     reason = "a test's own main: faults end the test, and one variable names the file"
 )]
 
-#[path = "support/stand_in.rs"]
+#[path = "support/mod.rs"]
 #[expect(dead_code, reason = "shared with tests/it")]
-mod stand_in;
-#[path = "support/token_keys.rs"]
-mod token_keys;
+mod support;
 
 use std::sync::{Arc, LazyLock};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::{Map, Value, json};
-use stand_in::{Answer, Issuer, StandIn, call, elements};
+use support::stand_in::{Answer, Issuer, StandIn, call, elements};
+use support::token_keys;
 use tokio::runtime::Runtime;
 
 const ACCOUNT: &str = "111122223333";
@@ -33,29 +33,43 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 fn main() {
     let arguments = Arguments::from_args();
-    let path = std::env::var("BREVET_STS_VECTORS")
-        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/sts-verdicts.json").to_owned());
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let file: Arc<Value> = Arc::new(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}")));
-    let vectors = file["vectors"].as_array().unwrap_or_else(|| panic!("{path}: no vectors"));
-    let trials = (0..vectors.len())
-        .map(|index| {
-            let name = format!("{}::{}", plain(&vectors[index]["group"]), plain(&vectors[index]["id"]));
-            let file = Arc::clone(&file);
-            Trial::test(name, move || {
-                let run =
-                    std::panic::catch_unwind(|| RUNTIME.block_on(run(&file["defaults"], &file["vectors"][index])));
-                run.map_err(|panic| {
-                    let text = panic.downcast_ref::<String>().cloned();
-                    Failed::from(
-                        text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-                            .unwrap_or_default(),
-                    )
-                })
+    let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases");
+    let recorded = format!("{cases}/sts-verdicts.json");
+    let defaults = Arc::new(read(&recorded)["defaults"].take());
+    let paths = match std::env::var("BREVET_STS_VECTORS") {
+        Ok(path) => vec![path],
+        Err(_) => vec![recorded, format!("{cases}/sts-rules.json")],
+    };
+    let trials = paths.iter().flat_map(|path| trials(path, &defaults)).collect();
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn read(path: &str) -> Value {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The vectors of one file; a file without defaults of its own takes the recordings'.
+fn trials(path: &str, recorded: &Arc<Value>) -> Vec<Trial> {
+    let mut file = read(path);
+    let defaults = match file["defaults"].take() {
+        Value::Null => Arc::clone(recorded),
+        own => Arc::new(own),
+    };
+    let Value::Array(vectors) = file["vectors"].take() else { panic!("{path}: no vectors") };
+    let trial = |vector: Value| {
+        let defaults = Arc::clone(&defaults);
+        let name = format!("{}::{}", plain(&vector["group"]), plain(&vector["id"]));
+        Trial::test(name, move || {
+            let run = std::panic::catch_unwind(|| RUNTIME.block_on(run(&defaults, &vector)));
+            run.map_err(|panic| {
+                let text = panic.downcast_ref::<String>().cloned();
+                let told = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+                Failed::from(told.unwrap_or_default())
             })
         })
-        .collect();
-    libtest_mimic::run(&arguments, trials).exit();
+    };
+    vectors.into_iter().map(trial).collect()
 }
 
 async fn run(defaults: &Value, vector: &Value) {
@@ -143,7 +157,7 @@ impl<'d> World<'d> {
         if let Some(seconds) = expect["session_seconds"].as_i64() {
             let expiration = answer.text("Expiration").unwrap();
             let expires = time::OffsetDateTime::parse(&expiration, &time::format_description::well_known::Rfc3339);
-            let lasts = expires.unwrap().unix_timestamp() - self.stand_in.clock.seconds();
+            let lasts = expires.unwrap().unix_timestamp() - self.stand_in.seconds();
             assert!((lasts - seconds).abs() <= 2, "session of {lasts} s instead of {seconds}");
         }
         if let Some(size) = expect["packed_policy_size"].as_i64() {
@@ -366,7 +380,7 @@ impl<'d> World<'d> {
             }
             ["time"] | ["as", "time"] | ["time", "as"] => {
                 let offset = members["time"].as_str()?.strip_prefix("now")?;
-                let now = self.stand_in.clock.seconds();
+                let now = self.stand_in.seconds();
                 let number = match offset {
                     "" => json!(now),
                     whole if !whole.contains('.') => json!(now + whole.parse::<i64>().unwrap()),
@@ -413,7 +427,7 @@ impl<'d> World<'d> {
                 plain(&sent.expect("a claim of the token sent").claims[name])
             }
             name => match name.strip_prefix("now") {
-                Some(offset) => (self.stand_in.clock.seconds() + offset.parse::<i64>().unwrap_or(0)).to_string(),
+                Some(offset) => (self.stand_in.seconds() + offset.parse::<i64>().unwrap_or(0)).to_string(),
                 None => panic!("placeholder {name}"),
             },
         }

@@ -1,6 +1,6 @@
 //! Why Bedrock did not take a request: the closed list, how each is told from the wire, and what to do about it.
 
-use super::error::Explanation;
+use super::explanation::Explanation;
 use super::sts_fault::is_throttling;
 
 /// Why a call to the Bedrock runtime failed before its first byte of content.
@@ -116,6 +116,19 @@ impl BedrockFault {
         }
     }
 
+    /// Whether the fault lies between the worker and AWS. The caller then gets our own status and exception: AWS's
+    /// would tell its SDK to renew credentials that it does not have.
+    pub const fn is_ours(self) -> bool {
+        matches!(
+            self,
+            Self::CredentialsExpired
+                | Self::CredentialsRejected
+                | Self::ClockSkew
+                | Self::Unreachable
+                | Self::Unexpected
+        )
+    }
+
     /// Whether the same request may succeed a moment later.
     pub const fn is_retryable(self) -> bool {
         matches!(
@@ -133,128 +146,128 @@ impl BedrockFault {
     /// Code, cause and remedy. Status and exception are those of an answer that we make ourselves; where Bedrock
     /// answered, the caller gets Bedrock's.
     #[expect(clippy::too_many_lines, reason = "a table, one row for each fault")]
-    pub const fn explanation(self) -> &'static Explanation {
+    pub const fn explanation(self) -> Explanation {
         match self {
-            Self::AccessDenied => &Explanation {
+            Self::AccessDenied => Explanation {
                 code: "bedrock_access_denied",
                 status: 403,
                 exception: "AccessDeniedException",
                 cause: "No policy of the role allows this action on this model.",
                 remedy: "Allow bedrock:InvokeModel and bedrock:InvokeModelWithResponseStream on the inference profile and on the foundation model of every region it routes to.",
             },
-            Self::ExplicitDeny => &Explanation {
+            Self::ExplicitDeny => Explanation {
                 code: "bedrock_explicit_deny",
                 status: 403,
                 exception: "AccessDeniedException",
                 cause: "A policy denies the call explicitly; the message says of which kind.",
                 remedy: "Change the denying policy: a service control policy is the organisation's, a permissions boundary or identity policy the account's.",
             },
-            Self::ModelAccess => &Explanation {
+            Self::ModelAccess => Explanation {
                 code: "bedrock_model_access",
                 status: 403,
                 exception: "AccessDeniedException",
                 cause: "The AWS account has no access to this model in this region: not subscribed, use-case form not sent in, or not yet granted.",
                 remedy: "Request access to the model in the Bedrock console of the role's account and region.",
             },
-            Self::CredentialsExpired => &Explanation {
+            Self::CredentialsExpired => Explanation {
                 code: "bedrock_credentials_expired",
                 status: 503,
                 exception: "ServiceUnavailableException",
                 cause: "AWS says that the session has expired, again after it was renewed.",
                 remedy: "Try again; if it stays, compare the worker's clock with AWS's and look for a policy that revokes sessions by their age.",
             },
-            Self::CredentialsRejected => &Explanation {
+            Self::CredentialsRejected => Explanation {
                 code: "bedrock_credentials_rejected",
                 status: 502,
                 exception: "InternalServerException",
                 cause: "AWS did not take the worker's signature or the session it belongs to.",
                 remedy: "Check that base_url and sts_endpoint of the provider settings belong to the same AWS, and that no proxy changes requests.",
             },
-            Self::ClockSkew => &Explanation {
+            Self::ClockSkew => Explanation {
                 code: "bedrock_clock_skew",
                 status: 502,
                 exception: "InternalServerException",
                 cause: "AWS found the worker's signature too old or from the future.",
                 remedy: "Set the worker's clock (NTP).",
             },
-            Self::Throttled => &Explanation {
+            Self::Throttled => Explanation {
                 code: "bedrock_throttled",
                 status: 429,
                 exception: "ThrottlingException",
                 cause: "The account's quota of requests or tokens per minute for this model is used up.",
                 remedy: "Try again with growing pauses; raise the quota in Service Quotas or use a cross-region inference profile.",
             },
-            Self::ModelNotReady => &Explanation {
+            Self::ModelNotReady => Explanation {
                 code: "bedrock_model_not_ready",
                 status: 429,
                 exception: "ModelNotReadyException",
                 cause: "The model is being loaded.",
                 remedy: "Try again in a minute.",
             },
-            Self::ModelTimeout => &Explanation {
+            Self::ModelTimeout => Explanation {
                 code: "bedrock_model_timeout",
                 status: 408,
                 exception: "ModelTimeoutException",
                 cause: "The model took too long.",
                 remedy: "Try again, shorten the request, or use a streaming operation.",
             },
-            Self::ModelFailed => &Explanation {
+            Self::ModelFailed => Explanation {
                 code: "bedrock_model_error",
                 status: 424,
                 exception: "ModelErrorException",
                 cause: "The model failed on this request.",
                 remedy: "Read the message; try again or change the request.",
             },
-            Self::Validation => &Explanation {
+            Self::Validation => Explanation {
                 code: "bedrock_validation",
                 status: 400,
                 exception: "ValidationException",
                 cause: "The body is not what this model takes, or the model can only be called through an inference profile.",
                 remedy: "Read the message; for on-demand throughput use the model's inference profile id (such as us.…) instead of its bare id.",
             },
-            Self::QuotaExceeded => &Explanation {
+            Self::QuotaExceeded => Explanation {
                 code: "bedrock_quota_exceeded",
                 status: 400,
                 exception: "ServiceQuotaExceededException",
                 cause: "A quota of the AWS account is used up.",
                 remedy: "Raise it in Service Quotas.",
             },
-            Self::NotFound => &Explanation {
+            Self::NotFound => Explanation {
                 code: "bedrock_not_found",
                 status: 404,
                 exception: "ResourceNotFoundException",
                 cause: "The region has no such model, profile or guardrail, or the account no access to it.",
                 remedy: "Check the model id and the region of the provider settings.",
             },
-            Self::Conflict => &Explanation {
+            Self::Conflict => Explanation {
                 code: "bedrock_conflict",
                 status: 400,
                 exception: "ConflictException",
                 cause: "Another operation on the same resource is under way.",
                 remedy: "Try again when it has ended.",
             },
-            Self::Internal => &Explanation {
+            Self::Internal => Explanation {
                 code: "bedrock_internal",
                 status: 500,
                 exception: "InternalServerException",
                 cause: "Bedrock failed by itself.",
                 remedy: "Try again; see the AWS health dashboard.",
             },
-            Self::Unavailable => &Explanation {
+            Self::Unavailable => Explanation {
                 code: "bedrock_unavailable",
                 status: 503,
                 exception: "ServiceUnavailableException",
                 cause: "Bedrock is overloaded or down.",
                 remedy: "Try again with growing pauses; see the AWS health dashboard.",
             },
-            Self::Unreachable => &Explanation {
+            Self::Unreachable => Explanation {
                 code: "bedrock_unreachable",
                 status: 503,
                 exception: "ServiceUnavailableException",
                 cause: "The worker got no answer from Bedrock: network, DNS, TLS or time.",
                 remedy: "Check the worker's way to the Bedrock endpoint of the region; then try again.",
             },
-            Self::Unexpected => &Explanation {
+            Self::Unexpected => Explanation {
                 code: "bedrock_unexpected_answer",
                 status: 502,
                 exception: "InternalServerException",

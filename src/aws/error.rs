@@ -1,25 +1,11 @@
 //! What an AWS call came to when it failed: the fault by name, and AWS's own words about it.
 
 use super::bedrock_fault::BedrockFault;
+use super::explanation::Explanation;
 use super::sts_fault::StsFault;
 
 /// Most characters kept of a message of AWS.
 const MESSAGE_MAX: usize = 600;
-
-/// How a fault is told to the caller. All texts are fixed: nothing of a request is in them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Explanation {
-    /// Stable and documented; never reused for another fault.
-    pub code: &'static str,
-    /// The HTTP status of the answer.
-    pub status: u16,
-    /// The exception that AWS SDKs read from `x-amzn-ErrorType`; it decides whether they retry.
-    pub exception: &'static str,
-    /// The likely cause, in one sentence.
-    pub cause: &'static str,
-    /// What to do, and by whom.
-    pub remedy: &'static str,
-}
 
 /// A failed call to STS or Bedrock.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +25,22 @@ pub enum AwsError {
         fault: BedrockFault,
         /// AWS's words, or ours where it said nothing.
         message: Box<str>,
+        /// What Bedrock answered, where the caller gets it as it is.
+        answered: Option<Box<Answered>>,
     },
+}
+
+/// The head of an error answer of Bedrock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// The HTTP status, 400 to 599.
+    pub status: u16,
+    /// The exception's bare name, ASCII letters and digits.
+    pub exception: Option<Box<str>>,
+    /// AWS's name for the request, for its support.
+    pub request_id: Option<Box<str>>,
+    /// After how many seconds to try again.
+    pub retry_after: Option<u32>,
 }
 
 impl AwsError {
@@ -49,15 +50,23 @@ impl AwsError {
     }
 
     /// A fault of Bedrock, which was sent no bearer it could repeat.
-    pub fn bedrock(fault: BedrockFault, message: &str) -> Self {
-        Self::Bedrock { fault, message: kept(message, "") }
+    pub fn bedrock(fault: BedrockFault, message: &str, answered: Option<Answered>) -> Self {
+        Self::Bedrock { fault, message: kept(message, ""), answered: answered.map(Box::new) }
     }
 
     /// Code, status, cause and remedy.
-    pub const fn explanation(&self) -> &'static Explanation {
+    pub const fn explanation(&self) -> Explanation {
         match self {
             Self::Sts { fault, .. } => fault.explanation(),
             Self::Bedrock { fault, .. } => fault.explanation(),
+        }
+    }
+
+    /// What Bedrock answered, where the caller gets it as it is.
+    pub fn answered(&self) -> Option<&Answered> {
+        match self {
+            Self::Bedrock { answered, .. } => answered.as_deref(),
+            Self::Sts { .. } => None,
         }
     }
 
@@ -102,6 +111,6 @@ mod tests {
         }
         let plain = AwsError::sts(StsFault::TokenInvalid, " Missing a\nrequired claim: sub ", token);
         assert_eq!(plain.message(), "Missing a required claim: sub");
-        assert_eq!(AwsError::bedrock(BedrockFault::Internal, &"é".repeat(5000)).message().chars().count(), 600);
+        assert_eq!(AwsError::bedrock(BedrockFault::Internal, &"é".repeat(5000), None).message().chars().count(), 600);
     }
 }

@@ -186,6 +186,28 @@ where
         }
     }
 
+    /// Takes `seen`, if it is still the value of `key`, for due: the next to ask loads, and has it back as last good
+    /// if that meets an outage.
+    pub fn expire(&self, key: &K, seen: &Arc<V>) {
+        let now = self.0.clock.now();
+        let mut guard = self.0.lock();
+        if let Some(kept) = guard.slots.get(key).and_then(|slot| slot.kept.as_mut())
+            && Arc::ptr_eq(&kept.value, seen)
+        {
+            kept.fresh_until = now;
+        }
+    }
+
+    /// Keeps a value that was learned on another way.
+    pub fn put(&self, key: &K, loaded: Loaded<V>) {
+        let now = self.0.clock.now();
+        let kept = self.0.keep(loaded, now);
+        let mut guard = self.0.lock();
+        let slot = guard.slots.using(key, |slot| slot.flight.is_none());
+        slot.failed = None;
+        slot.kept = Some(kept);
+    }
+
     /// Drops every key that `goes`, with values, memories of failures, and the results of loads under way.
     pub fn discard_all(&self, goes: impl Fn(&K) -> bool) {
         self.0.lock().slots.retain(|key, _| !goes(key));
@@ -241,6 +263,11 @@ impl<K: Eq + Hash + Clone, V, E> Shared<K, V, E> {
             .increment(1);
     }
 
+    fn keep(&self, Loaded { value, fresh_until, last_good_until }: Loaded<V>, now: OffsetDateTime) -> Kept<V> {
+        let refresh_at = now + self.share_of(fresh_until - now);
+        Kept { value: Arc::new(value), refresh_at, fresh_until, last_good_until }
+    }
+
     /// `span` cut to 65 to 75 %.
     fn share_of(&self, span: Duration) -> Duration {
         let mut random = [0; 2];
@@ -264,12 +291,12 @@ impl<K: Eq + Hash + Clone, V, E: Failure> Landing<K, V, E> {
         let mut guard = self.shared.lock();
         let slot: Option<&mut Slot<V, E>> = guard.slots.get(&self.key).filter(|slot| self.is_of(slot));
         match result {
-            Ok(Loaded { value, fresh_until, last_good_until }) => {
-                let value = Arc::new(value);
+            Ok(loaded) => {
+                let kept = self.shared.keep(loaded, now);
+                let value = kept.value.clone();
                 if let Some(slot) = slot {
-                    let refresh_at = now + self.shared.share_of(fresh_until - now);
                     slot.failed = None;
-                    slot.kept = Some(Kept { value: value.clone(), refresh_at, fresh_until, last_good_until });
+                    slot.kept = Some(kept);
                 }
                 Ok(value)
             }

@@ -6,12 +6,14 @@
 //! May import: domain, fetch.
 
 pub mod bedrock;
+pub mod bedrock_client;
 pub mod bedrock_fault;
 mod connector;
 pub mod credential;
 pub mod credential_cache;
 pub mod credential_key;
 pub mod error;
+pub mod explanation;
 pub mod flight_cache;
 pub mod sigv4;
 mod slots;

@@ -25,6 +25,7 @@ use crate::domain::region::Region;
 use crate::domain::role_arn::RoleArn;
 use crate::domain::secret::Secret;
 use crate::domain::settings::SessionDuration;
+use crate::domain::subject::Subject;
 use crate::fetch::{self, FetchError};
 
 /// Before the second and the third attempt.
@@ -53,6 +54,8 @@ pub struct WebIdentity<'a> {
     pub duration: SessionDuration,
     /// The identity token.
     pub token: &'a Secret,
+    /// Whom it speaks for.
+    pub subject: &'a Subject,
     /// Whether the token carries session tags or a source identity, for a better word on a denial.
     pub tagged: bool,
 }
@@ -107,6 +110,10 @@ impl Sts {
             .await
             .map_err(|error| fault_of(&error, request.tagged))?;
         let unexpected = || (StsFault::Unexpected, "the answer holds no usable credentials".to_owned());
+        // STS says whom it took the token for; a session of anybody else is nobody's here (threat 25).
+        if answer.subject_from_web_identity_token.is_some_and(|subject| subject != request.subject.to_string()) {
+            return Err((StsFault::Unexpected, "the session is another subject's".to_owned()));
+        }
         let credentials = answer.credentials.ok_or_else(unexpected)?;
         let expires_at =
             OffsetDateTime::from_unix_timestamp(credentials.expiration.secs()).map_err(|_| unexpected())?;

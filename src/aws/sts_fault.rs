@@ -1,6 +1,6 @@
 //! Why STS gave no credentials: the closed list, how each is told from the wire, and what to do about it.
 
-use super::error::Explanation;
+use super::explanation::Explanation;
 
 /// Why AssumeRoleWithWebIdentity failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -130,128 +130,128 @@ impl StsFault {
 
     /// Code, status, cause and remedy.
     #[expect(clippy::too_many_lines, reason = "a table, one row for each fault")]
-    pub const fn explanation(self) -> &'static Explanation {
+    pub const fn explanation(self) -> Explanation {
         match self {
-            Self::TokenInvalid => &Explanation {
+            Self::TokenInvalid => Explanation {
                 code: "sts_token_invalid",
                 status: 403,
                 exception: "AccessDeniedException",
                 cause: "AWS could not validate the identity token: most often its audience is not registered at the IAM OIDC provider.",
                 remedy: "Register the audience sts.amazonaws.com at the provider of the role's account, and compare the provider's URL with the issuer byte for byte.",
             },
-            Self::NoProvider => &Explanation {
+            Self::NoProvider => Explanation {
                 code: "sts_no_provider",
                 status: 403,
                 exception: "AccessDeniedException",
                 cause: "The role's AWS account has no IAM OIDC provider for this issuer.",
                 remedy: "Create the provider in the account of the role, with the issuer's URL byte for byte (no trailing slash).",
             },
-            Self::KeyFetchFailed => &Explanation {
+            Self::KeyFetchFailed => Explanation {
                 code: "sts_key_fetch_failed",
                 status: 503,
                 exception: "ServiceUnavailableException",
                 cause: "AWS could not read the signing key at the issuer: its public documents were unreachable, slow (over 5 s) or lack the key.",
                 remedy: "Check that discovery document and JWKS answer publicly over HTTPS without redirect. CloudTrail does not show this fault.",
             },
-            Self::RoleNotInClaim => &Explanation {
+            Self::RoleNotInClaim => Explanation {
                 code: "sts_role_not_in_roles_claim",
                 status: 403,
                 exception: "AccessDeniedException",
                 cause: "The identity token is bound to another role than the one that was assumed.",
                 remedy: "Set role_arn in the team's provider settings to the exact ARN of the role, path and letter case included.",
             },
-            Self::TokenExpired => &Explanation {
+            Self::TokenExpired => Explanation {
                 code: "sts_token_expired",
                 status: 403,
                 exception: "AccessDeniedException",
                 cause: "AWS says that a fresh identity token has expired: the clocks of issuer and AWS differ by more than 5 minutes.",
                 remedy: "Set the issuer's clock (NTP).",
             },
-            Self::IssuerUnreachable => &Explanation {
+            Self::IssuerUnreachable => Explanation {
                 code: "sts_issuer_unreachable",
                 status: 503,
                 exception: "ServiceUnavailableException",
                 cause: "AWS could not reach the issuer to verify the token.",
                 remedy: "Check that the issuer answers publicly over HTTPS with TLS 1.2 and a public certificate; then try again.",
             },
-            Self::ClaimRejected => &Explanation {
+            Self::ClaimRejected => Explanation {
                 code: "sts_claim_rejected",
                 status: 403,
                 exception: "AccessDeniedException",
                 cause: "The identity provider rejected a claim of the token.",
                 remedy: "Check the IAM OIDC provider of the role's account.",
             },
-            Self::AccessDenied => &Explanation {
+            Self::AccessDenied => Explanation {
                 code: "sts_access_denied",
                 status: 403,
                 exception: "AccessDeniedException",
                 cause: "The role's trust policy does not admit this subject and audience, the role does not exist, or an organisation's policy denies it.",
                 remedy: "Compare the trust policy's :sub and :aud conditions with subject and audience of this answer; a new role takes some 10 seconds to work.",
             },
-            Self::TagSessionDenied => &Explanation {
+            Self::TagSessionDenied => Explanation {
                 code: "sts_tag_session_denied",
                 status: 403,
                 exception: "AccessDeniedException",
                 cause: "The token carries session tags or a source identity, and the role's trust policy does not allow them (or does not admit the subject at all).",
                 remedy: "Allow sts:TagSession (and sts:SetSourceIdentity) beside sts:AssumeRoleWithWebIdentity in the trust policy, or switch session_tags and source_identity off in the provider settings.",
             },
-            Self::DurationTooLong => &Explanation {
+            Self::DurationTooLong => Explanation {
                 code: "sts_duration_too_long",
                 status: 403,
                 exception: "AccessDeniedException",
                 cause: "session_duration_seconds of the provider settings is longer than the role's maximum session duration.",
                 remedy: "Lower session_duration_seconds, or raise MaxSessionDuration of the role.",
             },
-            Self::RequestInvalid => &Explanation {
+            Self::RequestInvalid => Explanation {
                 code: "sts_request_invalid",
                 status: 403,
                 exception: "AccessDeniedException",
                 cause: "STS found a parameter out of range.",
                 remedy: "Check role_arn and session_duration_seconds of the provider settings against the message.",
             },
-            Self::RegionDisabled => &Explanation {
+            Self::RegionDisabled => Explanation {
                 code: "sts_region_disabled",
                 status: 403,
                 exception: "AccessDeniedException",
                 cause: "STS is not activated in this region for the role's account.",
                 remedy: "Activate STS for the region in IAM's account settings, or set another region in the provider settings.",
             },
-            Self::SessionTooLarge => &Explanation {
+            Self::SessionTooLarge => Explanation {
                 code: "sts_session_too_large",
                 status: 403,
                 exception: "AccessDeniedException",
                 cause: "Session tags and policies together are too large for a session token.",
                 remedy: "Switch session_tags off in the provider settings, or shorten what they carry.",
             },
-            Self::PolicyMalformed => &Explanation {
+            Self::PolicyMalformed => Explanation {
                 code: "sts_session_policy_malformed",
                 status: 403,
                 exception: "AccessDeniedException",
                 cause: "The session policy is not a valid policy document.",
                 remedy: "Switch the session policy off, and report this as a defect of Brevet.",
             },
-            Self::Throttled => &Explanation {
+            Self::Throttled => Explanation {
                 code: "sts_throttled",
                 status: 429,
                 exception: "ThrottlingException",
                 cause: "STS limits the rate of calls of this account and region.",
                 remedy: "Try again in a few seconds; longer sessions (session_duration_seconds) need fewer calls.",
             },
-            Self::Unavailable => &Explanation {
+            Self::Unavailable => Explanation {
                 code: "sts_unavailable",
                 status: 503,
                 exception: "ServiceUnavailableException",
                 cause: "STS answered with an error of its own.",
                 remedy: "Try again in a few seconds; see the AWS health dashboard.",
             },
-            Self::Unreachable => &Explanation {
+            Self::Unreachable => Explanation {
                 code: "sts_unreachable",
                 status: 503,
                 exception: "ServiceUnavailableException",
                 cause: "The worker got no answer from STS: network, DNS, TLS or time.",
                 remedy: "Check the worker's way to the STS endpoint of the region; then try again.",
             },
-            Self::Unexpected => &Explanation {
+            Self::Unexpected => Explanation {
                 code: "sts_unexpected_answer",
                 status: 502,
                 exception: "InternalServerException",

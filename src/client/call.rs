@@ -113,7 +113,7 @@ impl Client {
         self.read(&self.call(Method::PUT, path, Some(bearer), None, Bytes::new()).await?)
     }
 
-    async fn call(
+    pub(super) async fn call(
         &self,
         method: Method,
         path: &str,
@@ -160,7 +160,7 @@ impl Client {
         }
     }
 
-    fn protocol(&self, status: u16, what: &'static str) -> ClientError {
+    pub(super) fn protocol(&self, status: u16, what: &'static str) -> ClientError {
         ClientError::Protocol { issuer: Arc::clone(&self.base), status, what }
     }
 }

@@ -6,6 +6,8 @@
 
 pub mod admin;
 mod call;
+pub mod discovery;
+pub mod exchange;
 pub mod saved_session;
 pub mod token;
 

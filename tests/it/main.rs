@@ -9,6 +9,8 @@ mod harness;
 mod interop_verifiers;
 mod interop_verifiers;
 mod tls;
+mod papers;
+mod store_contract;
 mod tls;
 mod tokens;
 mod tokens;

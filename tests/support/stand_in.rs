@@ -1,7 +1,6 @@
-//! A stand-in AWS in this process, a clock that stands still, and requests signed by AWS's own signer.
+//! A stand-in AWS in this process, requests signed by AWS's own signer, and an issuer to trust.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -10,57 +9,14 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use axum::Router;
 use axum::http::{StatusCode, Uri};
-use brevet::domain::clock::Clock;
-use brevet::domain::entropy::Entropy;
+use brevet::domain::clock::{Clock, ManualClock};
 use brevet::fetch::{Body, Client, Reach, Settings};
 use brevet::sandbox::{Config, Running, start};
 use bytes::Bytes;
 use http::{Request, Response};
-use time::OffsetDateTime;
 
-/// Stands still until it is moved; half a second past a whole one, so that rounding shows.
-pub(crate) struct StillClock(AtomicI64);
-
-impl StillClock {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(AtomicI64::new(1_795_000_000)))
-    }
-
-    pub(crate) fn seconds(&self) -> i64 {
-        self.0.load(Ordering::SeqCst)
-    }
-
-    pub(crate) fn advance(&self, seconds: i64) {
-        self.0.fetch_add(seconds, Ordering::SeqCst);
-    }
-}
-
-impl Clock for StillClock {
-    fn now(&self) -> OffsetDateTime {
-        OffsetDateTime::from_unix_timestamp(self.seconds()).unwrap() + time::Duration::milliseconds(500)
-    }
-}
-
-/// Never the same bytes twice, and the same ones in every run.
-pub(crate) struct CountingEntropy(AtomicU64);
-
-impl CountingEntropy {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(AtomicU64::new(1)))
-    }
-}
-
-impl Entropy for CountingEntropy {
-    fn fill(&self, bytes: &mut [u8]) {
-        for chunk in bytes.chunks_mut(8) {
-            // splitmix64
-            let mut z = self.0.fetch_add(1, Ordering::SeqCst).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            chunk.copy_from_slice(&(z ^ (z >> 31)).to_be_bytes()[..chunk.len()]);
-        }
-    }
-}
+use super::clock::clock;
+use super::entropy::SeededEntropy;
 
 /// An access key, temporary or not.
 #[derive(Clone)]
@@ -73,7 +29,7 @@ pub(crate) struct Keys {
 /// A running stand-in and a client for it.
 pub(crate) struct StandIn {
     pub(crate) running: Running,
-    pub(crate) clock: Arc<StillClock>,
+    pub(crate) clock: Arc<ManualClock>,
     pub(crate) client: Client,
 }
 
@@ -116,11 +72,19 @@ pub(crate) fn elements(xml: &str, name: &str) -> Vec<String> {
 
 impl StandIn {
     pub(crate) async fn start(config: Config) -> Self {
-        let clock = StillClock::new();
+        let clock = Arc::new(clock());
+        // Past a whole second, so that rounding shows.
+        clock.advance(time::Duration::milliseconds(500));
         let config = Config { listen: "127.0.0.1:0".to_owned(), ..config };
-        let running = start(config, Arc::clone(&clock) as Arc<dyn Clock>, CountingEntropy::new()).await.unwrap();
+        let running =
+            start(config, Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(SeededEntropy::new(1))).await.unwrap();
         let client = Client::new(Settings { reach: Reach::public().and_loopback(), ..Settings::default() }).unwrap();
         Self { running, clock, client }
+    }
+
+    /// The stand-in's time, in whole seconds.
+    pub(crate) fn seconds(&self) -> i64 {
+        self.clock.now().unix_timestamp()
     }
 
     pub(crate) fn administrator(&self) -> Keys {
@@ -160,7 +124,7 @@ impl StandIn {
 
     /// Signs with AWS's own signer at the stand-in's time.
     pub(crate) fn sign(&self, request: &mut Request<Bytes>, service: &str, region: &str, keys: &Keys) {
-        Self::sign_at(request, service, region, keys, self.clock.seconds());
+        Self::sign_at(request, service, region, keys, self.seconds());
     }
 
     pub(crate) fn sign_at(request: &mut Request<Bytes>, service: &str, region: &str, keys: &Keys, seconds: i64) {
