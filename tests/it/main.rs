@@ -5,7 +5,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admin_api;
+mod authorization;
 mod harness;
 mod interop_verifiers;
+mod openapi;
 mod tls;
 mod tokens;
