@@ -5,7 +5,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod exchange;
 mod harness;
 mod interop_verifiers;
+mod mint;
+mod public_api;
+mod sessions;
 mod tls;
 mod tokens;
