@@ -4,6 +4,7 @@
 //! variables. Without them such a test says `skipped: NAME needs …` on standard error, past the harness's capture,
 //! and returns; `scripts/test` makes the lack a failure.
 
+pub(crate) mod app;
 pub(crate) mod clients;
 pub(crate) mod clock;
 pub(crate) mod documents;
