@@ -18,3 +18,4 @@ mod public_api;
 mod sessions;
 mod tls;
 mod tokens;
+mod store_contract;
