@@ -5,12 +5,21 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admin_api;
+mod authorization;
 mod harness;
 mod interop_verifiers;
 mod interop_verifiers;
 mod tls;
 mod papers;
 mod store_contract;
+mod openapi;
+mod exchange;
+mod harness;
+mod interop_verifiers;
+mod mint;
+mod public_api;
+mod sessions;
 mod tls;
 mod tokens;
 mod tokens;
