@@ -7,5 +7,6 @@ mod support;
 
 mod harness;
 mod interop_verifiers;
+mod sandbox;
 mod tls;
 mod tokens;
