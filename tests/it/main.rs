@@ -20,6 +20,7 @@ mod interop_verifiers;
 mod mint;
 mod public_api;
 mod sessions;
+mod sandbox;
 mod tls;
 mod tokens;
 mod tokens;
