@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::fault::Fault;
 use super::handle::Handle;
-use super::server::Sandbox;
+use super::parts::Sandbox;
 
 pub(super) fn routes(handle: Handle) -> Router<Arc<Sandbox>> {
     let faults = post(|Shared(handle): Shared<Handle>, Json(fault): Json<Fault>| async move {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::fault::Fault;
-use super::server::Sandbox;
+use super::parts::Sandbox;
 use super::signature::KeyPair;
 use super::trail::Event;
 

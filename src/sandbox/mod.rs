@@ -14,12 +14,15 @@
 mod account;
 mod authorize;
 mod bedrock;
+mod catalogue;
 mod config;
 mod control;
 mod error;
 mod fault;
 mod handle;
 mod iam;
+mod identifier;
+mod parts;
 mod query;
 mod server;
 mod signature;

@@ -2,75 +2,24 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State as Shared};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Response, header};
 
-use super::account::{Account, Session};
-use super::authorize::{add_principal, administrator_arn, permits, request_context};
-use super::bedrock::{self, Catalogue};
+use super::authorize::{add_principal, permits};
 use super::error::{AwsError, stamp};
-use super::fault::Faults;
+use super::parts::{Call, Sandbox};
 use super::query::Query;
-use super::signature::{self, KeyPair, Service, Signed, Signer};
-use super::trail::Event;
+use super::signature::Service;
 use super::xml::Element;
-use super::{iam, sts};
-use crate::domain::clock::Clock;
-use crate::domain::entropy::Entropy;
-use crate::fetch::Client;
-use crate::iam::evaluate::Context;
+use super::{bedrock, iam, sts};
 
 /// STS and IAM requests are small; the largest is a token of 20 000 characters beside a policy.
 const QUERY_BODY_MAX: usize = 256 * 1024;
 /// Bedrock's own cap.
 const MODEL_BODY_MAX: usize = 25_000_000;
-
-/// Everything a request needs.
-pub(super) struct Sandbox {
-    pub(super) account_id: String,
-    pub(super) region: String,
-    pub(super) loopback_issuers: bool,
-    pub(super) stream_pause: Duration,
-    pub(super) catalogue: Catalogue,
-    pub(super) administrator: KeyPair,
-    pub(super) account: Account,
-    pub(super) faults: Faults,
-    pub(super) fetch: Client,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) entropy: Arc<dyn Entropy>,
-}
-
-/// One call under way.
-pub(super) struct Call {
-    pub(super) event: Event,
-    /// The condition keys that every request has.
-    pub(super) context: Context,
-}
-
-impl Call {
-    /// Notes the session that was made.
-    pub(super) fn note(&mut self, session: &Session, seconds: i64) {
-        self.event.principal = Some(session.arn());
-        self.event.source_identity.clone_from(&session.source_identity);
-        self.event.tags.clone_from(&session.tags);
-        self.event.duration_seconds = Some(seconds);
-    }
-
-    fn note_signer(&mut self, signed: &Signed, account: &str) {
-        match &signed.signer {
-            Signer::Administrator => self.event.principal = Some(administrator_arn(account)),
-            Signer::Session(session) => {
-                self.event.principal = Some(session.arn());
-                self.event.source_identity.clone_from(&session.source_identity);
-                self.event.tags.clone_from(&session.tags);
-            }
-        }
-    }
-}
 
 /// Answers one request of any of the three services.
 pub(super) async fn answer(
@@ -93,27 +42,6 @@ pub(super) async fn answer(
         }
     } else {
         query_call(&sandbox, &head, &body, peer.ip(), &request_id).await
-    }
-}
-
-impl Sandbox {
-    fn begin(&self, action: &str, head: &Parts, peer: IpAddr) -> Call {
-        let user_agent = head.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-        let context = request_context(self.clock.now(), &self.region, peer, user_agent);
-        Call { event: Event { action: action.to_owned(), ..Event::default() }, context }
-    }
-
-    fn end(&self, mut call: Call, error: Option<&AwsError>) {
-        call.event.outcome = error.map_or_else(|| "ok".to_owned(), |error| error.code.clone());
-        self.account.lock().trail.record(call.event);
-    }
-
-    fn signed(&self, head: &Parts, body: &[u8], service: Service, call: &mut Call) -> Result<Signed, AwsError> {
-        let state = self.account.lock();
-        let signed = signature::verify(head, body, service, &self.administrator, &state, self.clock.now())?;
-        call.context.set("aws:RequestedRegion", signed.region.as_str());
-        call.note_signer(&signed, &self.account_id);
-        Ok(signed)
     }
 }
 

@@ -4,17 +4,15 @@
 //! May import: the stand-in's state and signatures; iam.
 
 mod body;
-mod model;
 mod stream;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, Response, header};
-pub(super) use model::Catalogue;
 use percent_encoding::percent_decode_str;
 
 use super::authorize::{add_principal, permits};
 use super::error::AwsError;
-use super::server::{Call, Sandbox};
+use super::parts::{Call, Sandbox};
 use super::signature::Signed;
 
 /// What a request is for.

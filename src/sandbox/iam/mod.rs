@@ -11,8 +11,8 @@ pub(super) use role::{NewRole, attach};
 
 use super::account::State;
 use super::error::AwsError;
+use super::parts::Sandbox;
 use super::query::Query;
-use super::server::Sandbox;
 use super::xml::Element;
 
 pub(super) const NAMESPACE: &str = "https://iam.amazonaws.com/doc/2010-05-08/";

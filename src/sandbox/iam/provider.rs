@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::date;
 use crate::sandbox::account::{Provider, State};
 use crate::sandbox::error::AwsError;
+use crate::sandbox::parts::Sandbox;
 use crate::sandbox::query::Query;
-use crate::sandbox::server::Sandbox;
 use crate::sandbox::xml::Element;
 
 const CLIENT_IDS_MAX: usize = 100;

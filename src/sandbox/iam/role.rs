@@ -8,9 +8,9 @@ use crate::domain::role_arn::RoleArn;
 use crate::iam::document::{Document, Kind};
 use crate::sandbox::account::{Role, State};
 use crate::sandbox::error::AwsError;
+use crate::sandbox::identifier::unique_id;
+use crate::sandbox::parts::Sandbox;
 use crate::sandbox::query::Query;
-use crate::sandbox::server::Sandbox;
-use crate::sandbox::sts::unique_id;
 use crate::sandbox::xml::Element;
 
 /// Characters of a trust policy, white space apart (IAM's default quota).

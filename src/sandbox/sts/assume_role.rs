@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::grant::{Content, Parameters};
+use super::grant::{Content, Parameters, describe_session};
 use super::{credentials, find_role};
 use crate::iam::evaluate::{Caller, Context, Request, Verdict, evaluate};
 use crate::sandbox::account::{Role, Session, Tags};
 use crate::sandbox::authorize::{add_principal, administrator_arn, permits};
 use crate::sandbox::error::AwsError;
+use crate::sandbox::parts::{Call, Sandbox};
 use crate::sandbox::query::{Query, is_name};
-use crate::sandbox::server::{Call, Sandbox};
 use crate::sandbox::signature::{Signed, Signer};
 use crate::sandbox::token::check_tags;
 use crate::sandbox::xml::Element;
@@ -65,17 +65,6 @@ pub(in crate::sandbox) fn assume_role(
         .children(credentials(&session));
     sandbox.account.lock().remember(session, now);
     Ok(result)
-}
-
-/// Adds the keys that both calls have: names, tags and source identity of the session to be.
-pub(super) fn describe_session(context: &mut Context, content: &Content, parameters: &Parameters) {
-    context.set("sts:RoleSessionName", parameters.session_name.as_str());
-    context.set_all("sts:SourceIdentity", content.source_identity.as_deref());
-    context.set_all("sts:TransitiveTagKeys", content.transitive.iter().map(String::as_str));
-    context.set_all("aws:TagKeys", content.tags.keys().map(String::as_str));
-    for (key, value) in &content.tags {
-        context.set(&format!("aws:RequestTag/{key}"), value.as_str());
-    }
 }
 
 /// Tags that the caller's session made transitive come along and cannot be replaced; its source identity stays.

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use time::{Duration, OffsetDateTime};
 
 use super::PACKED_LIMIT;
@@ -12,8 +10,10 @@ use crate::domain::entropy::Entropy;
 use crate::domain::role_arn::RoleArn;
 use crate::domain::secret::Secret;
 use crate::iam::document::{Document, Kind};
+use crate::iam::evaluate::Context;
 use crate::sandbox::account::{Role, Session, Tags};
 use crate::sandbox::error::AwsError;
+use crate::sandbox::identifier::{random_text, unique_id};
 use crate::sandbox::query::{Query, is_name};
 
 /// The parameters of both calls, each within its own rule.
@@ -115,18 +115,13 @@ impl Content {
     }
 }
 
-/// A four-letter kind and 16 characters of AWS's base-32 alphabet.
-pub(in crate::sandbox) fn unique_id(kind: &str, entropy: &dyn Entropy) -> String {
-    const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    let mut random = [0; 16];
-    entropy.fill(&mut random);
-    let characters = random.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)]));
-    kind.chars().chain(characters).collect()
-}
-
-/// `bytes` random bytes as base64.
-pub(in crate::sandbox) fn random_text(entropy: &dyn Entropy, bytes: usize) -> String {
-    let mut random = vec![0; bytes];
-    entropy.fill(&mut random);
-    STANDARD.encode(random)
+/// Adds the keys that both calls have: names, tags and source identity of the session to be.
+pub(super) fn describe_session(context: &mut Context, content: &Content, parameters: &Parameters) {
+    context.set("sts:RoleSessionName", parameters.session_name.as_str());
+    context.set_all("sts:SourceIdentity", content.source_identity.as_deref());
+    context.set_all("sts:TransitiveTagKeys", content.transitive.iter().map(String::as_str));
+    context.set_all("aws:TagKeys", content.tags.keys().map(String::as_str));
+    for (key, value) in &content.tags {
+        context.set(&format!("aws:RequestTag/{key}"), value.as_str());
+    }
 }

@@ -8,7 +8,6 @@ mod grant;
 mod web_identity;
 
 pub(super) use assume_role::assume_role;
-pub(super) use grant::{random_text, unique_id};
 pub(super) use web_identity::assume_role_with_web_identity;
 
 use super::account::{Account, Session};

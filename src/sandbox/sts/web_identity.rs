@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::grant::{Content, Parameters};
+use super::grant::{Content, Parameters, describe_session};
 use super::{credentials, find_role};
 use crate::iam::evaluate::{Caller, Context, Request, Verdict, evaluate};
 use crate::sandbox::account::Role;
 use crate::sandbox::error::AwsError;
+use crate::sandbox::parts::{Call, Sandbox};
 use crate::sandbox::query::Query;
-use crate::sandbox::server::{Call, Sandbox};
 use crate::sandbox::token::{Claims, Jws, Origin, Roles, read_keys};
 use crate::sandbox::xml::Element;
 
@@ -125,7 +125,7 @@ fn describe(context: &mut Context, content: &Content, parameters: &Parameters, p
     context.set("aws:PrincipalAccount", parameters.role_arn.account());
     context.set("aws:PrincipalType", "User");
     context.set("aws:userid", provider_arn);
-    super::assume_role::describe_session(context, content, parameters);
+    describe_session(context, content, parameters);
 }
 
 /// Asks the trust policy for each thing the call does. A role that does not exist answers like one that refuses.

@@ -1,6 +1,6 @@
 //! The public key of an X.509 certificate (RFC 5280), to hold a JWK's `x5c` against its own members.
 
-use super::jwk::{Curve, Material, unsigned};
+use super::material::{Curve, Material, unsigned};
 
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;

@@ -5,7 +5,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use super::jwk::{Curve, Jwk, Material};
+use super::jwk::Jwk;
+use super::material::{Curve, KeyType, Material};
 use super::{no_key, not_validated};
 use crate::sandbox::error::AwsError;
 
@@ -17,13 +18,6 @@ pub(in crate::sandbox) struct Jws {
     pub(in crate::sandbox) claims: Map<String, Value>,
     signing_input: String,
     signature: Vec<u8>,
-}
-
-/// The key type an algorithm needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum KeyType {
-    Rsa,
-    Ec,
 }
 
 impl Jws {

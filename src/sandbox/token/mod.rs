@@ -10,6 +10,7 @@ mod claims;
 mod issuer;
 mod jwk;
 mod jws;
+mod material;
 
 pub(super) use claims::{Claims, Roles, check_tags};
 pub(super) use issuer::{Origin, read_keys};

@@ -27,7 +27,7 @@ const GEOGRAPHIES: &[(&str, &[&str])] = &[
 
 /// The models and profiles there are.
 #[derive(Debug)]
-pub(in crate::sandbox) struct Catalogue {
+pub(super) struct Catalogue {
     models: BTreeSet<String>,
     application_profiles: BTreeMap<String, String>,
 }
@@ -56,7 +56,7 @@ impl Resource {
 }
 
 impl Catalogue {
-    pub(in crate::sandbox) fn new(models: &[String], application_profiles: BTreeMap<String, String>) -> Self {
+    pub(super) fn new(models: &[String], application_profiles: BTreeMap<String, String>) -> Self {
         let models = BUILT_IN.iter().map(|id| (*id).to_owned()).chain(models.iter().cloned()).collect();
         Self { models, application_profiles }
     }
