@@ -7,15 +7,13 @@ mod support;
 
 mod admin_api;
 mod authorization;
-mod harness;
-mod interop_verifiers;
-mod openapi;
 mod exchange;
 mod harness;
 mod interop_verifiers;
 mod mint;
+mod openapi;
 mod public_api;
 mod sessions;
+mod store_contract;
 mod tls;
 mod tokens;
-mod store_contract;
