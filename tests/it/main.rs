@@ -6,6 +6,7 @@
 mod support;
 
 mod admin_api;
+mod api_docs;
 mod authorization;
 mod exchange;
 mod harness;
