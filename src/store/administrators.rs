@@ -5,10 +5,9 @@ use time::OffsetDateTime;
 use super::Store;
 use super::credentials::{self, NewCredential, Owner};
 use super::db::{Row, Tx};
-use super::error::{ChangeError, StoreError};
+use super::error::{ChangeError, StoreError, check_version};
 use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
-use super::teams::check_version;
 use crate::domain::audit::Event;
 use crate::domain::id::AdministratorId;
 

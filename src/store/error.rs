@@ -97,3 +97,12 @@ pub enum ChangeError {
     #[error("conflict: {0}")]
     Conflict(&'static str),
 }
+
+/// `If-Match`: no expectation fits every version.
+pub(super) fn check_version(expected: Option<i64>, current: i64) -> Result<(), ChangeError> {
+    if expected.is_none_or(|expected| expected == current) {
+        Ok(())
+    } else {
+        Err(ChangeError::VersionMismatch { current })
+    }
+}

@@ -5,7 +5,7 @@ use super::db::Row;
 use super::error::{ChangeError, StoreError};
 use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
-use super::teams;
+use super::team_row;
 use crate::domain::audit::Event;
 use crate::domain::id::{TeamUid, UserUid};
 use crate::domain::team::{Membership, Team};
@@ -78,7 +78,7 @@ impl Store {
     pub async fn memberships_of(&self, user: &UserUid) -> Result<Vec<Team>, StoreError> {
         let sql = "SELECT t.* FROM memberships m JOIN teams t ON t.uid = m.team_uid
             WHERE m.user_uid = $1 AND m.removed_at IS NULL AND t.deleted_at IS NULL ORDER BY t.uid";
-        self.db.fetch_all(sql, [user.into()]).await?.iter().map(teams::team).collect()
+        self.db.fetch_all(sql, [user.into()]).await?.iter().map(team_row::team).collect()
     }
 }
 

@@ -7,6 +7,7 @@
 //! May import: domain.
 
 mod administrators;
+mod audiences;
 mod audit;
 mod audit_batch;
 mod audit_counted;
@@ -29,6 +30,7 @@ mod settings;
 mod settings_json;
 mod signing_keys;
 mod team_facts;
+mod team_row;
 mod teams;
 mod users;
 mod worker_keys;

@@ -4,10 +4,9 @@ use time::OffsetDateTime;
 
 use super::Store;
 use super::db::{Row, Tx};
-use super::error::{ChangeError, StoreError};
+use super::error::{ChangeError, StoreError, check_version};
 use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
-use super::teams::check_version;
 use crate::domain::audit::Event;
 use crate::domain::id::{ServiceAccountUid, TeamUid};
 use crate::domain::team::ServiceAccount;

@@ -2,9 +2,9 @@
 
 use super::Store;
 use super::db::Tx;
-use super::error::{ChangeError, StoreError};
+use super::error::{ChangeError, StoreError, check_version};
 use super::settings_json;
-use super::teams::{self, check_version};
+use super::team_row;
 use crate::domain::audit::Event;
 use crate::domain::id::{ServiceAccountUid, TeamUid};
 use crate::domain::settings::ProviderLayer;
@@ -41,7 +41,7 @@ impl Store {
             [team.into(), column(account).into(), settings_json::write(layer)?.into(), version.into(), event.at.into()],
         )
         .await?;
-        teams::bump(&mut tx, team, event.at).await?;
+        team_row::bump(&mut tx, team, event.at).await?;
         tx.commit_with(event).await?;
         Ok(version)
     }

@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 
 use super::Store;
 use super::error::StoreError;
-use super::{settings_json, teams};
+use super::{settings_json, team_row};
 use crate::domain::audience::Audience;
 use crate::domain::id::{ServiceAccountUid, TeamUid};
 use crate::domain::settings::ProviderLayer;
@@ -45,7 +45,7 @@ impl Store {
             )
             .await?;
         let Some(first) = rows.first() else { return Ok(None) };
-        let mut facts = TeamFacts { team: teams::team(first)?, layers: Vec::new(), worker_audiences: Vec::new() };
+        let mut facts = TeamFacts { team: team_row::team(first)?, layers: Vec::new(), worker_audiences: Vec::new() };
         for row in &rows {
             if let Some(layer) = row.optional_text("layer")? {
                 let account = row.text("service_account_uid")?;

@@ -3,11 +3,12 @@
 use time::OffsetDateTime;
 
 use super::Store;
-use super::db::{Row, Tx};
-use super::error::{ChangeError, StoreError};
+use super::db::Tx;
+use super::error::{ChangeError, StoreError, check_version};
 use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
-use super::{policy_json, worker_keys};
+use super::team_row::team;
+use super::{audiences, policy_json};
 use crate::domain::audit::Event;
 use crate::domain::id::TeamUid;
 use crate::domain::team::{Team, TeamPolicy};
@@ -34,7 +35,7 @@ impl Store {
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
         let mut tx = self.db.begin_alone().await?;
-        worker_keys::refuse_workers_audiences(&mut tx, &team.policy).await?;
+        audiences::refuse_workers_audiences(&mut tx, &team.policy).await?;
         let inserted = tx
             .execute(
                 "INSERT INTO teams (uid, uid_fold, name, policy, external_id, version, created_at, updated_at,
@@ -92,7 +93,7 @@ impl Store {
             team.disabled_at = disabled_at;
         }
         if let Some(policy) = &change.policy {
-            worker_keys::refuse_workers_audiences(&mut tx, policy).await?;
+            audiences::refuse_workers_audiences(&mut tx, policy).await?;
             team.policy = policy.clone();
         }
         team.version += 1;
@@ -133,32 +134,4 @@ async fn lock_version(tx: &mut Tx, uid: &TeamUid, expected: Option<i64>) -> Resu
     let team = team(&row)?;
     check_version(expected, team.version)?;
     Ok(team)
-}
-
-/// `If-Match`: no expectation fits every version.
-pub(super) fn check_version(expected: Option<i64>, current: i64) -> Result<(), ChangeError> {
-    if expected.is_none_or(|expected| expected == current) {
-        Ok(())
-    } else {
-        Err(ChangeError::VersionMismatch { current })
-    }
-}
-
-/// Counts a change that grants of the team depend on, so that those decided before it are not released.
-pub(super) async fn bump(tx: &mut Tx, uid: &TeamUid, at: OffsetDateTime) -> Result<(), StoreError> {
-    let sql = "UPDATE teams SET version = version + 1, updated_at = $2 WHERE uid = $1";
-    tx.execute(sql, [uid.into(), at.into()]).await.map(drop)
-}
-
-pub(super) fn team(row: &Row) -> Result<Team, StoreError> {
-    Ok(Team {
-        uid: row.uid("uid")?,
-        name: row.text("name")?,
-        policy: policy_json::read(&row.text("policy")?)?,
-        external_id: row.text("external_id")?,
-        created_at: row.time("created_at")?,
-        disabled_at: row.optional_time("disabled_at")?,
-        deleted_at: row.optional_time("deleted_at")?,
-        version: row.int("version")?,
-    })
 }

@@ -1,21 +1,18 @@
 //! Worker keys: each for one audience and a list of teams.
-//!
-//! A worker's audience is on no team's list, so that only principals of the teams it serves can mint for it. Both
-//! sides of that rule are checked under the same lock.
 
 use time::OffsetDateTime;
 
 use super::Store;
+use super::audiences;
 use super::credentials::{self, NewCredential, Owner};
 use super::db::{Row, Tx};
-use super::error::{ChangeError, StoreError};
+use super::error::{ChangeError, StoreError, check_version};
 use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
-use super::teams::{self, check_version};
+use super::team_row::bump;
 use crate::domain::audience::Audience;
 use crate::domain::audit::Event;
 use crate::domain::id::{CredentialId, TeamUid};
-use crate::domain::team::TeamPolicy;
 
 /// A worker's key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +66,7 @@ impl Store {
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
         let mut tx = self.db.begin_alone().await?;
-        refuse_listed(&mut tx, audience).await?;
+        audiences::refuse_listed(&mut tx, audience).await?;
         credentials::insert(&mut tx, key, Owner::Worker).await?;
         tx.execute(
             "INSERT INTO worker_keys (credential_id, audience, version) VALUES ($1, $2, 1)",
@@ -136,34 +133,10 @@ impl Store {
         let sql = "UPDATE credentials SET revoked_at = $2 WHERE id = $1";
         tx.execute(sql, [id.into(), event.at.into()]).await?;
         for team in &key.teams {
-            teams::bump(&mut tx, team, event.at).await?;
+            bump(&mut tx, team, event.at).await?;
         }
         Ok(tx.commit_with(event).await?)
     }
-}
-
-/// Refuses a policy that lists a live worker's audience.
-pub(super) async fn refuse_workers_audiences(tx: &mut Tx, policy: &TeamPolicy) -> Result<(), ChangeError> {
-    let sql = "SELECT 1 AS one FROM worker_keys w JOIN credentials c ON c.id = w.credential_id
-        WHERE w.audience = $1 AND c.revoked_at IS NULL LIMIT 1";
-    for rule in &policy.audiences {
-        if tx.fetch_optional(sql, [rule.audience.as_str().into()]).await?.is_some() {
-            return Err(ChangeError::Conflict("audience_of_worker"));
-        }
-    }
-    Ok(())
-}
-
-/// Refuses an audience that some team lists. The pattern finds candidates; the policy itself decides.
-async fn refuse_listed(tx: &mut Tx, audience: &Audience) -> Result<(), ChangeError> {
-    let plain = audience.as_str().replace('%', "_");
-    let sql = "SELECT * FROM teams WHERE deleted_at IS NULL AND policy LIKE $1";
-    for row in tx.fetch_all(sql, [format!("%\"{plain}\"%").into()]).await? {
-        if teams::team(&row)?.policy.audience(audience).is_some() {
-            return Err(ChangeError::Conflict("audience_of_team"));
-        }
-    }
-    Ok(())
 }
 
 /// Adds living teams; each counts a change, because its principals may now mint for the worker.
@@ -176,14 +149,14 @@ async fn add_teams(tx: &mut Tx, key: CredentialId, uids: &[TeamUid], at: OffsetD
             return Err(ChangeError::NotFound);
         }
         tx.execute(sql, [key.into(), uid.into()]).await?;
-        teams::bump(tx, uid, at).await?;
+        bump(tx, uid, at).await?;
     }
     Ok(())
 }
 
 async fn drop_teams(tx: &mut Tx, key: &WorkerKey, at: OffsetDateTime) -> Result<(), StoreError> {
     for team in &key.teams {
-        teams::bump(tx, team, at).await?;
+        bump(tx, team, at).await?;
     }
     tx.execute("DELETE FROM worker_key_teams WHERE credential_id = $1", [key.id.into()]).await.map(drop)
 }

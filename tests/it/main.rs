@@ -7,9 +7,15 @@ mod support;
 
 mod exchange;
 mod harness;
+mod tls;
+mod tokens;
+mod interop_verifiers;
 mod interop_verifiers;
 mod mint;
 mod public_api;
 mod sessions;
 mod tls;
 mod tokens;
+mod interop_verifiers;
+mod papers;
+mod store_contract;

@@ -12,6 +12,8 @@ pub(crate) mod entropy;
 pub(crate) mod logs;
 pub(crate) mod postgres;
 pub(crate) mod process;
+pub(crate) mod stand_in;
+pub(crate) mod token_keys;
 
 use std::ffi::OsString;
 use std::io::Write;
