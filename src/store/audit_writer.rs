@@ -18,7 +18,7 @@ use crate::domain::audit::Event;
 /// Most rows of one commit.
 const BATCH_MAX: usize = 256;
 /// Most rows that wait; beyond it the queue says so at once.
-const QUEUE_MAX: usize = 4096;
+pub const QUEUE_MAX: usize = 4096;
 /// How often counted refusals are looked at while nothing else is written.
 const SWEEP: Duration = Duration::from_secs(10);
 

@@ -1,16 +1,17 @@
 //! Opaque secrets, all in one table, found by their hash.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use time::OffsetDateTime;
 
 use super::Store;
-use super::db::{Row, Tx};
+use super::db::{Db, Row, Tx};
 use super::error::{ChangeError, StoreError};
 use crate::domain::access::Identity;
 use crate::domain::audience::Audience;
 use crate::domain::credential::{CredentialKind, SecretHash};
-use crate::domain::id::{CredentialId, TeamUid};
+use crate::domain::id::{CredentialId, TeamUid, TokenId};
 
 /// A secret to be saved; of it only the hash.
 #[derive(Debug, Clone)]
@@ -138,6 +139,29 @@ pub struct KeyInfo {
     pub revoked_at: Option<OffsetDateTime>,
 }
 
+/// A credential with all that its liveness hangs on: columns and joins.
+macro_rules! liveness {
+    () => {
+        "c.id, c.kind, c.administrator_id, c.user_uid, c.session_id, c.service_account_uid,
+            c.created_at, c.expires_at, c.last_used_at, c.revoked_at,
+            p.revoked_at AS administrator_revoked, p.expires_at AS administrator_expires,
+            u.disabled_at AS user_disabled, u.deleted_at AS user_deleted,
+            s.ended_at AS session_ended, s.expires_at AS session_expires,
+            a.team_uid, a.disabled_at AS account_disabled, a.deleted_at AS account_deleted,
+            t.disabled_at AS team_disabled, t.deleted_at AS team_deleted,
+            w.audience,
+            (SELECT string_agg(l.team_uid, ',' ORDER BY l.team_uid) FROM worker_key_teams l
+                WHERE l.credential_id = c.id) AS worker_teams
+         FROM credentials c
+            LEFT JOIN administrators p ON p.id = c.administrator_id
+            LEFT JOIN users u ON u.uid = c.user_uid
+            LEFT JOIN sessions s ON s.id = c.session_id
+            LEFT JOIN service_accounts a ON a.uid = c.service_account_uid
+            LEFT JOIN teams t ON t.uid = a.team_uid
+            LEFT JOIN worker_keys w ON w.credential_id = c.id"
+    };
+}
+
 impl Store {
     /// Finds the credential of `hash`, with all that its liveness hangs on, in one query. `None` for unknown ones.
     pub async fn credential(
@@ -147,29 +171,46 @@ impl Store {
     ) -> Result<Option<CredentialRecord>, StoreError> {
         let row = self
             .db
-            .fetch_optional(
-                "SELECT c.id, c.kind, c.administrator_id, c.user_uid, c.session_id, c.service_account_uid,
-                    c.created_at, c.expires_at, c.last_used_at, c.revoked_at,
-                    p.revoked_at AS administrator_revoked, p.expires_at AS administrator_expires,
-                    u.disabled_at AS user_disabled, u.deleted_at AS user_deleted,
-                    s.ended_at AS session_ended, s.expires_at AS session_expires,
-                    a.team_uid, a.disabled_at AS account_disabled, a.deleted_at AS account_deleted,
-                    t.disabled_at AS team_disabled, t.deleted_at AS team_deleted,
-                    w.audience,
-                    (SELECT string_agg(l.team_uid, ',' ORDER BY l.team_uid) FROM worker_key_teams l
-                        WHERE l.credential_id = c.id) AS worker_teams
-                 FROM credentials c
-                    LEFT JOIN administrators p ON p.id = c.administrator_id
-                    LEFT JOIN users u ON u.uid = c.user_uid
-                    LEFT JOIN sessions s ON s.id = c.session_id
-                    LEFT JOIN service_accounts a ON a.uid = c.service_account_uid
-                    LEFT JOIN teams t ON t.uid = a.team_uid
-                    LEFT JOIN worker_keys w ON w.credential_id = c.id
-                 WHERE c.secret_hash = $1",
-                [hash.to_hex().into()],
-            )
+            .fetch_optional(concat!("SELECT ", liveness!(), " WHERE c.secret_hash = $1"), [hash.to_hex().into()])
             .await?;
         row.map(|row| record(&row, now)).transpose()
+    }
+
+    /// The same by its id, to find out why a release was not alive.
+    pub async fn credential_of_id(
+        &self,
+        id: CredentialId,
+        now: OffsetDateTime,
+    ) -> Result<Option<CredentialRecord>, StoreError> {
+        let sql = concat!("SELECT ", liveness!(), " WHERE c.id = $1");
+        self.db.fetch_optional(sql, [id.into()]).await?.map(|row| record(&row, now)).transpose()
+    }
+
+    /// For each of `tokens` that was minted under a principal's own credential: why that credential means nothing
+    /// any more, if so. One statement for all of them; tokens that were not minted are not in the answer.
+    pub async fn minted_tokens(
+        &self,
+        tokens: &[TokenId],
+        now: OffsetDateTime,
+    ) -> Result<HashMap<TokenId, Option<DeadReason>>, StoreError> {
+        macro_rules! minted {
+            ($ids:literal) => {
+                concat!(
+                    "SELECT e.token_id, ",
+                    liveness!(),
+                    " JOIN audit_events e ON e.credential_id = c.id
+                      WHERE e.action = 'token.mint' AND e.decision = 'allowed' AND e.token_id IN ",
+                    $ids
+                )
+            };
+        }
+        let array = format!("[{}]", tokens.iter().map(|id| format!("\"{id}\"")).collect::<Vec<_>>().join(","));
+        let sql = match *self.db {
+            Db::Sqlite { .. } => minted!("(SELECT value FROM json_each($1))"),
+            Db::Postgres { .. } => minted!("(SELECT jsonb_array_elements_text($1::jsonb))"),
+        };
+        let rows = self.db.fetch_all(sql, [array.into()]).await?;
+        rows.iter().map(|row| Ok((row.handle("token_id")?, dead(row, now)?))).collect()
     }
 
     /// Notes when credentials were last used, many in one transaction. Later marks win; unknown ids are ignored.

@@ -43,7 +43,7 @@ use time::OffsetDateTime;
 pub use administrators::{Administrator, AdministratorChange};
 pub use audit::EventFilter;
 pub use audit_batch::{Proof, Release, Verdict};
-pub use audit_writer::{AuditStats, AuditWriter, QueueFull, Ticket};
+pub use audit_writer::{AuditStats, AuditWriter, QUEUE_MAX, QueueFull, Ticket};
 pub use credentials::{CredentialRecord, DeadReason, KeyInfo, NewCredential};
 pub use enrolment_codes::{EnrolmentCode, NewEnrolmentCode, RedeemError, Redeemed};
 pub use error::{ChangeError, StoreError};
