@@ -10,6 +10,7 @@ mod tls;
 mod tokens;
 mod interop_verifiers;
 mod interop_verifiers;
+mod sandbox;
 mod tls;
 mod tokens;
 mod interop_verifiers;
