@@ -1,7 +1,8 @@
 //! The wall between the floors: in one package nothing else keeps a lower room from naming a higher one.
 //!
 //! Reads every file below `src/` with `syn` and fails on a forbidden edge, a circle, a crate outside its room, an
-//! oversized file, an unexplained room, a domain type that serializes itself, and paths of somebody's machine.
+//! oversized file, an unexplained room, a domain type that serializes itself, a second spelling of the identity grammar,
+//! and paths of somebody's machine.
 //! `floors/house.rs` is the plan as data; `floors/trials.rs` breaks each rule on a small tree, so that the wall is
 //! known to stand. Run alone: `cargo test --test floors`.
 
@@ -75,6 +76,11 @@ fn rooms_say_what_they_own() {
 #[test]
 fn domain_types_do_not_serialize() {
     none(rules::serialized(&TREE));
+}
+
+#[test]
+fn the_identity_grammar_is_spelled_once() {
+    none(rules::grammar(&TREE));
 }
 
 #[test]

@@ -38,7 +38,7 @@ postgres_start() {
         port=$((20000 + RANDOM % 12000))
         set -m
         (
-            cd "$postgres_dir"
+            cd "$postgres_dir" || exit
             exec ${as_user[@]+"${as_user[@]}"} ${dies_with_us[@]+"${dies_with_us[@]}"} "$bin/postgres" -D data \
                 -h 127.0.0.1 -p "$port" -k "$postgres_dir" -N 400 -c fsync=off -c full_page_writes=off \
                 -c timezone=UTC -c log_timezone=UTC >server.log 2>&1 </dev/null

@@ -1,7 +1,8 @@
 # Stages with their times, and what must happen however a script ends. Sourced by bash scripts that `set -euo pipefail`.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-target=${CARGO_TARGET_DIR:-$root/target}
+target=${CARGO_TARGET_DIR:-target}
+[[ $target == /* ]] || target=$root/$target
 
 say() { printf '%s\n' "$*" >&2; }
 

@@ -3,3 +3,9 @@
 //!
 //! Does not own the types that travel (`wire`) nor the connection (`fetch`).
 //! May import: domain, wire, fetch.
+
+mod call;
+pub mod discovery;
+pub mod exchange;
+
+pub use call::{Client, ClientError};

@@ -4,6 +4,7 @@
 use super::audience::Audience;
 use super::credential::CredentialKind;
 use super::id::{AdministratorId, CredentialId, ServiceAccountUid, SessionId, TeamUid, UserUid};
+use super::principal::Principal;
 
 /// Who calls, proven by a live credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +76,24 @@ pub struct Minter {
     pub credential: CredentialId,
     /// Person or agent.
     pub who: MinterIdentity,
+}
+
+impl Minter {
+    /// Whose tokens it mints.
+    pub fn principal(&self) -> Principal {
+        match &self.who {
+            MinterIdentity::Person { user, .. } => Principal::User(user.clone()),
+            MinterIdentity::ServiceAccount { uid, .. } => Principal::ServiceAccount(uid.clone()),
+        }
+    }
+
+    /// What kind of credential it presented.
+    pub const fn credential_kind(&self) -> CredentialKind {
+        match self.who {
+            MinterIdentity::Person { .. } => CredentialKind::Access,
+            MinterIdentity::ServiceAccount { .. } => CredentialKind::ServiceAccount,
+        }
+    }
 }
 
 /// The principal a [`Minter`] mints for: itself, never one named in a request.

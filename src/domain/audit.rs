@@ -98,6 +98,11 @@ impl Decision {
             Self::Refused => "refused",
         }
     }
+
+    /// The exact inverse of [`Decision::as_str`].
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Allowed, Self::Refused].into_iter().find(|decision| decision.as_str() == text)
+    }
 }
 
 /// Where a request came from.
@@ -129,8 +134,11 @@ pub struct TokenFacts {
 }
 
 /// One audit row. It holds no token and no key, nor anything they could be computed from.
+///
+/// `R` is the word of [`Event::reason`]: from a closed list where a row is written, plain text where one is read
+/// ([`RecordedEvent`]), because an older version may have written it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+pub struct Event<R = &'static str> {
     /// Its id, a UUIDv7 of its time.
     pub id: EventId,
     /// When it was decided.
@@ -142,7 +150,7 @@ pub struct Event {
     /// What was decided.
     pub decision: Decision,
     /// Why, as a stable word; absent where allowed.
-    pub reason: Option<&'static str>,
+    pub reason: Option<R>,
     /// The credential that asked, where it is known.
     pub credential: Option<(CredentialKind, CredentialId)>,
     /// The worker that presented a caller's token.
@@ -160,3 +168,6 @@ pub struct Event {
     /// How many like events the row stands for: 1, except for counted refusals of unknown credentials.
     pub count: u32,
 }
+
+/// An audit row as the store tells it.
+pub type RecordedEvent = Event<String>;

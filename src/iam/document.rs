@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 
 use super::operator::Operator;
-use super::parse;
-pub use super::parse::{DocumentError, Reason};
 
 /// A policy document of IAM's JSON grammar.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -184,12 +182,6 @@ impl Serialize for Values {
 }
 
 impl Document {
-    /// Reads a document strictly: an unknown element, a wrong type, a repeated member or a missing part is an error
-    /// that says where.
-    pub fn parse(text: &str, kind: Kind) -> Result<Self, DocumentError> {
-        parse::document(text, kind)
-    }
-
     /// The document as compact JSON, its members in IAM's usual order.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()

@@ -7,3 +7,5 @@ pub mod evaluate;
 pub mod operator;
 mod parse;
 mod pattern;
+
+pub use parse::{DocumentError, Reason};

@@ -70,6 +70,14 @@ pub enum Reason {
 
 type Result<T> = std::result::Result<T, DocumentError>;
 
+impl Document {
+    /// Reads a document strictly: an unknown element, a wrong type, a repeated member or a missing part is an error
+    /// that says where.
+    pub fn parse(text: &str, kind: Kind) -> std::result::Result<Self, DocumentError> {
+        document(text, kind)
+    }
+}
+
 /// JSON that remembers order and refuses repeated members, which readers resolve differently.
 #[derive(Debug)]
 enum Json {
@@ -139,7 +147,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 }
 
-pub(super) fn document(text: &str, kind: Kind) -> Result<Document> {
+fn document(text: &str, kind: Kind) -> Result<Document> {
     let json: Json = serde_json::from_str(text).map_err(|_| fault("policy", Reason::Json))?;
     let (mut version, mut id, mut statement) = (Version::V2008, None, None);
     for (name, value) in object(json, "policy")? {

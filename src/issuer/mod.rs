@@ -2,3 +2,195 @@
 //!
 //! Does not own HTTP (`http::issuer`, `http::admin`) nor SQL (`store`).
 //! May import: domain, crypto, store, iam, oidc, fetch, limit.
+
+pub mod admin;
+pub mod bootstrap;
+pub mod callers;
+pub mod exchange;
+pub mod kek;
+pub mod keys;
+pub mod limits;
+pub mod liveness;
+pub mod mint;
+pub mod publish;
+pub mod readiness;
+mod recent;
+pub mod refusals;
+pub mod release;
+pub mod sessions;
+pub mod standing;
+pub mod upkeep;
+pub mod whoami;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use self::callers::Known;
+use self::keys::KeyRing;
+use self::limits::Limits;
+use self::recent::Recent;
+use crate::domain::audit::{Action, Decision, Event, Origin};
+use crate::domain::clock::Clock;
+use crate::domain::credential::SecretHash;
+use crate::domain::entropy::Entropy;
+use crate::domain::id::{CredentialId, EventId, IssuerId, TeamUid, UserUid};
+use crate::domain::issuer_url::IssuerUrl;
+use crate::limit::admission::Admission;
+use crate::store::{AuditWriter, Store, TeamFacts};
+
+/// How long what the audit statement proves anyway is remembered between requests.
+const REMEMBERED: Duration = Duration::from_secs(10);
+/// Most credentials remembered.
+const CREDENTIALS_MAX: usize = 20_000;
+/// Most teams and people remembered.
+const TEAMS_MAX: usize = 5_000;
+
+/// What an issuer is made of; the composition root puts it together.
+pub struct Parts {
+    /// Its URL, byte for byte the `iss` of every token.
+    pub url: IssuerUrl,
+    /// Its id in the store.
+    pub id: IssuerId,
+    /// The database.
+    pub store: Store,
+    /// The one writer of audit rows.
+    pub audit: AuditWriter,
+    /// The signing keys.
+    pub keys: Arc<KeyRing>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes ids and secrets.
+    pub entropy: Arc<dyn Entropy>,
+    /// How often and how much at once.
+    pub limits: limits::LimitNumbers,
+}
+
+/// The issuer. Cheap to clone.
+#[derive(Clone)]
+pub struct Issuer(Arc<Inner>);
+
+struct Inner {
+    url: IssuerUrl,
+    id: IssuerId,
+    store: Store,
+    audit: AuditWriter,
+    keys: Arc<KeyRing>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    limits: Limits,
+    admission: Admission,
+    callers: Recent<SecretHash, Arc<Known>>,
+    facts: Recent<TeamUid, Arc<TeamFacts>>,
+    teams_of: Recent<UserUid, Arc<[TeamUid]>>,
+    used: Mutex<HashMap<CredentialId, OffsetDateTime>>,
+}
+
+impl Issuer {
+    /// Puts an issuer together.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(Inner {
+            url: parts.url,
+            id: parts.id,
+            store: parts.store,
+            audit: parts.audit,
+            keys: parts.keys,
+            clock: parts.clock,
+            entropy: parts.entropy,
+            admission: Admission::new(parts.limits.in_flight),
+            limits: Limits::new(&parts.limits),
+            callers: Recent::new(REMEMBERED, CREDENTIALS_MAX),
+            facts: Recent::new(REMEMBERED, TEAMS_MAX),
+            teams_of: Recent::new(REMEMBERED, TEAMS_MAX),
+            used: Mutex::default(),
+        }))
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> &IssuerUrl {
+        &self.0.url
+    }
+
+    /// Its id in the store.
+    pub fn id(&self) -> IssuerId {
+        self.0.id
+    }
+
+    /// The database, for the use cases of the admin API.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// The one writer of audit rows.
+    pub fn audit(&self) -> &AuditWriter {
+        &self.0.audit
+    }
+
+    /// The signing keys.
+    pub fn keys(&self) -> &Arc<KeyRing> {
+        &self.0.keys
+    }
+
+    /// The time.
+    pub fn now(&self) -> OffsetDateTime {
+        self.0.clock.now()
+    }
+
+    /// Randomness.
+    pub fn entropy(&self) -> &dyn Entropy {
+        self.0.entropy.as_ref()
+    }
+
+    /// Forgets what is remembered of credentials, teams and people. The admin API calls it after every change,
+    /// so that on this replica a change shows at the next request; on others the audit statement and the ten
+    /// seconds of `REMEMBERED` see to it.
+    pub fn forget(&self) {
+        self.0.callers.clear();
+        self.0.facts.clear();
+        self.0.teams_of.clear();
+    }
+
+    /// A row about `action`, now, with nothing in it yet but who we are and where the request came from.
+    pub fn event(&self, action: Action, decision: Decision, origin: &Origin) -> Event {
+        let at = self.now();
+        Event {
+            id: EventId::new(self.entropy().uuid_v7(at)),
+            at,
+            issuer: self.id(),
+            action,
+            decision,
+            reason: None,
+            credential: None,
+            worker: None,
+            team: None,
+            principal: None,
+            target: None,
+            token: None,
+            origin: origin.clone(),
+            count: 1,
+        }
+    }
+
+    /// Writes the row of a refusal and waits for it. The refusal stands whether or not the row can be written:
+    /// nothing was released.
+    pub(crate) async fn record_refusal(&self, event: Event) {
+        let (action, reason) = (event.action.as_str(), event.reason.unwrap_or("none"));
+        metrics::counter!("brevet_refusals_total", "action" => action, "reason" => reason).increment(1);
+        let committed = match self.audit().append(event) {
+            Ok(ticket) => ticket.committed().await.map(|_| ()).map_err(|error| error.to_string()),
+            Err(full) => Err(full.to_string()),
+        };
+        if let Err(cause) = committed {
+            tracing::warn!(action, reason, cause, "the audit row of a refusal was not written");
+        }
+    }
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "issuer {}", self.0.url)
+    }
+}

@@ -1,4 +1,93 @@
 //! The database: one concrete store over SQLite and PostgreSQL, one file per table.
 //!
-//! Rows become domain types here. Keeps sealed key text it cannot open. The only place that names sqlx.
+//! Rows become domain types here; JSON of policies and settings is written and read nowhere else. Keeps sealed
+//! key text it cannot open. The only place that names sqlx, and that only in `db`, `open` and `migrate`.
+//! Every change is one transaction that also writes its audit row; every change that may stop a mint takes the
+//! lock that audit batches share, so that when it has returned, no batch decided before it can still commit.
 //! May import: domain.
+
+mod administrators;
+mod audiences;
+mod audit;
+mod audit_batch;
+mod audit_counted;
+mod audit_writer;
+mod credentials;
+mod db;
+mod enrolment_codes;
+mod error;
+mod idempotency;
+mod issuers;
+mod memberships;
+mod migrate;
+mod open;
+mod page;
+mod policy_json;
+mod service_account_keys;
+mod service_accounts;
+mod sessions;
+mod settings;
+mod settings_json;
+mod signing_keys;
+mod team_facts;
+mod team_row;
+mod teams;
+mod users;
+mod worker_keys;
+
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+pub use administrators::{Administrator, AdministratorChange};
+pub use audit::EventFilter;
+pub use audit_batch::{Proof, Release, Verdict};
+pub use audit_writer::{AuditStats, AuditWriter, QUEUE_MAX, QueueFull, Ticket};
+pub use credentials::{CredentialRecord, DeadReason, KeyInfo, NewCredential};
+pub use enrolment_codes::{EnrolmentCode, NewEnrolmentCode, RedeemError, Redeemed};
+pub use error::{ChangeError, StoreError};
+pub use idempotency::{Remember, Remembered};
+pub use issuers::IssuerRow;
+pub use migrate::Migrated;
+pub use open::Target;
+pub use page::{PAGE_LIMIT_MAX, Page, Paged};
+pub use service_accounts::ServiceAccountChange;
+pub use sessions::{NewSession, Session, SessionOrigin};
+pub use team_facts::TeamFacts;
+pub use teams::TeamChange;
+pub use users::UserChange;
+pub use worker_keys::{WorkerKey, WorkerKeyChange};
+
+use db::Db;
+
+/// A handle to the database, cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    db: Arc<Db>,
+}
+
+impl Store {
+    /// Opens the database: checks file modes (SQLite: 0600, wider is refused), takes the lock of the one serving
+    /// process (SQLite), and refuses a store that a newer version has migrated. An older or empty one is opened;
+    /// [`Store::migrate`] brings it up to date and [`Store::check_schema`] refuses it.
+    pub async fn connect(target: &Target) -> Result<Self, StoreError> {
+        let store = Self { db: Arc::new(open::open(target).await?) };
+        store.refuse_newer_schema().await?;
+        Ok(store)
+    }
+
+    /// Asks the database whether it answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.db.fetch_all("SELECT 1 AS one", []).await.map(drop)
+    }
+
+    /// The database's own time, to compare with ours; `None` for SQLite, which has no other clock than ours.
+    pub async fn database_time(&self) -> Result<Option<OffsetDateTime>, StoreError> {
+        self.db.time().await
+    }
+
+    /// Closes every connection; what is running first ends.
+    pub async fn close(&self) {
+        self.db.close().await;
+    }
+}

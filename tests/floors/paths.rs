@@ -24,11 +24,19 @@ pub(crate) struct SerializedType {
     pub(crate) name: String,
 }
 
+/// A string literal of shipped code; doc comments apart.
+#[derive(Debug, Clone)]
+pub(crate) struct Literal {
+    pub(crate) line: usize,
+    pub(crate) text: String,
+}
+
 /// What one file says.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) mentions: Vec<Mention>,
     pub(crate) serialized: Vec<SerializedType>,
+    pub(crate) literals: Vec<Literal>,
     /// First and last line of each `#[cfg(test)]` item at the top of the file.
     pub(crate) test_lines: Vec<(usize, usize)>,
     /// Modules that live in another file and are compiled for tests only.
@@ -60,6 +68,12 @@ impl Reader {
     fn mention(&mut self, line: usize, segments: Vec<String>, brings: Option<String>) {
         let module = self.module.clone();
         self.found.mentions.push(Mention { line, module, segments, in_test: self.tests > 0, brings });
+    }
+
+    fn literal(&mut self, line: usize, text: String) {
+        if self.tests == 0 {
+            self.found.literals.push(Literal { line, text });
+        }
     }
 
     fn use_tree(&mut self, before: &[String], tree: &syn::UseTree) {
@@ -118,7 +132,8 @@ impl Reader {
                         self.mention(head.span().start().line, segments, None);
                     }
                 }
-                TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+                TokenTree::Literal(literal) => self.literal(literal.span().start().line, literal.to_string()),
+                TokenTree::Punct(_) => {}
             }
             at += 1;
         }
@@ -171,7 +186,14 @@ impl<'ast> Visit<'ast> for Reader {
         visit::visit_macro(self, mac);
     }
 
+    fn visit_lit_str(&mut self, literal: &'ast syn::LitStr) {
+        self.literal(literal.span().start().line, literal.value());
+    }
+
     fn visit_attribute(&mut self, attribute: &'ast syn::Attribute) {
+        if attribute.path().is_ident("doc") {
+            return;
+        }
         if let syn::Meta::List(list) = &attribute.meta {
             self.tokens(&[], list.tokens.clone());
         }

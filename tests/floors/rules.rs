@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
-use super::house::{FENCES, IMPURE, LONG, LONGEST, LONGEST_MAIN, MAIN, OPENING, ROOMS, Room, SERIALIZED_DOMAIN, Sees};
+use super::house::{
+    FENCES, GRAMMAR, IMPURE, LONG, LONGEST, LONGEST_MAIN, MAIN, OPENING, ROOMS, Room, SERIALIZED_DOMAIN, Sees,
+};
 use super::source::{SourceFile, Target, Tree};
 
 /// One place where a rule is broken.
@@ -278,6 +280,22 @@ pub(crate) fn serialized(tree: &Tree) -> Vec<Fault> {
             })
         })
         .collect()
+}
+
+/// The identity grammar is spelled in one place.
+pub(crate) fn grammar(tree: &Tree) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for file in tree.files.iter().filter(|file| !tree.is_test_file(file)) {
+        for literal in &file.found.literals {
+            for (word, only_in) in GRAMMAR.iter().filter(|(word, _)| literal.text.contains(word)) {
+                if !only_in.iter().any(|outer| is_below(&file.module, outer)) {
+                    let message = format!("`{word}` is spelled only in {}", only_in.join(" and "));
+                    faults.push(Fault::new(&file.path, literal.line, message));
+                }
+            }
+        }
+    }
+    faults
 }
 
 /// Files of the repository name no path of the machine they were written on, nor a folder beside the repository.

@@ -260,6 +260,22 @@ fn a_domain_type_that_serializes_is_told() {
 }
 
 #[test]
+fn a_second_spelling_of_the_grammar_is_told() {
+    let at = |path: &str, text: &str| told(rules::grammar(&tree(&[(path, text)])));
+    for text in [
+        "fn f() -> &'static str { \"scoped_principal:x\" }",
+        "fn f() -> String { format!(\"scoped_principal:{}\", 1) }",
+        "const P: &str = r#\"scoped_principal:\"#;",
+        "#[serde(rename = \"https://aws.amazon.com/tags\")] struct S;",
+    ] {
+        breaks(&at("src/iam/generate.rs", text), "src/iam/generate.rs:1: `");
+        holds(&at("src/iam/generate.rs", &format!("#[cfg(test)] mod tests {{ {text} }}")));
+    }
+    holds(&at("src/iam/generate.rs", "/// As in `scoped_principal:T/user:U`.\nfn f() {}"));
+    holds(&at("src/domain/subject.rs", "const P: &str = \"scoped_principal:\";"));
+}
+
+#[test]
 fn a_path_of_one_machine_is_told() {
     let at = |text: &str| told(rules::machine_paths("docs/x.md", text));
     breaks(&at(concat!("a\nsee ..", "/shared/X.md")), "docs/x.md:2: names a folder that a clone does not have");

@@ -6,5 +6,9 @@
 mod support;
 
 mod harness;
+mod interop_verifiers;
 mod tls;
 mod tokens;
+mod interop_verifiers;
+mod papers;
+mod store_contract;

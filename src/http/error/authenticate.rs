@@ -1,0 +1,58 @@
+//! Refusals of bearers.
+
+use super::{Code, ProblemAnswer};
+use crate::domain::access::Denied;
+use crate::issuer::refusals::AuthError;
+use crate::limit::rate::Limited;
+use crate::store::DeadReason;
+
+/// The challenge to a bearer that is no good (RFC 6750, section 3.1).
+pub const INVALID: &str = "Bearer error=\"invalid_token\"";
+
+impl From<AuthError> for ProblemAnswer {
+    fn from(error: AuthError) -> Self {
+        let words = error.to_string();
+        match error {
+            AuthError::Malformed(_) | AuthError::EnrolmentCode | AuthError::Unknown => {
+                Self::new(Code::InvalidCredential, words).challenge(INVALID)
+            }
+            AuthError::Dead(reason) => reason.into(),
+            AuthError::Limited(limited) => limited.into(),
+            AuthError::Unavailable(unavailable) => unavailable.into(),
+        }
+    }
+}
+
+/// What is over is 401: another credential may do. What is switched off is 403: no other will.
+impl From<DeadReason> for ProblemAnswer {
+    fn from(reason: DeadReason) -> Self {
+        let (code, words) = match reason {
+            DeadReason::CredentialExpired => (Code::InvalidCredential, "the credential has expired"),
+            DeadReason::CredentialRevoked => (Code::InvalidCredential, "the credential was revoked"),
+            DeadReason::AdministratorRevoked => (Code::InvalidCredential, "the administrator was removed"),
+            DeadReason::AdministratorExpired => (Code::InvalidCredential, "the administrator's time is over"),
+            DeadReason::UserDeleted => (Code::InvalidCredential, "the person was deleted"),
+            DeadReason::SessionEnded => (Code::InvalidCredential, "the session was ended: sign in again"),
+            DeadReason::SessionExpired => (Code::InvalidCredential, "the session is over: sign in again"),
+            DeadReason::ServiceAccountDeleted => (Code::InvalidCredential, "the service account was deleted"),
+            DeadReason::TeamDeleted => (Code::InvalidCredential, "the team was deleted"),
+            DeadReason::UserDisabled => (Code::PrincipalDisabled, "the person is disabled"),
+            DeadReason::ServiceAccountDisabled => (Code::PrincipalDisabled, "the service account is disabled"),
+            DeadReason::TeamDisabled => (Code::TeamDisabled, "the team is disabled"),
+        };
+        let answer = Self::new(code, words);
+        if code == Code::InvalidCredential { answer.challenge(INVALID) } else { answer }
+    }
+}
+
+impl From<Denied> for ProblemAnswer {
+    fn from(denied: Denied) -> Self {
+        Self::new(Code::NotPermitted, denied.to_string())
+    }
+}
+
+impl From<Limited> for ProblemAnswer {
+    fn from(limited: Limited) -> Self {
+        Self::new(Code::RateLimited, limited.to_string()).retry_after(limited.retry_after)
+    }
+}

@@ -1,0 +1,60 @@
+//! Refusals of the mint.
+
+use super::{Code, ProblemAnswer};
+use crate::domain::policy::Refusal;
+use crate::domain::settings::SettingsFault;
+use crate::issuer::refusals::MintError;
+
+impl From<MintError> for ProblemAnswer {
+    fn from(error: MintError) -> Self {
+        let words = error.to_string();
+        match error {
+            MintError::TeamRequired(_) => Self::new(Code::TeamRequired, words),
+            MintError::TeamNotFound => Self::new(Code::TeamNotFound, words),
+            MintError::SignInNotAccepted => Self::new(Code::SignInNotAccepted, words),
+            MintError::Dead(reason) => reason.into(),
+            MintError::Refused(refusal) => refusal.into(),
+            MintError::Limited(limited) => limited.into(),
+            MintError::Unavailable(unavailable) => unavailable.into(),
+        }
+    }
+}
+
+impl From<Refusal> for ProblemAnswer {
+    fn from(refusal: Refusal) -> Self {
+        let code = match refusal {
+            Refusal::AudienceNotAllowed => Code::AudienceNotAllowed,
+            Refusal::AudienceReserved => Code::AudienceReserved,
+            Refusal::RoleNotAllowed => Code::RoleNotAllowed,
+            Refusal::RoleRequired => Code::RoleRequired,
+            Refusal::RoleNotApplicable => Code::RoleNotApplicable,
+            Refusal::Settings(SettingsFault::Disabled(_)) => Code::ProviderDisabled,
+            Refusal::Settings(SettingsFault::NoRole | SettingsFault::NoRegion) => Code::ProviderNotConfigured,
+            Refusal::Settings(SettingsFault::Partition) => Code::ProviderMisconfigured,
+        };
+        Self::new(code, refusal.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::settings::Layer;
+
+    #[test]
+    fn the_audit_row_and_the_answer_say_the_same_word() {
+        for refusal in [
+            Refusal::AudienceNotAllowed,
+            Refusal::AudienceReserved,
+            Refusal::RoleNotAllowed,
+            Refusal::RoleRequired,
+            Refusal::RoleNotApplicable,
+            Refusal::Settings(SettingsFault::Disabled(Layer::Team)),
+            Refusal::Settings(SettingsFault::NoRole),
+            Refusal::Settings(SettingsFault::NoRegion),
+            Refusal::Settings(SettingsFault::Partition),
+        ] {
+            assert_eq!(ProblemAnswer::from(refusal).code().as_str(), refusal.code());
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! What cannot be answered now, and what never will be: a caller is told which, and the log why.
+
+use super::{Code, ProblemAnswer};
+use crate::issuer::refusals::Unavailable;
+use crate::store::StoreError;
+
+impl From<Unavailable> for ProblemAnswer {
+    fn from(error: Unavailable) -> Self {
+        let words = match &error {
+            Unavailable::Busy(_) | Unavailable::Queue(_) => "too many requests are in flight; try again",
+            Unavailable::Starting => "the issuer is starting; try again",
+            Unavailable::Changing => "credential, team or signing key are being changed; try again",
+            Unavailable::Store(store) if store.is_retryable() => "the database does not answer; try again",
+            Unavailable::StaleKeys(_) => "the database does not answer; try again",
+            Unavailable::Clock(_) => "this replica's clock is off, so that it mints nothing; try again",
+            Unavailable::NoKey(_) => "no signing key is active",
+            Unavailable::Store(_) | Unavailable::Signer(_) | Unavailable::PublicHalf(_) => {
+                return Self::internal(error);
+            }
+        };
+        Self::new(Code::Unavailable, words).retry_after(1).because(error)
+    }
+}
+
+impl From<StoreError> for ProblemAnswer {
+    fn from(error: StoreError) -> Self {
+        Unavailable::from(error).into()
+    }
+}

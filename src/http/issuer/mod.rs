@@ -1,0 +1,33 @@
+//! The issuer's public routes: documents, mint, sessions, whoami, exchange.
+
+pub mod documents;
+pub mod exchange;
+pub mod fields;
+pub mod mint;
+pub mod sessions;
+pub mod whoami;
+
+use axum::Router;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::paths;
+use super::state::IssuerState;
+
+/// The public routes with their OpenAPI description, to be merged with others or served by themselves.
+pub fn routes() -> OpenApiRouter<IssuerState> {
+    OpenApiRouter::new()
+        .routes(routes!(documents::discovery))
+        .routes(routes!(documents::jwks))
+        .routes(routes!(mint::mint))
+        .routes(routes!(whoami::whoami))
+        .routes(routes!(sessions::open, sessions::list))
+        .routes(routes!(sessions::end))
+        .routes(routes!(exchange::exchange))
+        .routes(routes!(exchange::liveness))
+}
+
+/// The public listener by itself.
+pub fn router(state: IssuerState) -> Router {
+    paths::listener(state, routes())
+}

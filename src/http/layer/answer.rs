@@ -1,0 +1,27 @@
+//! The writing of error answers: the one place that prints a problem, and that logs a 5xx.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, Method};
+
+use super::request_id::RequestId;
+use crate::http::error::ProblemAnswer;
+
+/// Writes the body of each [`ProblemAnswer`], with the request's id.
+pub async fn write(request: Request, next: Next) -> Response {
+    let id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+    let head = request.method() == Method::HEAD;
+    let mut response = next.run(request).await;
+    let Some(problem) = response.extensions_mut().remove::<ProblemAnswer>() else { return response };
+    if response.status().is_server_error() {
+        let (code, cause) = (problem.code().as_str(), problem.cause().unwrap_or("none given"));
+        tracing::error!(request_id = id, code, cause, "request failed");
+    }
+    let body = serde_json::to_vec(&problem.body(&id)).unwrap_or_default();
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    *response.body_mut() = if head { Body::empty() } else { Body::from(body) };
+    response
+}

@@ -1,0 +1,88 @@
+//! The ops listener: `/healthz`, `/readyz`, `/metrics`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use serde_json::json;
+
+use super::state::IssuerState;
+use crate::issuer::Issuer;
+
+/// Bounds of the buckets of every histogram, in seconds.
+const BUCKETS: [f64; 12] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
+
+/// Makes this process's metrics readable: the recorder is the process's, so it is installed once, by the
+/// composition root.
+pub fn recorder() -> Result<PrometheusHandle, BuildError> {
+    PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()
+}
+
+#[derive(Clone)]
+struct Ops {
+    state: IssuerState,
+    metrics: Arc<PrometheusHandle>,
+}
+
+/// The ops routes of an issuer. They carry no secret, and still belong on a private listener.
+pub fn router(state: IssuerState, metrics: PrometheusHandle) -> Router {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(render))
+        .with_state(Ops { state, metrics: Arc::new(metrics) })
+}
+
+/// The process runs and answers; nothing else is asked.
+async fn healthz() -> Response {
+    ([(CACHE_CONTROL, "no-store")], Json(json!({ "status": "ok" }))).into_response()
+}
+
+/// Whether this replica can mint, and which part cannot. Without the database it is not ready, though it goes on
+/// publishing.
+async fn readyz(State(ops): State<Ops>) -> Response {
+    let parts = match ops.state.issuer() {
+        Ok(issuer) => issuer.readiness().await,
+        Err(starting) => {
+            let parts = json!({ "issuer": starting.to_string() });
+            return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "ready": false, "parts": parts }))).into_response();
+        }
+    };
+    let ready = parts.iter().all(|part| part.fault.is_none());
+    let parts: serde_json::Map<_, _> =
+        parts.into_iter().map(|part| (part.name.to_owned(), json!(part.fault.unwrap_or("ok".to_owned())))).collect();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, [(CACHE_CONTROL, "no-store")], Json(json!({ "ready": ready, "parts": parts }))).into_response()
+}
+
+/// Prometheus text. Gauges are read now, counters were kept along the way.
+async fn render(State(ops): State<Ops>) -> Response {
+    if let Ok(issuer) = ops.state.issuer() {
+        gauges(issuer);
+    }
+    ops.metrics.run_upkeep();
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4"), (CACHE_CONTROL, "no-store")], ops.metrics.render()).into_response()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats; 2^53 is enough for all of these")]
+fn gauges(issuer: &Issuer) {
+    let stats = issuer.audit().stats();
+    metrics::gauge!("brevet_audit_queue_depth").set(stats.queued as f64);
+    metrics::gauge!("brevet_audit_last_batch_rows").set(stats.last_batch as f64);
+    metrics::counter!("brevet_audit_batches_total").absolute(stats.batches);
+    metrics::counter!("brevet_audit_rows_total").absolute(stats.committed);
+    metrics::counter!("brevet_audit_not_alive_total").absolute(stats.not_alive);
+    metrics::counter!("brevet_audit_failed_total").absolute(stats.failed);
+    let (now, snapshot) = (issuer.now(), issuer.keys().snapshot());
+    metrics::gauge!("brevet_clock_off_seconds").set(snapshot.clock_off as f64 / 1000.0);
+    for key in &snapshot.keys {
+        let labels = [("kid", key.kid.to_string()), ("state", key.state(now).as_str().to_owned())];
+        let age = (now - key.times.publish_from).as_seconds_f64();
+        metrics::gauge!("brevet_signing_key_age_seconds", &labels).set(age);
+    }
+}

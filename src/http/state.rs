@@ -1,0 +1,65 @@
+//! What handlers share.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::domain::issuer_url::IssuerUrl;
+use crate::http::layer::Naming;
+use crate::issuer::Issuer;
+use crate::issuer::publish::Publication;
+use crate::issuer::refusals::Unavailable;
+
+/// The state of the issuer's listeners. The public documents are there from the first moment; the issuer itself
+/// only when its database has answered, and until then everything else is 503.
+#[derive(Clone)]
+pub struct IssuerState {
+    url: IssuerUrl,
+    publication: Arc<Publication>,
+    naming: Naming,
+    issuer: Arc<OnceLock<Issuer>>,
+    allowed_endpoints: Arc<[String]>,
+}
+
+impl IssuerState {
+    /// A listener whose issuer is still starting.
+    pub fn starting(url: IssuerUrl, publication: Arc<Publication>, naming: Naming) -> Self {
+        Self { url, publication, naming, issuer: Arc::default(), allowed_endpoints: Arc::default() }
+    }
+
+    /// Lets provider settings name these endpoints beside AWS's own (`BREVET_ALLOWED_ENDPOINTS`), exact texts without
+    /// a trailing slash.
+    #[must_use]
+    pub fn allowing_endpoints(mut self, listed: Vec<String>) -> Self {
+        self.allowed_endpoints = listed.into();
+        self
+    }
+
+    /// The endpoints that the operator listed.
+    pub fn allowed_endpoints(&self) -> &[String] {
+        &self.allowed_endpoints
+    }
+
+    /// Hands the issuer in, once; a second one is ignored.
+    pub fn started(&self, issuer: Issuer) {
+        let _ = self.issuer.set(issuer);
+    }
+
+    /// The issuer's URL, under whose path every route lives.
+    pub const fn url(&self) -> &IssuerUrl {
+        &self.url
+    }
+
+    /// What is published.
+    pub fn publication(&self) -> &Publication {
+        &self.publication
+    }
+
+    /// What names requests.
+    pub const fn naming(&self) -> &Naming {
+        &self.naming
+    }
+
+    /// The issuer, once it has started.
+    pub fn issuer(&self) -> Result<&Issuer, Unavailable> {
+        self.issuer.get().ok_or(Unavailable::Starting)
+    }
+}

@@ -1,0 +1,170 @@
+//! The first start: the issuer's row, its first keys, the first administrator.
+
+use std::sync::Arc;
+
+use time::Duration;
+
+use crate::crypto::keypair::{KeyError, KeyPair};
+use crate::crypto::new_key::{NewKeyError, new_signing_key};
+use crate::crypto::seal::Kek;
+use crate::domain::audit::{Action, Decision, Event, Origin};
+use crate::domain::clock::Clock;
+use crate::domain::credential::{CredentialKind, OpaqueCredential};
+use crate::domain::entropy::Entropy;
+use crate::domain::id::{AdministratorId, CredentialId, EventId, IssuerId};
+use crate::domain::issuer_url::IssuerUrl;
+use crate::domain::key_schedule::KeySchedule;
+use crate::domain::secret::Secret;
+use crate::domain::signing_key::KeyKind;
+use crate::store::{Administrator, ChangeError, IssuerRow, NewCredential, Store, StoreError};
+
+/// How long the first administrator's key lasts; it also ends when a second administrator exists.
+pub const FIRST_KEY_LENGTH: Duration = Duration::hours(24);
+
+/// Why a first start failed. Nothing is half-done then.
+#[derive(Debug, thiserror::Error)]
+pub enum BootstrapError {
+    /// The database did not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The database did not take a change.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// A key pair was not made.
+    #[error(transparent)]
+    Key(#[from] NewKeyError),
+    /// A key known under another issuer would make both issuers admit each other's tokens (threat 14).
+    #[error("signing key {0} is already known under another issuer: every issuer needs keys of its own")]
+    ForeignKey(crate::domain::signing_key::Kid),
+    /// The store has keys, and the key-encryption key given is not the one that sealed them.
+    #[error("the signing keys do not open: {0}")]
+    Sealed(#[from] crate::crypto::signer::SignerError),
+}
+
+/// The first administrator's key, shown once.
+#[derive(Debug, Clone)]
+pub struct FirstAdministrator {
+    /// The key.
+    pub key: Secret,
+    /// The administrator.
+    pub id: AdministratorId,
+    /// When the key ends.
+    pub expires_at: time::OffsetDateTime,
+}
+
+/// Time and randomness of a start.
+#[derive(Clone)]
+pub struct Host {
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes ids and secrets.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Host {
+    fn event(&self, issuer: IssuerId, action: Action) -> Event {
+        let at = self.clock.now();
+        Event {
+            id: EventId::new(self.entropy.uuid_v7(at)),
+            at,
+            issuer,
+            action,
+            decision: Decision::Allowed,
+            reason: None,
+            credential: None,
+            worker: None,
+            team: None,
+            principal: None,
+            target: None,
+            token: None,
+            origin: Origin::default(),
+            count: 1,
+        }
+    }
+}
+
+/// The row of the issuer at `url`, made where the store is new. Another URL than the store's is an error that
+/// names both: subjects and trust policies belong to one URL.
+pub async fn issuer(store: &Store, url: &IssuerUrl, host: &Host) -> Result<IssuerRow, BootstrapError> {
+    let now = host.clock.now();
+    let id = IssuerId::new(host.entropy.uuid_v7(now));
+    Ok(store.ensure_issuer(url, id, now).await?)
+}
+
+/// Makes the issuer's first key and its standby, in one transaction, where it has none; whether it made them.
+/// Of two replicas that start at once, one's keys stand.
+pub async fn first_keys(
+    store: &Store,
+    issuer: IssuerId,
+    kek: &Kek,
+    schedule: &KeySchedule,
+    host: &Host,
+) -> Result<bool, BootstrapError> {
+    if !store.signing_keys(issuer).await?.is_empty() {
+        return Ok(false);
+    }
+    let (active, standby) = (generate().await?, generate().await?);
+    let now = host.clock.now();
+    let (signs, waits) = schedule.first_pair(now);
+    let keys = [
+        new_signing_key(&active, issuer, signs, kek, host.entropy.as_ref(), now)?,
+        new_signing_key(&standby, issuer, waits, kek, host.entropy.as_ref(), now)?,
+    ];
+    refuse_foreign(store, issuer, &keys).await?;
+    let mut event = host.event(issuer, Action::SigningKeyCreate);
+    event.target = Some(format!("signing_key:{}", keys[0].kid));
+    Ok(store.insert_first_keys(issuer, &keys, &event).await?)
+}
+
+async fn refuse_foreign(
+    store: &Store,
+    issuer: IssuerId,
+    keys: &[crate::domain::signing_key::SigningKey],
+) -> Result<(), BootstrapError> {
+    for key in keys {
+        if store.kid_known_elsewhere(issuer, &key.kid).await? {
+            return Err(BootstrapError::ForeignKey(key.kid.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// RSA takes its time to make: not on a thread that serves.
+async fn generate() -> Result<KeyPair, NewKeyError> {
+    let made = tokio::task::spawn_blocking(|| KeyPair::generate(KeyKind::default())).await;
+    Ok(made.unwrap_or(Err(KeyError::Generate))?)
+}
+
+/// Makes the first administrator and its key, where there is no administrator yet; `None` where there is. The
+/// caller shows or writes the key once.
+pub async fn administrator(
+    store: &Store,
+    issuer: IssuerId,
+    host: &Host,
+) -> Result<Option<FirstAdministrator>, BootstrapError> {
+    let now = host.clock.now();
+    let key = OpaqueCredential::generate(CredentialKind::Administrator, host.entropy.as_ref());
+    let id = AdministratorId::new(host.entropy.uuid_v7(now));
+    let expires_at = now + FIRST_KEY_LENGTH;
+    let mut event = host.event(issuer, Action::Bootstrap);
+    event.target = Some(format!("administrator:{id}"));
+    let administrator = Administrator {
+        id,
+        name: "first".to_owned(),
+        bootstrap: true,
+        created_at: now,
+        expires_at: Some(expires_at),
+        revoked_at: None,
+        version: 1,
+    };
+    let credential = NewCredential {
+        id: CredentialId::new(host.entropy.uuid_v7(now)),
+        hash: key.hash(),
+        name: "first".to_owned(),
+        expires_at: Some(expires_at),
+        created_at: now,
+        created_by: None,
+    };
+    let made = store.create_first_administrator(&administrator, &credential, &event).await?;
+    Ok(made.then(|| FirstAdministrator { key: key.secret().clone(), id, expires_at }))
+}

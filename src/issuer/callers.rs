@@ -1,0 +1,149 @@
+//! Who calls: from a bearer to a caller.
+
+use std::sync::{Arc, PoisonError};
+
+use time::OffsetDateTime;
+
+use super::Issuer;
+use super::refusals::{AuthError, Unavailable};
+use crate::domain::access::{Caller, Denied, Identity};
+use crate::domain::audit::{Action, Decision, Event, Origin};
+use crate::domain::credential::{CredentialKind, OpaqueCredential};
+use crate::domain::id::{CredentialId, TeamUid};
+use crate::domain::principal::Principal;
+use crate::store::CredentialRecord;
+
+/// Most credentials whose last use waits to be written.
+const USED_MAX: usize = 50_000;
+
+/// A live credential's caller, and what is known of the credential itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Who calls.
+    pub caller: Caller,
+    /// When the credential ends, if it does.
+    pub expires_at: Option<OffsetDateTime>,
+}
+
+impl Issuer {
+    /// Who presents `bearer`, asked of the store. For everything that acts at once.
+    pub async fn authenticate(&self, bearer: &str, origin: &Origin) -> Result<Known, AuthError> {
+        let credential = self.read_bearer(bearer, origin)?;
+        let known = self.look_up(&credential, origin).await?;
+        self.0.limits.credential(known.caller.credential)?;
+        Ok((*known).clone())
+    }
+
+    /// Who presents `bearer`, perhaps from memory. Only for what ends in an audit statement, which proves that
+    /// the credential is alive (threat 23), so that the mint has no query of its own.
+    pub async fn recognise(&self, bearer: &str, origin: &Origin) -> Result<Known, AuthError> {
+        let credential = self.read_bearer(bearer, origin)?;
+        // The whole hash is the key: a prefix of a credential finds nothing (threat 4).
+        let hash = credential.hash();
+        let now = self.now();
+        let known = match self.0.callers.get(&hash) {
+            Some(known) if known.expires_at.is_none_or(|end| end > now) => known,
+            _ => {
+                let known = self.look_up(&credential, origin).await?;
+                self.0.callers.put(hash, Arc::clone(&known));
+                known
+            }
+        };
+        self.0.limits.credential(known.caller.credential)?;
+        Ok((*known).clone())
+    }
+
+    /// Writes the row of a known caller that asked for what its kind of credential may not do.
+    pub async fn record_denied(&self, caller: &Caller, denied: Denied, origin: &Origin) {
+        let mut event = self.event(Action::Authenticate, Decision::Refused, origin);
+        event.reason = Some("not_permitted");
+        about(&mut event, denied.0, caller.credential, &caller.identity);
+        self.record_refusal(event).await;
+    }
+
+    /// The cheap part: prefix, length and checksum, before anything is looked up.
+    fn read_bearer(&self, bearer: &str, origin: &Origin) -> Result<OpaqueCredential, AuthError> {
+        let credential = OpaqueCredential::parse(bearer).map_err(|error| {
+            self.count_unknown("malformed_credential", origin);
+            self.0.limits.address(origin).map_or_else(AuthError::from, |()| error.into())
+        })?;
+        if credential.kind() == CredentialKind::Enrolment {
+            self.count_unknown("enrolment_code_as_bearer", origin);
+            return Err(AuthError::EnrolmentCode);
+        }
+        Ok(credential)
+    }
+
+    async fn look_up(&self, credential: &OpaqueCredential, origin: &Origin) -> Result<Arc<Known>, AuthError> {
+        let now = self.now();
+        let found = self.store().credential(&credential.hash(), now).await.map_err(Unavailable::from)?;
+        let Some(record) = found.filter(|record| record.kind == credential.kind()) else {
+            self.0.limits.address(origin)?;
+            self.count_unknown("unknown_credential", origin);
+            return Err(AuthError::Unknown);
+        };
+        if let Some(reason) = record.dead {
+            self.record_dead(&record, origin).await?;
+            return Err(AuthError::Dead(reason));
+        }
+        self.note_use(record.id, now);
+        let caller = Caller { credential: record.id, identity: record.identity };
+        Ok(Arc::new(Known { caller, expires_at: record.expires_at }))
+    }
+
+    /// A dead credential is a known one, so its refusal is a row; one that is tried too often is counted.
+    async fn record_dead(&self, record: &CredentialRecord, origin: &Origin) -> Result<(), AuthError> {
+        let mut event = self.event(Action::Authenticate, Decision::Refused, origin);
+        event.reason = record.dead.map(|reason| reason.as_str());
+        if let Err(limited) = self.0.limits.credential(record.id) {
+            self.audit().append_counted(event);
+            return Err(limited.into());
+        }
+        about(&mut event, record.kind, record.id, &record.identity);
+        self.record_refusal(event).await;
+        Ok(())
+    }
+
+    fn count_unknown(&self, reason: &'static str, origin: &Origin) {
+        metrics::counter!("brevet_refusals_total", "action" => Action::Authenticate.as_str(), "reason" => reason)
+            .increment(1);
+        let mut event = self.event(Action::Authenticate, Decision::Refused, origin);
+        event.reason = Some(reason);
+        self.audit().append_counted(event);
+    }
+
+    fn note_use(&self, credential: CredentialId, now: OffsetDateTime) {
+        let mut used = self.0.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if used.len() < USED_MAX || used.contains_key(&credential) {
+            used.insert(credential, now);
+        }
+    }
+
+    /// Writes when credentials were last used, in one batch.
+    pub(super) async fn write_last_used(&self) {
+        let used = std::mem::take(&mut *self.0.used.lock().unwrap_or_else(PoisonError::into_inner));
+        if used.is_empty() {
+            return;
+        }
+        let used: Vec<_> = used.into_iter().collect();
+        if let Err(error) = self.store().touch_credentials(&used).await {
+            tracing::warn!(cause = %error, "the last use of credentials was not written");
+        }
+    }
+
+    /// What the store knows now of a credential that a release found not alive, which is forgotten with that.
+    pub(super) async fn look_again(&self, id: CredentialId) -> Result<Option<CredentialRecord>, Unavailable> {
+        self.0.callers.forget_where(|known| known.caller.credential == id);
+        Ok(self.store().credential_of_id(id, self.now()).await?)
+    }
+}
+
+/// Says in `event` whose credential it was.
+pub(super) fn about(event: &mut Event, kind: CredentialKind, id: CredentialId, identity: &Identity) {
+    event.credential = Some((kind, id));
+    (event.principal, event.team) = match identity {
+        Identity::Person { user, .. } => (Some(Principal::User(user.clone())), None::<TeamUid>),
+        Identity::ServiceAccount { uid, team } => (Some(Principal::ServiceAccount(uid.clone())), Some(team.clone())),
+        Identity::Administrator(_) | Identity::Worker { .. } => (None, None),
+    };
+}

@@ -1,0 +1,202 @@
+//! What verifiers read: the discovery document and the JWKS, as bytes that stand ready.
+
+use std::fmt;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use time::OffsetDateTime;
+
+use crate::crypto::jwk::{self, Jwks, X5c};
+use crate::domain::claims;
+use crate::domain::issuer_url::IssuerUrl;
+use crate::domain::signing_key::{self, Algorithm, SigningKey};
+
+/// The path of the discovery document, under the issuer URL (OpenID Connect Discovery 1.0, section 4).
+pub const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
+/// The path of the JWKS.
+pub const JWKS_PATH: &str = "/.well-known/jwks.json";
+
+/// One public document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Its bytes.
+    pub body: Bytes,
+    /// Its strong entity tag (RFC 9110, section 8.8.3), quotes included: the same on every replica.
+    pub etag: String,
+}
+
+impl Document {
+    fn new(text: String) -> Self {
+        let hash = digest(&SHA256, text.as_bytes());
+        let hex: String = hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        Self { body: text.into(), etag: format!("\"{hex}\"") }
+    }
+}
+
+/// Both documents of one instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// `/.well-known/openid-configuration`.
+    pub discovery: Document,
+    /// `/.well-known/jwks.json`.
+    pub jwks: Document,
+    /// How long they may be cached, in seconds.
+    pub max_age: u32,
+}
+
+impl Published {
+    /// The documents of `keys` at `now`.
+    pub fn of(issuer: &IssuerUrl, keys: &[SigningKey], x5c: X5c, max_age: u32, now: OffsetDateTime) -> Self {
+        let published = signing_key::published(keys, now);
+        let mut algorithms: Vec<_> = published.iter().map(|key| key.algorithm()).collect();
+        algorithms.sort_unstable();
+        algorithms.dedup();
+        Self {
+            discovery: Document::new(discovery(issuer, &algorithms)),
+            jwks: Document::new(jwk::document(&published, x5c)),
+            max_age,
+        }
+    }
+}
+
+/// The six members that AWS needs (IAM user guide, "Create an OpenID Connect identity provider"), and no
+/// endpoint that does not exist. Every URL comes from the configured issuer URL (threat 6).
+fn discovery(issuer: &IssuerUrl, algorithms: &[Algorithm]) -> String {
+    let algorithms: Vec<_> = algorithms.iter().map(|algorithm| algorithm.as_str()).collect();
+    json!({
+        "issuer": issuer.as_str(),
+        "jwks_uri": issuer.join(JWKS_PATH),
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": algorithms,
+        "claims_supported": claims::SUPPORTED,
+    })
+    .to_string()
+}
+
+/// What is published now. It answers without the database, and while minting is saturated: readers only clone
+/// a pointer.
+pub struct Publication {
+    issuer: IssuerUrl,
+    // Held for the length of an assignment, never across an await.
+    current: RwLock<Option<Arc<Published>>>,
+    file: Option<PathBuf>,
+    writing: Mutex<()>,
+}
+
+/// The documents as the file keeps them, and whose they are.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Saved {
+    issuer: String,
+    discovery: String,
+    jwks: String,
+    max_age_seconds: u32,
+}
+
+/// Why a saved file is not served.
+#[derive(Debug, thiserror::Error)]
+pub enum SavedError {
+    /// It cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// It is not what was written.
+    #[error("{0} does not hold saved public documents of this issuer: delete it")]
+    Content(PathBuf),
+}
+
+impl Publication {
+    /// Publishes nothing yet. `file` is where the last documents are kept for a start without the database.
+    pub const fn new(issuer: IssuerUrl, file: Option<PathBuf>) -> Self {
+        Self { issuer, current: RwLock::new(None), file, writing: Mutex::new(()) }
+    }
+
+    /// What is published, if anything is yet.
+    pub fn current(&self) -> Option<Arc<Published>> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Serves the saved documents until the database answers; whether there were any.
+    pub fn restore(&self) -> Result<bool, SavedError> {
+        let Some(path) = &self.file else { return Ok(false) };
+        let text = match std::fs::read(path) {
+            Ok(text) => text,
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(source) => return Err(SavedError::File { path: path.clone(), source }),
+        };
+        let saved = self.read_saved(&text).ok_or_else(|| SavedError::Content(path.clone()))?;
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        // What the database said meanwhile is newer.
+        current.get_or_insert_with(|| Arc::new(saved));
+        Ok(true)
+    }
+
+    fn read_saved(&self, text: &[u8]) -> Option<Published> {
+        let saved: Saved = serde_json::from_slice(text).ok()?;
+        let ours = saved.issuer == self.issuer.as_str() && Jwks::parse(saved.jwks.as_bytes()).is_ok();
+        ours.then(|| Published {
+            discovery: Document::new(saved.discovery),
+            jwks: Document::new(saved.jwks),
+            max_age: saved.max_age_seconds,
+        })
+    }
+
+    /// Publishes `published` from now on; whether it differs from what was published. It saves the file too, and
+    /// may block for that: call it where blocking is allowed.
+    pub fn publish(&self, published: Published) -> Result<bool, SavedError> {
+        // One writer at a time, or an older file could replace a newer one.
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.current().is_some_and(|current| *current == published) {
+            return Ok(false);
+        }
+        let published = Arc::new(published);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&published));
+        self.save(&published)?;
+        Ok(true)
+    }
+
+    fn save(&self, published: &Published) -> Result<(), SavedError> {
+        let Some(path) = &self.file else { return Ok(()) };
+        let text = |document: &Document| String::from_utf8_lossy(&document.body).into_owned();
+        let saved = Saved {
+            issuer: self.issuer.to_string(),
+            discovery: text(&published.discovery),
+            jwks: text(&published.jwks),
+            max_age_seconds: published.max_age,
+        };
+        let json = serde_json::to_vec(&saved).unwrap_or_default();
+        replace_private(path, &json).map_err(|source| SavedError::File { path: path.clone(), source })
+    }
+}
+
+/// Replaces `path` as a whole, with mode 0600: readers see the old file or the new one.
+pub(super) fn replace_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    std::fs::rename(&beside, path)
+}
+
+impl fmt::Debug for Publication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "public documents of {}", self.issuer)
+    }
+}

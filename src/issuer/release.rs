@@ -1,0 +1,145 @@
+//! How a granted token leaves: never without its committed audit row.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use time::OffsetDateTime;
+
+use super::Issuer;
+use super::keys::OpenKey;
+use super::refusals::Unavailable;
+use crate::crypto::signer::{SignerError, SigningInput};
+use crate::domain::audit::{Action, Decision, Event, Origin, TokenFacts};
+use crate::domain::claims::Claims;
+use crate::domain::credential::CredentialKind;
+use crate::domain::id::{CredentialId, TokenId};
+use crate::domain::policy::Grant;
+use crate::domain::secret::Secret;
+use crate::domain::signing_key::KeyKind;
+use crate::store::{Proof, Release, Verdict};
+
+/// A token that has left.
+#[derive(Debug, Clone)]
+pub struct Minted {
+    /// The signed JWT.
+    pub token: Secret,
+    /// When it really ends.
+    pub expires_at: OffsetDateTime,
+    /// What was granted.
+    pub grant: Grant,
+    /// Its `jti`.
+    pub token_id: TokenId,
+}
+
+/// On whose authority a token leaves; all of it is proven by the audit statement.
+#[derive(Debug, Clone)]
+pub(super) struct Authority {
+    pub(super) action: Action,
+    /// The principal's own credential.
+    pub(super) credential: (CredentialKind, CredentialId),
+    /// The version of the team that was decided under.
+    pub(super) team_version: i64,
+    /// The worker key of an exchange, and the `jti` that it presented.
+    pub(super) worker: Option<(CredentialId, TokenId)>,
+}
+
+impl Issuer {
+    /// Signs what was granted and lets it out once its audit row is committed; `None` where something it depends
+    /// on has ended or changed since, in which case there is no row.
+    ///
+    /// The row is queued before the signature is begun, so that both take their time together. Dropped half-way,
+    /// it leaves at most a row without a token, which is allowed; a token without a row cannot be.
+    pub(super) async fn release(
+        &self,
+        grant: Grant,
+        authority: Authority,
+        origin: &Origin,
+    ) -> Result<Option<Minted>, Unavailable> {
+        let now = self.now();
+        let keys = self.keys().signing(now).await?;
+        let token_id = TokenId::new(self.entropy().uuid_v7(now));
+        let claims = Claims::build(&grant, self.url(), token_id, now);
+        let input = keys.set.prepare(&claims)?;
+        let event = self.release_event(&grant, &authority, token_id, &input, now, origin);
+        let proof = Proof {
+            credential: authority.credential.1,
+            team_version: authority.team_version,
+            issuer: self.id(),
+            kid: input.kid().clone(),
+            also: authority.worker.map(|(worker, _)| worker),
+            original_token: authority.worker.map(|(_, original)| original),
+        };
+
+        let ticket = self.audit().release(Release { event: event.clone(), proof })?;
+        let signed = sign(keys, input).await;
+        if ticket.committed().await? == Verdict::NotAlive {
+            return Ok(None);
+        }
+        match signed {
+            Ok(token) => {
+                metrics::counter!("brevet_tokens_total", "action" => authority.action.as_str()).increment(1);
+                let expires_at = OffsetDateTime::from_unix_timestamp(claims.expires_at()).unwrap_or(now);
+                Ok(Some(Minted { token, expires_at, grant, token_id }))
+            }
+            Err(error) => {
+                self.record_failed_signature(event).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    fn release_event(
+        &self,
+        grant: &Grant,
+        authority: &Authority,
+        token_id: TokenId,
+        input: &SigningInput,
+        now: OffsetDateTime,
+        origin: &Origin,
+    ) -> Event {
+        let subject = grant.subject();
+        Event {
+            at: now,
+            credential: Some(authority.credential),
+            worker: authority.worker.map(|(worker, _)| worker),
+            team: Some(subject.team().clone()),
+            principal: Some(subject.principal().clone()),
+            token: Some(TokenFacts {
+                audience: grant.audience().to_string(),
+                lifetime_seconds: grant.lifetime().seconds(),
+                token_id: token_id.to_string(),
+                kid: input.kid().to_string(),
+                role_arn: grant.role().map(ToString::to_string),
+                run_id: grant.run().map(ToString::to_string),
+                signing_input_sha256: input.sha256_hex(),
+            }),
+            ..self.event(authority.action, Decision::Allowed, origin)
+        }
+    }
+
+    /// The committed row says that release was authorised; this one, that nothing left.
+    async fn record_failed_signature(&self, released: Event) {
+        let mut event = Event {
+            reason: Some("signature_failed"),
+            ..self.event(Action::TokenSignature, Decision::Refused, &released.origin)
+        };
+        (event.credential, event.worker, event.team, event.principal) =
+            (released.credential, released.worker, released.team, released.principal);
+        event.token = released.token;
+        self.record_refusal(event).await;
+    }
+}
+
+/// A quarter of a millisecond is signed where it stands: another thread would cost more than it saves. Larger
+/// RSA keys take longer, so that lighter requests must not wait behind them; how many at once, admission bounds.
+async fn sign(key: Arc<OpenKey>, input: SigningInput) -> Result<Secret, SignerError> {
+    let began = Instant::now();
+    let signed = match key.kind {
+        KeyKind::Rsa2048 | KeyKind::P256 => key.set.sign(input),
+        KeyKind::Rsa3072 | KeyKind::Rsa4096 => {
+            tokio::task::spawn_blocking(move || key.set.sign(input)).await.unwrap_or(Err(SignerError::Sign))
+        }
+    };
+    metrics::histogram!("brevet_signing_seconds").record(began.elapsed().as_secs_f64());
+    signed
+}

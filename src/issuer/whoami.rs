@@ -1,0 +1,102 @@
+//! Who the bearer is, and what it may mint.
+
+use time::OffsetDateTime;
+
+use super::Issuer;
+use super::callers::Known;
+use super::refusals::Unavailable;
+use super::standing::{Freshness, TeamStanding, check_team};
+use crate::domain::access::{Caller, Identity};
+use crate::domain::audience::Audience;
+use crate::domain::id::TeamUid;
+use crate::domain::principal::Principal;
+use crate::domain::role_arn::RoleArn;
+use crate::domain::subject::Subject;
+
+/// Who the bearer is.
+#[derive(Debug, Clone)]
+pub struct Whoami {
+    /// The caller.
+    pub caller: Caller,
+    /// When its credential ends, if it does.
+    pub expires_at: Option<OffsetDateTime>,
+    /// The principal, where the bearer is one.
+    pub principal: Option<Principal>,
+    /// The teams it may act in or serves.
+    pub teams: Vec<WhoamiTeam>,
+}
+
+/// One team of the bearer.
+#[derive(Debug, Clone)]
+pub struct WhoamiTeam {
+    /// Its uid.
+    pub uid: TeamUid,
+    /// Its name.
+    pub name: String,
+    /// The `sub` of tokens minted there, where the bearer is a principal.
+    pub subject: Option<Subject>,
+    /// The audiences it may ask for, the default first.
+    pub audiences: Vec<Audience>,
+    /// The roles it may name, the default first.
+    pub roles: Vec<RoleArn>,
+}
+
+impl Issuer {
+    /// Tells a caller who it is. Teams that are disabled, or that do not accept how the session was opened, are
+    /// left out: nothing can be minted there.
+    pub async fn whoami(&self, known: &Known) -> Result<Whoami, Unavailable> {
+        let caller = known.caller.clone();
+        let (principal, uids) = match &caller.identity {
+            Identity::Administrator(_) => (None, Vec::new()),
+            Identity::Worker { teams, .. } => (None, teams.clone()),
+            Identity::ServiceAccount { uid, team } => {
+                (Some(Principal::ServiceAccount(uid.clone())), vec![team.clone()])
+            }
+            Identity::Person { user, .. } => {
+                (Some(Principal::User(user.clone())), self.teams_of(user, Freshness::Fresh).await?.to_vec())
+            }
+        };
+        let mut teams = Vec::with_capacity(uids.len());
+        for uid in uids {
+            let Some(facts) = self.facts(&uid, Freshness::Fresh).await? else { continue };
+            let policy = &facts.team.policy;
+            let closed = matches!(principal, Some(Principal::User(_))) && !policy.enrolment_codes;
+            if closed || check_team(&facts).is_err() {
+                continue;
+            }
+            let name = facts.team.name.clone();
+            teams.push(match (&principal, &caller.identity) {
+                (Some(principal), _) => {
+                    let standing = TeamStanding::new(principal.clone(), facts);
+                    let (audiences, roles) = (standing.audiences(), standing.roles());
+                    WhoamiTeam { uid, name, subject: Some(standing.subject), audiences, roles }
+                }
+                (None, Identity::Worker { audience, .. }) => {
+                    WhoamiTeam { uid, name, subject: None, audiences: vec![audience.clone()], roles: Vec::new() }
+                }
+                (None, _) => continue,
+            });
+        }
+        Ok(Whoami { caller, expires_at: known.expires_at, principal, teams })
+    }
+}
+
+impl TeamStanding {
+    /// The audiences that may be asked for: the team's list, then its workers'.
+    pub fn audiences(&self) -> Vec<Audience> {
+        let listed = self.facts.team.policy.audiences.iter().map(|rule| &rule.audience);
+        listed.chain(&self.facts.worker_audiences).cloned().collect()
+    }
+
+    /// The roles that may be named: the one of the settings, then those the policy opens to this principal.
+    pub fn roles(&self) -> Vec<RoleArn> {
+        if self.settings.disabled_by.is_some() {
+            return Vec::new();
+        }
+        let own = self.settings.role_arn.as_ref().map(|role| role.value.clone());
+        let principal = self.subject.principal();
+        let open = self.facts.team.policy.roles.iter().filter(|rule| rule.principals.includes(principal));
+        let named = open.map(|rule| rule.role.clone()).filter(|role| Some(role) != own.as_ref());
+        own.clone().into_iter().chain(named).collect()
+    }
+}

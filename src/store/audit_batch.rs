@@ -1,0 +1,227 @@
+//! The one statement that writes audit rows, each only if what it says may still happen.
+//!
+//! Rows travel as one bound JSON array, so the statement is the same text for any number of rows and is prepared
+//! once. Only how the array becomes rows differs between the databases.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use serde::Serialize;
+
+use super::db::{Tx, millis};
+use super::error::StoreError;
+use crate::domain::audit::Event;
+use crate::domain::id::{CredentialId, EventId, IssuerId, TeamUid, TokenId};
+use crate::domain::signing_key::Kid;
+
+/// An audit row that releases a token, with what must still hold when the row is written.
+#[derive(Debug, Clone)]
+pub struct Release {
+    /// The row; it names team, principal and token.
+    pub event: Event,
+    /// What must hold.
+    pub proof: Proof,
+}
+
+/// What the statement proves beside the row's own team and principal being alive.
+#[derive(Debug, Clone)]
+pub struct Proof {
+    /// The principal's own credential: alive, of that principal, its session and membership alive.
+    pub credential: CredentialId,
+    /// The version of the team that the grant was decided under; any change since stops the token.
+    pub team_version: i64,
+    /// The issuer.
+    pub issuer: IssuerId,
+    /// The key that signs: of that issuer, published, signing at the row's time and not revoked.
+    pub kid: Kid,
+    /// The worker key of an exchange: alive, and still listing the team.
+    pub also: Option<CredentialId>,
+    /// The `jti` that a worker presented: released here by that credential, for that principal and team.
+    pub original_token: Option<TokenId>,
+}
+
+/// What became of a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The row is committed: the token may leave.
+    Released,
+    /// Something it depends on has ended or changed; there is no row, and no token may leave. Reload and find
+    /// out what.
+    NotAlive,
+}
+
+/// One row to be written.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) event: Event,
+    pub(super) proof: Option<Proof>,
+}
+
+/// A row in the bound array; the names are the columns of `r` below.
+#[derive(Serialize)]
+struct BatchRow<'a> {
+    id: String,
+    at: i64,
+    issuer_id: String,
+    action: &'a str,
+    decision: &'a str,
+    reason: Option<&'a str>,
+    credential_kind: Option<&'a str>,
+    credential_id: Option<String>,
+    worker_id: Option<String>,
+    team_uid: Option<&'a str>,
+    principal: Option<String>,
+    target: Option<&'a str>,
+    audience: Option<&'a str>,
+    lifetime_seconds: Option<u32>,
+    token_id: Option<&'a str>,
+    kid: Option<&'a str>,
+    role_arn: Option<&'a str>,
+    run_id: Option<&'a str>,
+    signing_input_sha256: Option<&'a str>,
+    address: Option<String>,
+    user_agent: Option<&'a str>,
+    occurrences: u32,
+    proven: i64,
+    proof_credential: Option<String>,
+    proof_version: Option<i64>,
+    proof_issuer: Option<String>,
+    proof_kid: Option<&'a str>,
+    proof_worker: Option<String>,
+    proof_token: Option<String>,
+}
+
+impl<'a> From<&'a Entry> for BatchRow<'a> {
+    fn from(Entry { event, proof }: &'a Entry) -> Self {
+        let token = event.token.as_ref();
+        let proof = proof.as_ref();
+        Self {
+            id: event.id.to_string(),
+            at: millis(event.at),
+            issuer_id: event.issuer.to_string(),
+            action: event.action.as_str(),
+            decision: event.decision.as_str(),
+            reason: event.reason,
+            credential_kind: event.credential.map(|(kind, _)| kind.as_str()),
+            credential_id: event.credential.map(|(_, id)| id.to_string()),
+            worker_id: event.worker.map(|id| id.to_string()),
+            team_uid: event.team.as_ref().map(TeamUid::as_str),
+            principal: event.principal.as_ref().map(ToString::to_string),
+            target: event.target.as_deref(),
+            audience: token.map(|token| token.audience.as_str()),
+            lifetime_seconds: token.map(|token| token.lifetime_seconds),
+            token_id: token.map(|token| token.token_id.as_str()),
+            kid: token.map(|token| token.kid.as_str()),
+            role_arn: token.and_then(|token| token.role_arn.as_deref()),
+            run_id: token.and_then(|token| token.run_id.as_deref()),
+            signing_input_sha256: token.map(|token| token.signing_input_sha256.as_str()),
+            address: event.origin.address.map(|address| address.to_string()),
+            user_agent: event.origin.user_agent.as_deref(),
+            occurrences: event.count,
+            proven: i64::from(proof.is_some()),
+            proof_credential: proof.map(|proof| proof.credential.to_string()),
+            proof_version: proof.map(|proof| proof.team_version),
+            proof_issuer: proof.map(|proof| proof.issuer.to_string()),
+            proof_kid: proof.map(|proof| proof.kid.as_str()),
+            proof_worker: proof.and_then(|proof| proof.also).map(|id| id.to_string()),
+            proof_token: proof.and_then(|proof| proof.original_token).map(|id| id.to_string()),
+        }
+    }
+}
+
+const TEXTS: [&str; 24] = [
+    "id",
+    "issuer_id",
+    "action",
+    "decision",
+    "reason",
+    "credential_kind",
+    "credential_id",
+    "worker_id",
+    "team_uid",
+    "principal",
+    "target",
+    "audience",
+    "token_id",
+    "kid",
+    "role_arn",
+    "run_id",
+    "signing_input_sha256",
+    "address",
+    "user_agent",
+    "proof_credential",
+    "proof_issuer",
+    "proof_kid",
+    "proof_worker",
+    "proof_token",
+];
+const INTEGERS: [&str; 5] = ["at", "lifetime_seconds", "occurrences", "proven", "proof_version"];
+
+const INSERT: &str = "INSERT INTO audit_events (id, at, issuer_id, action, decision, reason, credential_kind,
+    credential_id, worker_id, team_uid, principal, target, audience, lifetime_seconds, token_id, kid, role_arn,
+    run_id, signing_input_sha256, address, user_agent, occurrences)
+SELECT r.id, r.at, r.issuer_id, r.action, r.decision, r.reason, r.credential_kind, r.credential_id, r.worker_id,
+    r.team_uid, r.principal, r.target, r.audience, r.lifetime_seconds, r.token_id, r.kid, r.role_arn, r.run_id,
+    r.signing_input_sha256, r.address, r.user_agent, r.occurrences
+FROM ";
+
+/// Off means off: every link of the chain from the credential to the key is looked at again, here and now.
+/// Whatever was switched off counts at once, whatever its instant says; expiry counts at the row's time.
+const ALIVE: &str = " WHERE r.proven = 0 OR (
+    EXISTS (SELECT 1 FROM signing_keys k
+        WHERE k.kid = r.proof_kid AND k.kid = r.kid AND k.issuer_id = r.proof_issuer AND k.issuer_id = r.issuer_id
+            AND k.revoked_at IS NULL AND k.publish_from <= r.at AND k.sign_from <= r.at
+            AND (k.sign_until IS NULL OR k.sign_until > r.at)
+            AND (k.publish_until IS NULL OR k.publish_until > r.at))
+    AND EXISTS (SELECT 1 FROM teams t
+        WHERE t.uid = r.team_uid AND t.disabled_at IS NULL AND t.deleted_at IS NULL AND t.version = r.proof_version)
+    AND (EXISTS (SELECT 1 FROM credentials c
+            JOIN users u ON u.uid = c.user_uid
+            JOIN sessions s ON s.id = c.session_id AND s.user_uid = c.user_uid
+            JOIN memberships m ON m.user_uid = c.user_uid AND m.team_uid = r.team_uid AND m.removed_at IS NULL
+        WHERE c.id = r.proof_credential AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > r.at)
+            AND r.principal = 'user:' || c.user_uid AND u.disabled_at IS NULL AND u.deleted_at IS NULL
+            AND s.ended_at IS NULL AND s.expires_at > r.at)
+        OR EXISTS (SELECT 1 FROM credentials c
+            JOIN service_accounts a ON a.uid = c.service_account_uid AND a.team_uid = r.team_uid
+        WHERE c.id = r.proof_credential AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > r.at)
+            AND r.principal = 'service_account:' || c.service_account_uid
+            AND a.disabled_at IS NULL AND a.deleted_at IS NULL))
+    AND (r.proof_worker IS NULL OR EXISTS (SELECT 1 FROM credentials w
+            JOIN worker_key_teams l ON l.credential_id = w.id AND l.team_uid = r.team_uid
+        WHERE w.id = r.proof_worker AND w.kind = 'worker_key' AND w.revoked_at IS NULL
+            AND (w.expires_at IS NULL OR w.expires_at > r.at)))
+    AND (r.proof_token IS NULL OR EXISTS (SELECT 1 FROM audit_events o
+        WHERE o.token_id = r.proof_token AND o.decision = 'allowed' AND o.issuer_id = r.issuer_id
+            AND o.credential_id = r.proof_credential AND o.team_uid = r.team_uid AND o.principal = r.principal
+            AND o.at > r.at - 7200000))
+) RETURNING id";
+
+static SQLITE: LazyLock<String> = LazyLock::new(|| {
+    let columns: Vec<_> = TEXTS.iter().chain(&INTEGERS).map(|name| format!("value ->> '{name}' AS {name}")).collect();
+    format!("{INSERT}(SELECT {} FROM json_each($1)) r{ALIVE}", columns.join(", "))
+});
+
+static POSTGRES: LazyLock<String> = LazyLock::new(|| {
+    let texts = TEXTS.iter().map(|name| format!("{name} text"));
+    let columns: Vec<_> = texts.chain(INTEGERS.iter().map(|name| format!("{name} bigint"))).collect();
+    format!("{INSERT}jsonb_to_recordset($1::jsonb) AS r({}){ALIVE}", columns.join(", "))
+});
+
+/// Writes `entries` in one statement and tells which of them were written. One row that the database refuses
+/// fails them all.
+pub(super) async fn write(tx: &mut Tx, entries: &[Entry]) -> Result<HashSet<EventId>, StoreError> {
+    let rows: Vec<_> = entries.iter().map(BatchRow::from).collect();
+    let array = serde_json::to_string(&rows).map_err(|_| StoreError::Refused("an audit row is no JSON".to_owned()))?;
+    let sql = if tx.is_postgres() { POSTGRES.as_str() } else { SQLITE.as_str() };
+    let written = tx.fetch_all(sql, [array.into()]).await?;
+    written.iter().map(|row| row.handle("id")).collect()
+}
+
+impl Tx {
+    /// Writes the audit row of a change in the change's own transaction, and commits both.
+    pub(super) async fn commit_with(mut self, event: &Event) -> Result<(), StoreError> {
+        write(&mut self, &[Entry { event: event.clone(), proof: None }]).await?;
+        self.commit().await
+    }
+}

@@ -1,0 +1,349 @@
+//! Opaque secrets, all in one table, found by their hash.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use time::OffsetDateTime;
+
+use super::Store;
+use super::db::{Db, Row, Tx};
+use super::error::{ChangeError, StoreError};
+use crate::domain::access::Identity;
+use crate::domain::audience::Audience;
+use crate::domain::credential::{CredentialKind, SecretHash};
+use crate::domain::id::{CredentialId, TeamUid, TokenId};
+
+/// A secret to be saved; of it only the hash.
+#[derive(Debug, Clone)]
+pub struct NewCredential {
+    /// Its id.
+    pub id: CredentialId,
+    /// The hash of its text.
+    pub hash: SecretHash,
+    /// What people call it; empty where it has no name.
+    pub name: String,
+    /// Until when it works; `None` for ever.
+    pub expires_at: Option<OffsetDateTime>,
+    /// Since when it exists.
+    pub created_at: OffsetDateTime,
+    /// By whose credential it was made, if by any.
+    pub created_by: Option<CredentialId>,
+}
+
+/// A secret that was presented, and what it means at that instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialRecord {
+    /// Its id.
+    pub id: CredentialId,
+    /// Its kind.
+    pub kind: CredentialKind,
+    /// Whose it is.
+    pub identity: Identity,
+    /// Since when it exists.
+    pub created_at: OffsetDateTime,
+    /// Until when it works.
+    pub expires_at: Option<OffsetDateTime>,
+    /// Since when it is revoked.
+    pub revoked_at: Option<OffsetDateTime>,
+    /// When it was last seen, to the precision of [`Store::touch_credentials`].
+    pub last_used_at: Option<OffsetDateTime>,
+    /// Why it means nothing any more, if so. What its team allows is not asked here.
+    pub dead: Option<DeadReason>,
+}
+
+/// Why a known credential means nothing any more; a closed list, in audit rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeadReason {
+    /// It has passed its end.
+    CredentialExpired,
+    /// It was revoked.
+    CredentialRevoked,
+    /// Its administrator was removed.
+    AdministratorRevoked,
+    /// Its administrator's time is over.
+    AdministratorExpired,
+    /// Its person is switched off.
+    UserDisabled,
+    /// Its person is deleted.
+    UserDeleted,
+    /// Its session was ended.
+    SessionEnded,
+    /// Its session's time is over.
+    SessionExpired,
+    /// Its service account is switched off.
+    ServiceAccountDisabled,
+    /// Its service account is deleted.
+    ServiceAccountDeleted,
+    /// Its service account's team is switched off.
+    TeamDisabled,
+    /// Its service account's team is deleted.
+    TeamDeleted,
+}
+
+impl DeadReason {
+    /// Every reason there is.
+    pub const ALL: [Self; 12] = [
+        Self::CredentialExpired,
+        Self::CredentialRevoked,
+        Self::AdministratorRevoked,
+        Self::AdministratorExpired,
+        Self::UserDisabled,
+        Self::UserDeleted,
+        Self::SessionEnded,
+        Self::SessionExpired,
+        Self::ServiceAccountDisabled,
+        Self::ServiceAccountDeleted,
+        Self::TeamDisabled,
+        Self::TeamDeleted,
+    ];
+
+    /// The stable word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CredentialExpired => "credential_expired",
+            Self::CredentialRevoked => "credential_revoked",
+            Self::AdministratorRevoked => "administrator_revoked",
+            Self::AdministratorExpired => "administrator_expired",
+            Self::UserDisabled => "user_disabled",
+            Self::UserDeleted => "user_deleted",
+            Self::SessionEnded => "session_ended",
+            Self::SessionExpired => "session_expired",
+            Self::ServiceAccountDisabled => "service_account_disabled",
+            Self::ServiceAccountDeleted => "service_account_deleted",
+            Self::TeamDisabled => "team_disabled",
+            Self::TeamDeleted => "team_deleted",
+        }
+    }
+}
+
+impl fmt::Display for DeadReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A key as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyInfo {
+    /// Its id.
+    pub id: CredentialId,
+    /// What people call it.
+    pub name: String,
+    /// Since when it exists.
+    pub created_at: OffsetDateTime,
+    /// Until when it works.
+    pub expires_at: Option<OffsetDateTime>,
+    /// When it was last seen.
+    pub last_used_at: Option<OffsetDateTime>,
+    /// Since when it is revoked.
+    pub revoked_at: Option<OffsetDateTime>,
+}
+
+/// A credential with all that its liveness hangs on: columns and joins.
+macro_rules! liveness {
+    () => {
+        "c.id, c.kind, c.administrator_id, c.user_uid, c.session_id, c.service_account_uid,
+            c.created_at, c.expires_at, c.last_used_at, c.revoked_at,
+            p.revoked_at AS administrator_revoked, p.expires_at AS administrator_expires,
+            u.disabled_at AS user_disabled, u.deleted_at AS user_deleted,
+            s.ended_at AS session_ended, s.expires_at AS session_expires,
+            a.team_uid, a.disabled_at AS account_disabled, a.deleted_at AS account_deleted,
+            t.disabled_at AS team_disabled, t.deleted_at AS team_deleted,
+            w.audience,
+            (SELECT string_agg(l.team_uid, ',' ORDER BY l.team_uid) FROM worker_key_teams l
+                WHERE l.credential_id = c.id) AS worker_teams
+         FROM credentials c
+            LEFT JOIN administrators p ON p.id = c.administrator_id
+            LEFT JOIN users u ON u.uid = c.user_uid
+            LEFT JOIN sessions s ON s.id = c.session_id
+            LEFT JOIN service_accounts a ON a.uid = c.service_account_uid
+            LEFT JOIN teams t ON t.uid = a.team_uid
+            LEFT JOIN worker_keys w ON w.credential_id = c.id"
+    };
+}
+
+impl Store {
+    /// Finds the credential of `hash`, with all that its liveness hangs on, in one query. `None` for unknown ones.
+    pub async fn credential(
+        &self,
+        hash: &SecretHash,
+        now: OffsetDateTime,
+    ) -> Result<Option<CredentialRecord>, StoreError> {
+        let row = self
+            .db
+            .fetch_optional(concat!("SELECT ", liveness!(), " WHERE c.secret_hash = $1"), [hash.to_hex().into()])
+            .await?;
+        row.map(|row| record(&row, now)).transpose()
+    }
+
+    /// The same by its id, to find out why a release was not alive.
+    pub async fn credential_of_id(
+        &self,
+        id: CredentialId,
+        now: OffsetDateTime,
+    ) -> Result<Option<CredentialRecord>, StoreError> {
+        let sql = concat!("SELECT ", liveness!(), " WHERE c.id = $1");
+        self.db.fetch_optional(sql, [id.into()]).await?.map(|row| record(&row, now)).transpose()
+    }
+
+    /// For each of `tokens` that was minted under a principal's own credential: why that credential means nothing
+    /// any more, if so. One statement for all of them; tokens that were not minted are not in the answer.
+    pub async fn minted_tokens(
+        &self,
+        tokens: &[TokenId],
+        now: OffsetDateTime,
+    ) -> Result<HashMap<TokenId, Option<DeadReason>>, StoreError> {
+        macro_rules! minted {
+            ($ids:literal) => {
+                concat!(
+                    "SELECT e.token_id, ",
+                    liveness!(),
+                    " JOIN audit_events e ON e.credential_id = c.id
+                      WHERE e.action = 'token.mint' AND e.decision = 'allowed' AND e.token_id IN ",
+                    $ids
+                )
+            };
+        }
+        let array = format!("[{}]", tokens.iter().map(|id| format!("\"{id}\"")).collect::<Vec<_>>().join(","));
+        let sql = match *self.db {
+            Db::Sqlite { .. } => minted!("(SELECT value FROM json_each($1))"),
+            Db::Postgres { .. } => minted!("(SELECT jsonb_array_elements_text($1::jsonb))"),
+        };
+        let rows = self.db.fetch_all(sql, [array.into()]).await?;
+        rows.iter().map(|row| Ok((row.handle("token_id")?, dead(row, now)?))).collect()
+    }
+
+    /// Notes when credentials were last used, many in one transaction. Later marks win; unknown ids are ignored.
+    pub async fn touch_credentials(&self, used: &[(CredentialId, OffsetDateTime)]) -> Result<(), StoreError> {
+        let mut tx = self.db.begin().await?;
+        // In one order on every replica, so that no two wait for each other.
+        let mut used = used.to_vec();
+        used.sort_unstable_by_key(|(id, _)| *id);
+        for (id, at) in &used {
+            tx.execute(
+                "UPDATE credentials SET last_used_at = $2 WHERE id = $1 AND COALESCE(last_used_at, 0) < $2",
+                [(*id).into(), (*at).into()],
+            )
+            .await?;
+        }
+        tx.commit().await
+    }
+}
+
+/// Saves a credential of an owner's; exactly one of the owner columns is given by each caller.
+pub(super) async fn insert(tx: &mut Tx, new: &NewCredential, owner: Owner<'_>) -> Result<(), ChangeError> {
+    let (kind, [administrator, user, session, account]) = owner.columns();
+    let inserted = tx
+        .execute(
+            "INSERT INTO credentials (id, kind, secret_hash, name, administrator_id, user_uid, session_id,
+                service_account_uid, created_by, created_at, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
+            [
+                new.id.into(),
+                kind.as_str().into(),
+                new.hash.to_hex().into(),
+                new.name.as_str().into(),
+                administrator.into(),
+                user.into(),
+                session.into(),
+                account.into(),
+                new.created_by.into(),
+                new.created_at.into(),
+                new.expires_at.into(),
+            ],
+        )
+        .await?;
+    if inserted == 1 { Ok(()) } else { Err(ChangeError::Conflict("credential_known")) }
+}
+
+/// Whose a new credential is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Owner<'a> {
+    Administrator(crate::domain::id::AdministratorId),
+    Session(&'a crate::domain::id::UserUid, crate::domain::id::SessionId),
+    ServiceAccount(&'a crate::domain::id::ServiceAccountUid),
+    Worker,
+}
+
+impl Owner<'_> {
+    /// The kind, and the columns for administrator, user, session and service account.
+    fn columns(self) -> (CredentialKind, [Option<String>; 4]) {
+        match self {
+            Self::Administrator(id) => (CredentialKind::Administrator, [Some(id.to_string()), None, None, None]),
+            Self::Session(user, session) => {
+                (CredentialKind::Access, [None, Some(user.to_string()), Some(session.to_string()), None])
+            }
+            Self::ServiceAccount(uid) => (CredentialKind::ServiceAccount, [None, None, None, Some(uid.to_string())]),
+            Self::Worker => (CredentialKind::Worker, [None, None, None, None]),
+        }
+    }
+}
+
+pub(super) fn key_info(row: &Row) -> Result<KeyInfo, StoreError> {
+    Ok(KeyInfo {
+        id: row.handle("id")?,
+        name: row.text("name")?,
+        created_at: row.time("created_at")?,
+        expires_at: row.optional_time("expires_at")?,
+        last_used_at: row.optional_time("last_used_at")?,
+        revoked_at: row.optional_time("revoked_at")?,
+    })
+}
+
+fn record(row: &Row, now: OffsetDateTime) -> Result<CredentialRecord, StoreError> {
+    let kind = row.parsed("kind", CredentialKind::parse)?;
+    Ok(CredentialRecord {
+        id: row.handle("id")?,
+        kind,
+        identity: identity(row, kind)?,
+        created_at: row.time("created_at")?,
+        expires_at: row.optional_time("expires_at")?,
+        revoked_at: row.optional_time("revoked_at")?,
+        last_used_at: row.optional_time("last_used_at")?,
+        dead: dead(row, now)?,
+    })
+}
+
+fn identity(row: &Row, kind: CredentialKind) -> Result<Identity, StoreError> {
+    Ok(match kind {
+        CredentialKind::Administrator => Identity::Administrator(row.handle("administrator_id")?),
+        CredentialKind::Access => Identity::Person { user: row.uid("user_uid")?, session: row.handle("session_id")? },
+        CredentialKind::ServiceAccount => {
+            Identity::ServiceAccount { uid: row.uid("service_account_uid")?, team: row.uid("team_uid")? }
+        }
+        CredentialKind::Worker => Identity::Worker {
+            teams: teams(row)?,
+            audience: row.parsed("audience", |text| Audience::parse(text).ok())?,
+        },
+        CredentialKind::Platform | CredentialKind::Run | CredentialKind::Refresh | CredentialKind::Enrolment => {
+            return Err(StoreError::Corrupt("kind"));
+        }
+    })
+}
+
+pub(super) fn teams(row: &Row) -> Result<Vec<TeamUid>, StoreError> {
+    let list = row.optional_text("worker_teams")?.unwrap_or_default();
+    let read = |text| TeamUid::parse(text).map_err(|_| StoreError::Corrupt("worker_teams"));
+    list.split(',').filter(|text| !text.is_empty()).map(read).collect()
+}
+
+/// The first cause in the order in which a person would look: the thing itself, then what it hangs on.
+fn dead(row: &Row, now: OffsetDateTime) -> Result<Option<DeadReason>, StoreError> {
+    let over = |column| Ok::<_, StoreError>(row.optional_time(column)?.is_some_and(|until| until <= now));
+    let off = |column| Ok::<_, StoreError>(row.optional_int(column)?.is_some());
+    let causes = [
+        (off("revoked_at")?, DeadReason::CredentialRevoked),
+        (over("expires_at")?, DeadReason::CredentialExpired),
+        (off("administrator_revoked")?, DeadReason::AdministratorRevoked),
+        (over("administrator_expires")?, DeadReason::AdministratorExpired),
+        (off("session_ended")?, DeadReason::SessionEnded),
+        (over("session_expires")?, DeadReason::SessionExpired),
+        (off("user_deleted")?, DeadReason::UserDeleted),
+        (off("user_disabled")?, DeadReason::UserDisabled),
+        (off("account_deleted")?, DeadReason::ServiceAccountDeleted),
+        (off("account_disabled")?, DeadReason::ServiceAccountDisabled),
+        (off("team_deleted")?, DeadReason::TeamDeleted),
+        (off("team_disabled")?, DeadReason::TeamDisabled),
+    ];
+    Ok(causes.into_iter().find_map(|(holds, reason)| holds.then_some(reason)))
+}

@@ -1,0 +1,125 @@
+//! Issuers: one shared one per installation, and its numbers.
+
+use time::OffsetDateTime;
+
+use super::Store;
+use super::db::Row;
+use super::error::{ChangeError, StoreError};
+use crate::domain::audit::Event;
+use crate::domain::id::IssuerId;
+use crate::domain::issuer_url::{Development, IssuerUrl};
+use crate::domain::key_schedule::ScheduleNumbers;
+
+/// An issuer as its row tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerRow {
+    /// Its id, on keys and audit rows.
+    pub id: IssuerId,
+    /// Its URL, byte for byte as first configured.
+    pub url: IssuerUrl,
+    /// The numbers of its key schedule, max-age among them.
+    pub schedule: ScheduleNumbers,
+    /// Whether keys are published with a certificate.
+    pub x5c: bool,
+    /// Since when it exists.
+    pub created_at: OffsetDateTime,
+}
+
+impl Store {
+    /// The installation's shared issuer, made under `id` with the default numbers where there is none. Another
+    /// URL in the store is refused: its keys would be published under two names (THREATS 14).
+    pub async fn ensure_issuer(
+        &self,
+        url: &IssuerUrl,
+        id: IssuerId,
+        now: OffsetDateTime,
+    ) -> Result<IssuerRow, StoreError> {
+        let mut tx = self.db.begin().await?;
+        let n = ScheduleNumbers::default();
+        tx.execute(
+            "INSERT INTO issuers (id, url, kind, max_age, export_lag, clock_error, oldest_snapshot,
+                publish_before_sign, keep_after_sign, rotation_period, x5c, created_at)
+             VALUES ($1, $2, 'shared', $3, $4, $5, $6, $7, $8, $9, 0, $10) ON CONFLICT DO NOTHING",
+            [
+                id.into(),
+                url.as_str().into(),
+                n.max_age.into(),
+                n.export_lag.into(),
+                n.clock_error.into(),
+                n.oldest_snapshot.into(),
+                n.publish_before_sign.into(),
+                n.keep_after_sign.into(),
+                n.rotation_period.into(),
+                now.into(),
+            ],
+        )
+        .await?;
+        let sql = "SELECT * FROM issuers WHERE kind = 'shared' AND deleted_at IS NULL";
+        let row = tx.fetch_optional(sql, []).await?.ok_or(StoreError::Corrupt("issuers"))?;
+        tx.commit().await?;
+        let found = issuer(&row)?;
+        if found.url == *url {
+            Ok(found)
+        } else {
+            Err(StoreError::OtherIssuer { stored: found.url.to_string(), configured: url.to_string() })
+        }
+    }
+
+    /// The installation's shared issuer, where there is one.
+    pub async fn issuer(&self) -> Result<Option<IssuerRow>, StoreError> {
+        let sql = "SELECT * FROM issuers WHERE kind = 'shared' AND deleted_at IS NULL";
+        self.db.fetch_optional(sql, []).await?.as_ref().map(issuer).transpose()
+    }
+
+    /// Changes what an issuer publishes and how it rotates. The numbers are the caller's to check.
+    pub async fn update_issuer(
+        &self,
+        id: IssuerId,
+        schedule: &ScheduleNumbers,
+        x5c: bool,
+        event: &Event,
+    ) -> Result<(), ChangeError> {
+        let mut tx = self.db.begin_alone().await?;
+        let changed = tx
+            .execute(
+                "UPDATE issuers SET max_age = $2, export_lag = $3, clock_error = $4, oldest_snapshot = $5,
+                    publish_before_sign = $6, keep_after_sign = $7, rotation_period = $8, x5c = $9
+                 WHERE id = $1 AND deleted_at IS NULL",
+                [
+                    id.into(),
+                    schedule.max_age.into(),
+                    schedule.export_lag.into(),
+                    schedule.clock_error.into(),
+                    schedule.oldest_snapshot.into(),
+                    schedule.publish_before_sign.into(),
+                    schedule.keep_after_sign.into(),
+                    schedule.rotation_period.into(),
+                    x5c.into(),
+                ],
+            )
+            .await?;
+        if changed == 0 {
+            return Err(ChangeError::NotFound);
+        }
+        Ok(tx.commit_with(event).await?)
+    }
+}
+
+fn issuer(row: &Row) -> Result<IssuerRow, StoreError> {
+    Ok(IssuerRow {
+        id: row.handle("id")?,
+        // Whether loopback may be used was decided when it was configured.
+        url: row.parsed("url", |text| IssuerUrl::parse(text, Development::On).ok())?,
+        schedule: ScheduleNumbers {
+            max_age: row.number("max_age")?,
+            export_lag: row.number("export_lag")?,
+            clock_error: row.number("clock_error")?,
+            oldest_snapshot: row.number("oldest_snapshot")?,
+            publish_before_sign: row.number("publish_before_sign")?,
+            keep_after_sign: row.number("keep_after_sign")?,
+            rotation_period: row.number("rotation_period")?,
+        },
+        x5c: row.flag("x5c")?,
+        created_at: row.time("created_at")?,
+    })
+}

@@ -1,0 +1,113 @@
+//! Opening: files, modes, the lock, pools.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use super::db::{Db, error};
+use super::error::StoreError;
+use crate::domain::secret::Secret;
+
+/// How long a statement may wait for SQLite's write lock, and for a free connection.
+const PATIENCE: Duration = Duration::from_secs(5);
+const READERS: u32 = 4;
+const CONNECTIONS: u32 = 16;
+/// One writes batches; the other counts refusals or takes over while the first reconnects.
+const AUDIT_CONNECTIONS: u32 = 2;
+
+/// Where the data is.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// A file, for one serving process.
+    Sqlite {
+        /// The database file; `-wal`, `-shm` and `.lock` stand beside it.
+        path: PathBuf,
+    },
+    /// A server, for any number of replicas.
+    Postgres {
+        /// `postgres://user:password@host:port/database`.
+        url: Secret,
+    },
+}
+
+pub(super) async fn open(target: &Target) -> Result<Db, StoreError> {
+    match target {
+        Target::Sqlite { path } => open_sqlite(path).await,
+        Target::Postgres { url } => open_postgres(url).await,
+    }
+}
+
+async fn open_sqlite(path: &Path) -> Result<Db, StoreError> {
+    let lock_path = beside(path, ".lock");
+    let lock = private_file(&lock_path)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(StoreError::Locked(path.to_owned())),
+        Err(TryLockError::Error(problem)) => return Err(file_error(&lock_path, &problem)),
+    }
+    // Made here with its mode; SQLite gives -wal and -shm the mode of the database.
+    private_file(path)?;
+    for suffix in ["-wal", "-shm", "-journal"] {
+        let side = beside(path, suffix);
+        if side.try_exists().map_err(|problem| file_error(&side, &problem))? {
+            check_mode(&side)?;
+        }
+    }
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(PATIENCE);
+    let writer = SqlitePoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
+    let writer = writer.connect_with(options.clone()).await.map_err(error)?;
+    let readers = SqlitePoolOptions::new().max_connections(READERS).acquire_timeout(PATIENCE);
+    let readers = readers.connect_with(options.pragma("query_only", "on")).await.map_err(error)?;
+    Ok(Db::Sqlite { writer, readers, _lock: lock })
+}
+
+async fn open_postgres(url: &Secret) -> Result<Db, StoreError> {
+    // The parser's message may repeat the URL, and the URL has a password.
+    let options = PgConnectOptions::from_str(url.expose()).map_err(|_| StoreError::Url)?;
+    let options = options.application_name("brevet").options([
+        ("statement_timeout", "10000"),
+        ("lock_timeout", "8000"),
+        ("idle_in_transaction_session_timeout", "20000"),
+    ]);
+    let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE);
+    let pool = pool.connect_with(options.clone()).await.map_err(error)?;
+    let audit = PgPoolOptions::new().max_connections(AUDIT_CONNECTIONS).acquire_timeout(PATIENCE);
+    let audit = audit.connect_with(options).await.map_err(error)?;
+    Ok(Db::Postgres { pool, audit })
+}
+
+/// Opens `path`, making it with mode 0600 where it is missing; an existing file with a wider mode is refused.
+fn private_file(path: &Path) -> Result<File, StoreError> {
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    let file = opened.map_err(|problem| file_error(path, &problem))?;
+    check_mode(path)?;
+    Ok(file)
+}
+
+fn check_mode(path: &Path) -> Result<(), StoreError> {
+    let metadata = fs::metadata(path).map_err(|problem| file_error(path, &problem))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & !0o600 == 0 { Ok(()) } else { Err(StoreError::Permissions { path: path.to_owned(), mode }) }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn file_error(path: &Path, problem: &io::Error) -> StoreError {
+    StoreError::File { path: path.to_owned(), problem: problem.to_string() }
+}

@@ -1,0 +1,136 @@
+//! A team's policy as its column holds it: our own JSON, read back strictly.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::StoreError;
+use crate::domain::audience::Audience;
+use crate::domain::lifetime::Lifetime;
+use crate::domain::principal::{ActorType, Principal};
+use crate::domain::role_arn::RoleArn;
+use crate::domain::team::{AudienceRule, RoleRule, RolesClaim, TeamPolicy, WhoMay};
+
+const CORRUPT: StoreError = StoreError::Corrupt("policy");
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicyJson {
+    audiences: Vec<AudienceJson>,
+    roles: Vec<RoleJson>,
+    lifetime_cap: u32,
+    roles_claim: bool,
+    enrolment_codes: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AudienceJson {
+    audience: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lifetime_cap: Option<u32>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RoleJson {
+    role: String,
+    who: WhoJson,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WhoJson {
+    Everyone,
+    Actor(String),
+    These(Vec<String>),
+}
+
+pub(super) fn write(policy: &TeamPolicy) -> Result<String, StoreError> {
+    let json = PolicyJson {
+        audiences: policy.audiences.iter().map(write_audience).collect(),
+        roles: policy.roles.iter().map(write_role).collect(),
+        lifetime_cap: policy.lifetime_cap.seconds(),
+        roles_claim: policy.roles_claim == RolesClaim::Required,
+        enrolment_codes: policy.enrolment_codes,
+    };
+    serde_json::to_string(&json).map_err(|_| CORRUPT)
+}
+
+fn write_audience(rule: &AudienceRule) -> AudienceJson {
+    AudienceJson { audience: rule.audience.to_string(), lifetime_cap: rule.lifetime_cap.map(Lifetime::seconds) }
+}
+
+fn write_role(rule: &RoleRule) -> RoleJson {
+    let who = match &rule.principals {
+        WhoMay::Everyone => WhoJson::Everyone,
+        WhoMay::Actor(actor) => WhoJson::Actor(actor.to_string()),
+        WhoMay::These(list) => WhoJson::These(list.iter().map(ToString::to_string).collect()),
+    };
+    RoleJson { role: rule.role.as_str().to_owned(), who }
+}
+
+pub(super) fn read(text: &str) -> Result<TeamPolicy, StoreError> {
+    let json: PolicyJson = serde_json::from_str(text).map_err(|_| CORRUPT)?;
+    Ok(TeamPolicy {
+        audiences: json.audiences.iter().map(read_audience).collect::<Option<_>>().ok_or(CORRUPT)?,
+        roles: json.roles.iter().map(read_role).collect::<Option<_>>().ok_or(CORRUPT)?,
+        lifetime_cap: Lifetime::new(json.lifetime_cap).map_err(|_| CORRUPT)?,
+        roles_claim: if json.roles_claim { RolesClaim::Required } else { RolesClaim::Off },
+        enrolment_codes: json.enrolment_codes,
+    })
+}
+
+fn read_audience(json: &AudienceJson) -> Option<AudienceRule> {
+    let lifetime_cap = json.lifetime_cap.map(Lifetime::new).transpose().ok()?;
+    Some(AudienceRule { audience: Audience::parse(&json.audience).ok()?, lifetime_cap })
+}
+
+fn read_role(json: &RoleJson) -> Option<RoleRule> {
+    let principals = match &json.who {
+        WhoJson::Everyone => WhoMay::Everyone,
+        WhoJson::Actor(actor) => WhoMay::Actor(ActorType::parse(actor)?),
+        WhoJson::These(list) => {
+            WhoMay::These(list.iter().map(|text| Principal::parse(text).ok()).collect::<Option<_>>()?)
+        }
+    };
+    Some(RoleRule { role: RoleArn::parse(&json.role).ok()?, principals })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_comes_back_as_it_went() {
+        let role = |name: &str| RoleArn::parse(&format!("arn:aws:iam::111122223333:role/{name}")).unwrap();
+        let policy = TeamPolicy {
+            audiences: vec![
+                AudienceRule { audience: Audience::sts(), lifetime_cap: None },
+                AudienceRule { audience: Audience::parse("x").unwrap(), lifetime_cap: Lifetime::new(60).ok() },
+            ],
+            roles: vec![
+                RoleRule { role: role("a"), principals: WhoMay::Everyone },
+                RoleRule { role: role("b"), principals: WhoMay::Actor(ActorType::User) },
+                RoleRule {
+                    role: role("c"),
+                    principals: WhoMay::These(vec![Principal::parse("service_account:a1").unwrap()]),
+                },
+            ],
+            lifetime_cap: Lifetime::new(900).unwrap(),
+            roles_claim: RolesClaim::Off,
+            enrolment_codes: false,
+        };
+        for policy in [policy, TeamPolicy::new_team()] {
+            assert_eq!(read(&write(&policy).unwrap()), Ok(policy));
+        }
+    }
+
+    #[test]
+    fn what_is_no_policy_is_corrupt_and_never_a_wider_one() {
+        let good = write(&TeamPolicy::new_team()).unwrap();
+        for bad in
+            ["", "{}", "null", &good.replace("3600", "3601"), &good.replace("\"roles\"", "\"rules\""), &good[1..]]
+        {
+            assert_eq!(read(bad), Err(CORRUPT), "{bad}");
+        }
+    }
+}

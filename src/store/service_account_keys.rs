@@ -1,0 +1,72 @@
+//! The keys of service accounts: several each, so that they can be changed without a gap.
+
+use super::Store;
+use super::credentials::{self, KeyInfo, NewCredential, Owner, key_info};
+use super::error::{ChangeError, StoreError};
+use super::idempotency::{self, Remember};
+use super::page::{Page, Paged};
+use crate::domain::audit::Event;
+use crate::domain::id::{CredentialId, ServiceAccountUid};
+
+impl Store {
+    /// Saves a new key of a living service account.
+    pub async fn create_service_account_key(
+        &self,
+        account: &ServiceAccountUid,
+        key: &NewCredential,
+        event: &Event,
+        remember: Option<&Remember>,
+    ) -> Result<(), ChangeError> {
+        let mut tx = self.db.begin().await?;
+        let alive = "SELECT 1 AS one FROM service_accounts WHERE uid = $1 AND deleted_at IS NULL";
+        if tx.fetch_optional(alive, [account.into()]).await?.is_none() {
+            return Err(ChangeError::NotFound);
+        }
+        credentials::insert(&mut tx, key, Owner::ServiceAccount(account)).await?;
+        idempotency::remember(&mut tx, remember).await?;
+        Ok(tx.commit_with(event).await?)
+    }
+
+    /// A page of a service account's keys, the oldest first; revoked ones among them.
+    pub async fn service_account_keys(
+        &self,
+        account: &ServiceAccountUid,
+        page: &Page,
+    ) -> Result<Paged<KeyInfo>, StoreError> {
+        let sql = "SELECT * FROM credentials WHERE service_account_uid = $1 AND id > $2 ORDER BY id LIMIT $3";
+        let rows = self.db.fetch_all(sql, [account.into(), page.after()?.into(), page.fetch().into()]).await?;
+        let keys = rows.iter().map(key_info).collect::<Result<Vec<_>, _>>()?;
+        Ok(page.cut(keys, |key| key.id.to_string()))
+    }
+
+    /// One key of a service account.
+    pub async fn service_account_key(
+        &self,
+        account: &ServiceAccountUid,
+        key: CredentialId,
+    ) -> Result<Option<KeyInfo>, StoreError> {
+        let sql = "SELECT * FROM credentials WHERE id = $1 AND service_account_uid = $2";
+        self.db.fetch_optional(sql, [key.into(), account.into()]).await?.as_ref().map(key_info).transpose()
+    }
+
+    /// Revokes a key. When it has returned, nothing is minted with it.
+    pub async fn revoke_service_account_key(
+        &self,
+        account: &ServiceAccountUid,
+        key: CredentialId,
+        event: &Event,
+    ) -> Result<(), ChangeError> {
+        let mut tx = self.db.begin_alone().await?;
+        let revoked = tx
+            .execute(
+                "UPDATE credentials SET revoked_at = $3
+                 WHERE id = $1 AND service_account_uid = $2 AND revoked_at IS NULL",
+                [key.into(), account.into(), event.at.into()],
+            )
+            .await?;
+        if revoked == 0 {
+            return Err(ChangeError::NotFound);
+        }
+        Ok(tx.commit_with(event).await?)
+    }
+}

@@ -1,0 +1,137 @@
+//! Teams and their policy.
+
+use time::OffsetDateTime;
+
+use super::Store;
+use super::db::Tx;
+use super::error::{ChangeError, StoreError, check_version};
+use super::idempotency::{self, Remember};
+use super::page::{Page, Paged};
+use super::team_row::team;
+use super::{audiences, policy_json};
+use crate::domain::audit::Event;
+use crate::domain::id::TeamUid;
+use crate::domain::team::{Team, TeamPolicy};
+
+/// What to change of a team; `None` keeps.
+#[derive(Debug, Clone, Default)]
+pub struct TeamChange {
+    /// Another name.
+    pub name: Option<String>,
+    #[expect(clippy::option_option, reason = "keep, switch on and switch off are three things")]
+    /// `Some(Some(_))` switches it off, `Some(None)` on again.
+    pub disabled_at: Option<Option<OffsetDateTime>>,
+    /// Another policy, whole.
+    pub policy: Option<TeamPolicy>,
+}
+
+impl Store {
+    /// Saves a new team. Its uid and external id must never have been used, in whatever case, and its audiences
+    /// must be no worker's.
+    pub async fn create_team(
+        &self,
+        team: &Team,
+        event: &Event,
+        remember: Option<&Remember>,
+    ) -> Result<(), ChangeError> {
+        let mut tx = self.db.begin_alone().await?;
+        audiences::refuse_workers_audiences(&mut tx, &team.policy).await?;
+        let inserted = tx
+            .execute(
+                "INSERT INTO teams (uid, uid_fold, name, policy, external_id, version, created_at, updated_at,
+                    disabled_at, deleted_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9) ON CONFLICT DO NOTHING",
+                [
+                    (&team.uid).into(),
+                    team.uid.folded().into(),
+                    team.name.as_str().into(),
+                    policy_json::write(&team.policy)?.into(),
+                    team.external_id.as_str().into(),
+                    team.version.into(),
+                    team.created_at.into(),
+                    team.disabled_at.into(),
+                    team.deleted_at.into(),
+                ],
+            )
+            .await?;
+        if inserted == 0 {
+            return Err(ChangeError::UidTaken);
+        }
+        idempotency::remember(&mut tx, remember).await?;
+        Ok(tx.commit_with(event).await?)
+    }
+
+    /// A team; tombstones are not found.
+    pub async fn team(&self, uid: &TeamUid) -> Result<Option<Team>, StoreError> {
+        let sql = "SELECT * FROM teams WHERE uid = $1 AND deleted_at IS NULL";
+        self.db.fetch_optional(sql, [uid.into()]).await?.as_ref().map(team).transpose()
+    }
+
+    /// A page of teams, in the order of their uids.
+    pub async fn teams(&self, page: &Page) -> Result<Paged<Team>, StoreError> {
+        let sql = "SELECT * FROM teams WHERE uid > $1 AND deleted_at IS NULL ORDER BY uid LIMIT $2";
+        let rows = self.db.fetch_all(sql, [page.after()?.into(), page.fetch().into()]).await?;
+        let teams = rows.iter().map(team).collect::<Result<Vec<_>, _>>()?;
+        Ok(page.cut(teams, |team| team.uid.to_string()))
+    }
+
+    /// Changes a team if its version is `expected` (or whatever it is). When it has returned, no token decided
+    /// under the old state can still be released.
+    pub async fn update_team(
+        &self,
+        uid: &TeamUid,
+        expected: Option<i64>,
+        change: &TeamChange,
+        event: &Event,
+    ) -> Result<Team, ChangeError> {
+        let mut tx = self.db.begin_alone().await?;
+        let mut team = lock_version(&mut tx, uid, expected).await?;
+        if let Some(name) = &change.name {
+            team.name.clone_from(name);
+        }
+        if let Some(disabled_at) = change.disabled_at {
+            team.disabled_at = disabled_at;
+        }
+        if let Some(policy) = &change.policy {
+            audiences::refuse_workers_audiences(&mut tx, policy).await?;
+            team.policy = policy.clone();
+        }
+        team.version += 1;
+        tx.execute(
+            "UPDATE teams SET name = $2, disabled_at = $3, policy = $4, version = $5, updated_at = $6 WHERE uid = $1",
+            [
+                uid.into(),
+                team.name.as_str().into(),
+                team.disabled_at.into(),
+                policy_json::write(&team.policy)?.into(),
+                team.version.into(),
+                event.at.into(),
+            ],
+        )
+        .await?;
+        tx.commit_with(event).await?;
+        Ok(team)
+    }
+
+    /// Makes a team a tombstone: nothing of it mints, its uid and external id stay taken for ever.
+    pub async fn delete_team(&self, uid: &TeamUid, expected: Option<i64>, event: &Event) -> Result<(), ChangeError> {
+        let mut tx = self.db.begin_alone().await?;
+        lock_version(&mut tx, uid, expected).await?;
+        tx.execute(
+            "UPDATE teams SET deleted_at = $2, updated_at = $2, version = version + 1 WHERE uid = $1",
+            [uid.into(), event.at.into()],
+        )
+        .await?;
+        Ok(tx.commit_with(event).await?)
+    }
+}
+
+/// Reads a team for a change of it, and checks the version. On PostgreSQL the row stays locked until the commit.
+async fn lock_version(tx: &mut Tx, uid: &TeamUid, expected: Option<i64>) -> Result<Team, ChangeError> {
+    // A statement that changes nothing locks the row in both databases.
+    let sql = "UPDATE teams SET version = version WHERE uid = $1 AND deleted_at IS NULL RETURNING *";
+    let row = tx.fetch_optional(sql, [uid.into()]).await?.ok_or(ChangeError::NotFound)?;
+    let team = team(&row)?;
+    check_version(expected, team.version)?;
+    Ok(team)
+}

@@ -1,0 +1,14 @@
+//! What the store promises, held on SQLite and on PostgreSQL alike.
+//!
+//! Every test runs its body once per database; without PostgreSQL that half says that it is skipped.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is how a broken expectation is told")]
+
+mod audit;
+mod files;
+mod liveness;
+mod people;
+mod races;
+mod schema;
+mod tables;
+mod world;

@@ -1,0 +1,205 @@
+//! Audit rows: written whole, read back whole, never at another row's cost.
+
+use brevet::domain::audit::{Action, Decision, Event, RecordedEvent};
+use brevet::domain::id::TokenId;
+use brevet::store::{AuditWriter, EventFilter, Page, QueueFull, StoreError, Verdict};
+use time::Duration;
+
+use super::world::{NOW, Scene, World};
+
+fn recorded(event: &Event) -> RecordedEvent {
+    let Event { id, at, issuer, action, decision, credential, worker, count, .. } = *event;
+    RecordedEvent {
+        id,
+        at,
+        issuer,
+        action,
+        decision,
+        reason: event.reason.map(str::to_owned),
+        credential,
+        worker,
+        team: event.team.clone(),
+        principal: event.principal.clone(),
+        target: event.target.clone(),
+        token: event.token.clone(),
+        origin: event.origin.clone(),
+        count,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_comes_back_as_it_went_and_is_found_by_its_token() {
+    for World { store, name, .. } in World::each().await {
+        let scene = Scene::set(&store).await;
+        let writer = AuditWriter::start(store.clone());
+        let mut release = scene.release(&store, scene.agent()).await;
+        release.event.worker = Some(scene.worker_key);
+        release.event.target = Some("a \"quoted\" \\ text, ünïcode, {json}".to_owned());
+        let event = release.event.clone();
+        assert_eq!(writer.release(release).unwrap().committed().await, Ok(Verdict::Released), "{name}");
+        let token = TokenId::parse(&event.token.as_ref().unwrap().token_id).unwrap();
+        assert_eq!(store.event_of_token(token).await.unwrap(), Some(recorded(&event)));
+        let refusal = Event { decision: Decision::Refused, reason: Some("role_not_allowed"), ..scene.event() };
+        let answer = writer.append(refusal.clone()).unwrap().committed().await;
+        assert_eq!(answer, Ok(Verdict::Released));
+        let filter = EventFilter { decision: Some(Decision::Refused), ..EventFilter::default() };
+        assert_eq!(store.events(&filter, &Page::default()).await.unwrap().items, [recorded(&refusal)]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_are_listed_newest_first_in_pages_and_by_every_filter() {
+    for World { store, name, .. } in World::each().await {
+        let scene = Scene::set(&store).await;
+        let writer = AuditWriter::start(store.clone());
+        let mut rows = Vec::new();
+        for second in 0..5 {
+            // Two rows in each instant: the order must not depend on luck.
+            for _ in 0..2 {
+                let at = NOW + Duration::seconds(second) + Duration::DAY;
+                rows.push(Event { at, action: Action::Authenticate, team: Some(scene.team.clone()), ..scene.event() });
+            }
+        }
+        for row in rows.clone() {
+            writer.append(row).unwrap().committed().await.unwrap();
+        }
+        let filter = EventFilter { action: Some(Action::Authenticate), ..EventFilter::default() };
+        let (mut seen, mut page) = (Vec::new(), Page { after: None, limit: 3 });
+        loop {
+            let paged = store.events(&filter, &page).await.unwrap();
+            seen.extend(paged.items);
+            let Some(next) = paged.next else { break };
+            page.after = Some(next);
+        }
+        rows.sort_by_key(|row| std::cmp::Reverse((row.at, row.id)));
+        assert_eq!(seen, rows.iter().map(recorded).collect::<Vec<_>>(), "{name}");
+        let count = async |filter: EventFilter| store.events(&filter, &Page::default()).await.unwrap().items.len();
+        let from = Some(NOW + Duration::DAY + Duration::seconds(1));
+        let until = Some(NOW + Duration::DAY + Duration::seconds(3));
+        assert_eq!(count(EventFilter { from, until, ..filter.clone() }).await, 4);
+        assert_eq!(count(EventFilter { team: Some(scene.team.clone()), ..filter.clone() }).await, 10);
+        assert_eq!(count(EventFilter { principal: Some(scene.agent()), ..filter }).await, 0);
+        for bad in ["x", "1", ".", "x.y"] {
+            let page = Page { after: Some(bad.to_owned()), limit: 3 };
+            assert_eq!(store.events(&EventFilter::default(), &page).await, Err(StoreError::Cursor), "{bad}");
+        }
+        assert!(store.forget_events_before(NOW + Duration::hours(1), 1000).await.unwrap() > 0);
+        assert_eq!(count(EventFilter::default()).await, 10, "retention takes the old and leaves the rest");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_bad_row_fails_nobody_but_itself() {
+    for World { store, name, .. } in World::each().await {
+        let scene = Scene::set(&store).await;
+        let writer = AuditWriter::start(store.clone());
+        let taken = scene.event();
+        writer.append(taken.clone()).unwrap().committed().await.unwrap();
+        // Queued without a pause, so that they share a batch: the writer is busy with the first ones.
+        let version = store.team(&scene.team).await.unwrap().unwrap().version;
+        let mut tickets = Vec::new();
+        for n in 0..60 {
+            let mut release = scene.release_under(version, scene.agent());
+            if n % 20 == 7 {
+                release.event.id = taken.id;
+            }
+            tickets.push((n % 20 == 7, release.event.clone(), writer.release(release).unwrap()));
+        }
+        for (bad, event, ticket) in tickets {
+            let token = TokenId::parse(&event.token.unwrap().token_id).unwrap();
+            let answer = ticket.committed().await;
+            assert_eq!(matches!(answer, Err(StoreError::Refused(_))), bad, "{name} {answer:?}");
+            assert_eq!(store.event_of_token(token).await.unwrap().is_some(), !bad, "{name}");
+        }
+        let stats = writer.stats();
+        assert_eq!((stats.failed, stats.committed), (3, 58), "{name}");
+        assert!(stats.batches < 30, "{name}: batches form while one commits, not row by row: {stats:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_says_so_at_once_and_loses_nobody() {
+    for World { store, name, .. } in World::each().await {
+        let scene = Scene::set(&store).await;
+        let writer = AuditWriter::with_capacity(store.clone(), 4);
+        // On this one thread the writer cannot run until the first await.
+        let tickets: Vec<_> = (0..4).map(|_| writer.append(scene.event()).unwrap()).collect();
+        assert_eq!(writer.append(scene.event()).unwrap_err(), QueueFull, "{name}");
+        assert_eq!(writer.stats().queued, 4);
+        for ticket in tickets {
+            assert_eq!(ticket.committed().await, Ok(Verdict::Released));
+        }
+        let after = writer.append(scene.event()).unwrap().committed().await;
+        assert_eq!(after, Ok(Verdict::Released));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_41_refusals_of_nobody_are_counted_in_few_rows_and_none_is_lost() {
+    for World { store, name, .. } in World::each().await {
+        let scene = Scene::set(&store).await;
+        let writer = AuditWriter::start(store.clone());
+        for n in 0..20_000_u32 {
+            let mut event = scene.event();
+            event.action = Action::Authenticate;
+            event.decision = Decision::Refused;
+            event.reason = Some("credential_unknown");
+            event.origin.address = Some((n % 5_000).to_be_bytes().into());
+            writer.append_counted(event);
+        }
+        // A mint in the middle of the flood is not behind it.
+        let release = scene.release(&store, scene.agent()).await;
+        assert_eq!(writer.release(release).unwrap().committed().await, Ok(Verdict::Released), "{name}");
+        writer.drain().await;
+        let filter = EventFilter { action: Some(Action::Authenticate), ..EventFilter::default() };
+        let (mut rows, mut sum, mut page) = (0, 0, Page::default());
+        loop {
+            let paged = store.events(&filter, &page).await.unwrap();
+            rows += paged.items.len();
+            sum += paged.items.iter().map(|row| row.count).sum::<u32>();
+            let Some(next) = paged.next else { break };
+            page.after = Some(next);
+        }
+        assert_eq!((rows, sum), (257, 20_000), "{name}");
+        assert_eq!(writer.append(scene.event()).unwrap_err(), QueueFull, "a drained writer takes nothing");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn draining_writes_whatever_was_queued() {
+    for World { store, name, .. } in World::each().await {
+        let scene = Scene::set(&store).await;
+        let writer = AuditWriter::start(store.clone());
+        let tickets: Vec<_> = (0..1000).map(|_| writer.append(scene.event()).unwrap()).collect();
+        writer.drain().await;
+        for ticket in tickets {
+            assert_eq!(ticket.committed().await, Ok(Verdict::Released), "{name}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgresql_each_month_has_its_partition() {
+    use sqlx::Connection as _;
+    for world in World::each().await {
+        let brevet::store::Target::Postgres { url } = &world.target else { continue };
+        let scene = Scene::set(&world.store).await;
+        let writer = AuditWriter::start(world.store.clone());
+        for days in [0, 40, 4000] {
+            let event = Event { at: NOW + days * Duration::DAY, ..scene.event() };
+            writer.append(event).unwrap().committed().await.unwrap();
+        }
+        let mut connection = sqlx::PgConnection::connect(url.expose()).await.unwrap();
+        let count = async |connection: &mut sqlx::PgConnection, table: &str| -> i64 {
+            let sql = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
+            sqlx::query_scalar(sql).fetch_one(connection).await.unwrap()
+        };
+        assert!(count(&mut connection, "audit_events_2026_11").await > 1);
+        assert_eq!(count(&mut connection, "audit_events_2026_12").await, 1);
+        assert_eq!(count(&mut connection, "audit_events_2027_02").await, 0);
+        assert_eq!(count(&mut connection, "audit_events_default").await, 1);
+        // A month whose rows the default partition already holds stays there, and nothing fails.
+        world.store.make_audit_partitions(NOW + 4000 * Duration::DAY).await.unwrap();
+        assert_eq!(count(&mut connection, "audit_events_default").await, 1);
+    }
+}
