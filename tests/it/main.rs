@@ -6,6 +6,9 @@
 mod support;
 
 mod harness;
+mod tls;
+mod tokens;
+mod interop_verifiers;
 mod interop_verifiers;
 mod tls;
 mod tokens;
