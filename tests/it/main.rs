@@ -10,12 +10,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod exchange;
 mod harness;
 mod tls;
 mod tokens;
 mod interop_verifiers;
 mod interop_verifiers;
 mod sandbox;
+mod mint;
+mod public_api;
+mod sessions;
 mod tls;
 mod tokens;
 mod interop_verifiers;
