@@ -10,6 +10,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admin_api;
+mod authorization;
 mod exchange;
 mod harness;
 mod tls;
@@ -18,8 +20,10 @@ mod interop_verifiers;
 mod interop_verifiers;
 mod sandbox;
 mod mint;
+mod openapi;
 mod public_api;
 mod sessions;
+mod store_contract;
 mod tls;
 mod tokens;
 mod interop_verifiers;

@@ -10,6 +10,7 @@ pub(crate) mod clock;
 pub(crate) mod documents;
 pub(crate) mod entropy;
 pub(crate) mod logs;
+pub(crate) mod house;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod stand_in;
