@@ -3,3 +3,12 @@
 //!
 //! Does not own the types that travel (`wire`) nor the connection (`fetch`).
 //! May import: domain, wire, fetch.
+
+pub mod admin;
+mod call;
+pub mod discovery;
+pub mod exchange;
+pub mod saved_session;
+pub mod token;
+
+pub use call::{Client, ClientError};

@@ -217,7 +217,7 @@ fn grant(
 }
 
 /// The tags that only we can set; a session tag overrides the role's own tag of the same key.
-fn fixed_tags(subject: &Subject, run: Option<&RunId>) -> BTreeMap<String, String> {
+pub fn fixed_tags(subject: &Subject, run: Option<&RunId>) -> BTreeMap<String, String> {
     let principal: &Principal = subject.principal();
     let mut tags = BTreeMap::from([
         ("brevet:team".to_owned(), subject.team().to_string()),

@@ -7,8 +7,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use http::HeaderMap;
 
@@ -120,6 +121,11 @@ pub async fn assign(State(proxies): State<Arc<TrustedProxies>>, mut request: Req
     next.run(request).await
 }
 
+/// `router` with every request told its client, outside all other layers.
+pub fn told(router: Router, proxies: &TrustedProxies) -> Router {
+    router.layer(from_fn_with_state(Arc::new(proxies.clone()), assign))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,6 +157,7 @@ mod tests {
             // A chain of proxies, in one line and in several.
             (&["10.0.0.0/8", "192.0.2.1"], "10.1.2.3", &["198.51.100.7, 192.0.2.1, 10.4.4.4"], "198.51.100.7"),
             (&["10.0.0.0/8", "192.0.2.1"], "10.1.2.3", &["198.51.100.7", "192.0.2.1,10.4.4.4"], "198.51.100.7"),
+            (&["10.0.0.0/8"], "10.1.2.3", &["203.0.113.9", "198.51.100.7"], "198.51.100.7"),
             // All are trusted: the leftmost is the client.
             (&["10.0.0.0/8"], "10.1.2.3", &["10.5.5.5, 10.4.4.4"], "10.5.5.5"),
             // What is no address ends the chain.

@@ -1,0 +1,169 @@
+//! One call of `/v1`: a request with its bearer, and the answer as a wire type or as a problem.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_MATCH, RETRY_AFTER, USER_AGENT};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::domain::secret::Secret;
+use crate::fetch::{self, FetchError};
+use crate::wire::problem::Problem;
+
+/// Talks to one issuer. Clones share connections.
+#[derive(Debug, Clone)]
+pub struct Client {
+    base: Arc<str>,
+    http: fetch::Client,
+}
+
+/// Why a call has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No answer came; nothing is known about what it would have been.
+    #[error("{issuer} cannot be reached: {error}")]
+    Unreachable {
+        /// Where it was looked for.
+        issuer: Arc<str>,
+        /// What happened.
+        error: FetchError,
+    },
+    /// The issuer refused.
+    #[error("{}", .problem.detail)]
+    Refused {
+        /// What it said.
+        problem: Box<Problem>,
+        /// How long to wait before another try, in seconds, where it said so.
+        retry_after: Option<u32>,
+    },
+    /// The answer is not one of Brevet's.
+    #[error("what answers at {issuer} is not this API of Brevet's (status {status}): {what}")]
+    Protocol {
+        /// Where.
+        issuer: Arc<str>,
+        /// The status.
+        status: u16,
+        /// What was wrong.
+        what: &'static str,
+    },
+}
+
+impl ClientError {
+    /// The stable code of a refusal.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { problem, .. } => Some(problem.code()),
+            Self::Unreachable { .. } | Self::Protocol { .. } => None,
+        }
+    }
+
+    /// Whether the same call may succeed a moment later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unreachable { error, .. } => error.is_retryable(),
+            Self::Refused { problem, .. } => matches!(problem.status, 429 | 503),
+            Self::Protocol { status, .. } => matches!(status, 429 | 502..=504),
+        }
+    }
+}
+
+impl Client {
+    /// A client of the issuer at `issuer_url` (no trailing slash).
+    pub fn new(issuer_url: &str, http: fetch::Client) -> Self {
+        Self { base: issuer_url.into(), http }
+    }
+
+    /// The issuer URL.
+    pub fn issuer_url(&self) -> &str {
+        &self.base
+    }
+
+    pub(super) async fn get<A: DeserializeOwned>(&self, bearer: &Secret, path: &str) -> Result<A, ClientError> {
+        self.read(&self.call(Method::GET, path, Some(bearer), None, Bytes::new()).await?)
+    }
+
+    pub(super) async fn send<B: Serialize, A: DeserializeOwned>(
+        &self,
+        method: Method,
+        bearer: Option<&Secret>,
+        path: &str,
+        body: &B,
+    ) -> Result<A, ClientError> {
+        self.read(&self.call(method, path, bearer, None, self.write(body)?).await?)
+    }
+
+    /// Like [`Client::send`], for a change of exactly the version that was read (`If-Match`).
+    pub(super) async fn replace<B: Serialize, A: DeserializeOwned>(
+        &self,
+        bearer: &Secret,
+        path: &str,
+        version: i64,
+        body: &B,
+    ) -> Result<A, ClientError> {
+        self.read(&self.call(Method::PUT, path, Some(bearer), Some(version), self.write(body)?).await?)
+    }
+
+    pub(super) async fn delete(&self, bearer: &Secret, path: &str) -> Result<(), ClientError> {
+        self.call(Method::DELETE, path, Some(bearer), None, Bytes::new()).await.map(drop)
+    }
+
+    pub(super) async fn put_empty<A: DeserializeOwned>(&self, bearer: &Secret, path: &str) -> Result<A, ClientError> {
+        self.read(&self.call(Method::PUT, path, Some(bearer), None, Bytes::new()).await?)
+    }
+
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        bearer: Option<&Secret>,
+        version: Option<i64>,
+        body: Bytes,
+    ) -> Result<Response<Bytes>, ClientError> {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        request = request.header(ACCEPT, "application/json").header(USER_AGENT, AGENT);
+        if !body.is_empty() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        if let Some(version) = version {
+            request = request.header(IF_MATCH, format!("\"{version}\""));
+        }
+        if let Some(bearer) = bearer {
+            let text = zeroize::Zeroizing::new(format!("Bearer {}", bearer.expose()));
+            let mut value = HeaderValue::from_str(&text)
+                .map_err(|_| self.protocol(0, "the credential holds characters that no credential of Brevet's has"))?;
+            value.set_sensitive(true);
+            request = request.header(AUTHORIZATION, value);
+        }
+        let unreachable = |error| ClientError::Unreachable { issuer: Arc::clone(&self.base), error };
+        let request = request.body(body).map_err(|_| unreachable(fetch::Refusal::Url.into()))?;
+        let answer = self.http.send(request).await.map_err(unreachable)?;
+        if answer.status().is_success() { Ok(answer) } else { Err(self.refusal(&answer)) }
+    }
+
+    fn write<B: Serialize>(&self, body: &B) -> Result<Bytes, ClientError> {
+        serde_json::to_vec(body).map(Bytes::from).map_err(|_| self.protocol(0, "the request cannot be written as JSON"))
+    }
+
+    fn read<A: DeserializeOwned>(&self, answer: &Response<Bytes>) -> Result<A, ClientError> {
+        serde_json::from_slice(answer.body())
+            .map_err(|_| self.protocol(answer.status().as_u16(), "the answer is not the JSON document expected"))
+    }
+
+    fn refusal(&self, answer: &Response<Bytes>) -> ClientError {
+        let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        match serde_json::from_slice::<Problem>(answer.body()) {
+            Ok(problem) => ClientError::Refused { problem: Box::new(problem), retry_after },
+            Err(_) if answer.status() == StatusCode::NOT_FOUND => self.protocol(404, "there is no such route"),
+            Err(_) => self.protocol(answer.status().as_u16(), "the answer is no problem document"),
+        }
+    }
+
+    pub(super) fn protocol(&self, status: u16, what: &'static str) -> ClientError {
+        ClientError::Protocol { issuer: Arc::clone(&self.base), status, what }
+    }
+}
+
+/// What we call ourselves to the issuer; it stands in audit rows.
+const AGENT: &str = concat!("brevet/", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,108 @@
+//! What the issuer publishes: its discovery document and its keys.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CACHE_CONTROL;
+use http::{Method, Response};
+use serde::Deserialize;
+
+use super::call::{Client, ClientError};
+
+/// Where the issuer publishes its discovery document (OpenID Connect Discovery 1.0, section 4).
+const DISCOVERY: &str = "/.well-known/openid-configuration";
+/// How long the keys hold where the issuer does not say, and at most.
+const MAX_AGE_DEFAULT: Duration = Duration::from_mins(5);
+const MAX_AGE_MOST: Duration = Duration::from_hours(1);
+const MAX_AGE_LEAST: Duration = Duration::from_secs(10);
+
+/// The keys, as published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedKeys {
+    /// The JWKS.
+    pub jwks: Bytes,
+    /// For how long, at least 10 s and at most an hour, whatever the issuer says.
+    pub max_age: Duration,
+}
+
+#[derive(Deserialize)]
+struct Document {
+    issuer: String,
+    jwks_uri: String,
+}
+
+impl Client {
+    /// Reads the issuer's keys by way of its discovery document. That must name the issuer byte for byte, and keys
+    /// under the same URL: nothing else is ever asked (threats 3 and 6).
+    pub async fn published_keys(&self) -> Result<PublishedKeys, ClientError> {
+        let document = self.call(Method::GET, DISCOVERY, None, None, Bytes::new()).await?;
+        let found: Document = serde_json::from_slice(document.body())
+            .map_err(|_| self.protocol(200, "the answer is no discovery document"))?;
+        let path = jwks_path(&found, self.issuer_url()).map_err(|what| self.protocol(200, what))?;
+        let keys = self.call(Method::GET, path, None, None, Bytes::new()).await?;
+        Ok(PublishedKeys { max_age: max_age(&keys), jwks: keys.into_body() })
+    }
+}
+
+fn jwks_path<'a>(found: &'a Document, issuer: &str) -> Result<&'a str, &'static str> {
+    if found.issuer != issuer {
+        return Err("the discovery document is another issuer's");
+    }
+    let path = found.jwks_uri.strip_prefix(issuer).filter(|path| path.starts_with('/') && !path.contains(".."));
+    path.ok_or("jwks_uri must lie under the issuer's URL")
+}
+
+fn max_age<B>(answer: &Response<B>) -> Duration {
+    let said = answer.headers().get(CACHE_CONTROL).and_then(|value| value.to_str().ok());
+    let directive = said.and_then(|said| said.split(',').find_map(|part| part.trim().strip_prefix("max-age=")));
+    let seconds = directive.and_then(|seconds| seconds.parse().ok()).map_or(MAX_AGE_DEFAULT, Duration::from_secs);
+    seconds.clamp(MAX_AGE_LEAST, MAX_AGE_MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threat_6_a_document_of_another_issuer_or_with_foreign_keys_is_refused() {
+        let issuer = "https://id.example.com/brevet";
+        let path = |found_issuer: &str, jwks_uri: &str| {
+            let found = Document { issuer: found_issuer.into(), jwks_uri: jwks_uri.into() };
+            jwks_path(&found, issuer).map(str::to_owned).ok()
+        };
+        assert_eq!(
+            path(issuer, "https://id.example.com/brevet/.well-known/jwks.json").as_deref(),
+            Some("/.well-known/jwks.json")
+        );
+        for (found_issuer, jwks_uri) in [
+            ("https://id.example.com/brevet/", "https://id.example.com/brevet/jwks"),
+            ("https://id.example.com/Brevet", "https://id.example.com/brevet/jwks"),
+            ("https://id.example.com", "https://id.example.com/brevet/jwks"),
+            (issuer, "https://evil.example/jwks"),
+            (issuer, "https://id.example.com/jwks"),
+            (issuer, "https://id.example.com/brevet.evil.example/jwks"),
+            (issuer, "https://id.example.com/brevet@evil.example/jwks"),
+            (issuer, "https://id.example.com/brevet/../jwks"),
+        ] {
+            assert_eq!(path(found_issuer, jwks_uri), None, "{found_issuer} {jwks_uri}");
+        }
+    }
+
+    #[test]
+    fn max_age_is_read_and_bounded() {
+        for (said, seconds) in [
+            (Some("public, max-age=600"), 600),
+            (Some("max-age=0"), 10),
+            (Some("no-store"), 300),
+            (Some("max-age=99999999"), 3600),
+            (Some("max-age=x"), 300),
+            (None, 300),
+        ] {
+            let mut answer = Response::new(());
+            if let Some(said) = said {
+                answer.headers_mut().insert(CACHE_CONTROL, said.parse().unwrap());
+            }
+            assert_eq!(max_age(&answer).as_secs(), seconds, "{said:?}");
+        }
+    }
+}

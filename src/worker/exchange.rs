@@ -1,0 +1,195 @@
+//! The exchange: a caller's token for its settings and an identity token, and whether the caller is still alive.
+
+use std::sync::Arc;
+
+use time::{Duration, OffsetDateTime};
+
+use super::error::WorkerError;
+use super::identity_token::stated_claims;
+use super::liveness::{Checks, of_reason, refused};
+use super::refusal::Refusal;
+use super::settings::Settings;
+use super::token_source::caller::Caller;
+use crate::aws::credential::Owner;
+use crate::aws::flight_cache::{Cache, Loaded};
+use crate::client::Client;
+use crate::domain::clock::Clock;
+use crate::domain::entropy::Entropy;
+use crate::domain::id::{RunId, TokenId};
+use crate::domain::secret::Secret;
+use crate::domain::session_name::SessionName;
+use crate::domain::subject::Subject;
+use crate::wire::exchange::Exchange;
+
+/// After how many seconds at most a caller's liveness is checked again, whatever the issuer says.
+const RECHECK_AFTER: u32 = 60;
+/// How long a caller goes on after the last check while the issuer cannot be asked.
+const LAST_GOOD: Duration = Duration::minutes(15);
+/// How long an exchange is kept; another version of the settings or a refusal ends it before.
+const KEPT: Duration = Duration::hours(1);
+/// How long an identity token must still hold to be shown to STS.
+const TOKEN_MARGIN: Duration = Duration::seconds(15);
+
+/// What the worker may do for a caller.
+#[derive(Debug)]
+pub(super) struct Grant {
+    /// The checked settings.
+    pub(super) settings: Settings,
+    /// Their version; it only grows.
+    pub(super) version: i64,
+    /// The token for STS, bound to the role of the settings.
+    pub(super) identity_token: Secret,
+    /// For which STS it is, by its `aud`.
+    pub(super) audience: Box<str>,
+    /// Its end.
+    pub(super) identity_token_expires_at: OffsetDateTime,
+    /// The `RoleSessionName`.
+    pub(super) session_name: SessionName,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct GrantKey {
+    owner: Owner,
+    run: Option<RunId>,
+}
+
+impl GrantKey {
+    fn of(caller: &Caller) -> Self {
+        Self { owner: caller.owner.clone(), run: caller.run.clone() }
+    }
+}
+
+/// What is known of one token's caller: the version of the settings when it was last checked.
+struct Alive {
+    version: i64,
+}
+
+/// Grants by principal and run, and liveness by token: a principal's other sessions and keys say nothing about
+/// the one that minted this token.
+#[derive(Clone)]
+pub(super) struct Exchanges {
+    client: Client,
+    worker_key: Secret,
+    listed: Arc<[String]>,
+    clock: Arc<dyn Clock>,
+    grants: Cache<GrantKey, Grant, WorkerError>,
+    alive: Cache<TokenId, Alive, WorkerError>,
+    checks: Checks,
+}
+
+impl Exchanges {
+    pub(super) fn new(
+        client: Client,
+        worker_key: Secret,
+        listed: Vec<String>,
+        capacity: usize,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self {
+            grants: Cache::new("exchanges", capacity, clock.clone(), entropy.clone()),
+            alive: Cache::new("liveness", capacity, clock.clone(), entropy),
+            checks: Checks::new(client.clone(), worker_key.clone()),
+            listed: listed.into(),
+            client,
+            worker_key,
+            clock,
+        }
+    }
+
+    /// The grant of `caller`, who was alive at most a minute ago (15 where the issuer cannot be asked).
+    pub(super) async fn of(&self, caller: &Caller) -> Result<Arc<Grant>, WorkerError> {
+        let key = GrantKey::of(caller);
+        let grant = self.grants.get(&key, || self.clone().exchange(caller.clone())).await?;
+        let check = || self.clone().check(caller.clone());
+        let alive = self.alive.get(&caller.token_id, check).await.map_err(WorkerError::from)?;
+        if alive.version <= grant.version {
+            return Ok(grant);
+        }
+        self.grants.discard(&key, &grant);
+        Ok(self.grants.get(&key, || self.clone().exchange(caller.clone())).await?)
+    }
+
+    /// The grant of `caller` with an identity token that STS will still take, exchanged anew where it will not.
+    pub(super) async fn with_live_token(&self, caller: &Caller) -> Result<Arc<Grant>, WorkerError> {
+        let key = GrantKey::of(caller);
+        let grant = self.grants.get(&key, || self.clone().exchange(caller.clone())).await?;
+        if self.clock.now() + TOKEN_MARGIN < grant.identity_token_expires_at {
+            return Ok(grant);
+        }
+        self.grants.discard(&key, &grant);
+        Ok(self.grants.get(&key, || self.clone().exchange(caller.clone())).await?)
+    }
+
+    /// Drops `seen`, for the next to exchange anew.
+    pub(super) fn discard(&self, caller: &Caller, seen: &Arc<Grant>) {
+        self.grants.discard(&GrantKey::of(caller), seen);
+    }
+
+    /// Forgets every grant of `owner` (threat 23).
+    pub(super) fn forget(&self, owner: &Owner) {
+        self.grants.discard_all(|key| key.owner == *owner);
+    }
+
+    async fn exchange(self, caller: Caller) -> Result<Loaded<Grant>, WorkerError> {
+        let exchanged = self.client.exchange(&self.worker_key, caller.token.clone()).await;
+        let outcome = if exchanged.is_ok() { "granted" } else { "refused" };
+        metrics::counter!("brevet_worker_exchanges_total", "outcome" => outcome).increment(1);
+        let exchanged = exchanged.map_err(|error| refused(&error))?;
+        let recheck_after = exchanged.recheck_after_seconds;
+        let grant = self.granted(&caller, exchanged)?;
+        self.alive.put(&caller.token_id, self.alive_for(&caller, grant.version, recheck_after));
+        let now = self.clock.now();
+        Ok(Loaded { value: grant, fresh_until: now + KEPT, last_good_until: now + KEPT + LAST_GOOD })
+    }
+
+    /// Takes the answer only if it is about this caller: a mix-up anywhere must not become somebody's session.
+    fn granted(&self, caller: &Caller, sent: Exchange) -> Result<Grant, WorkerError> {
+        let mixed_up = |what: &str| Err(WorkerError::refused(Refusal::IssuerUnexpected, what));
+        if Subject::parse(&sent.subject).as_ref() != Ok(&caller.owner.subject) {
+            return mixed_up("the exchange is about another subject");
+        }
+        if sent.run_id.as_deref() != caller.run.as_ref().map(RunId::as_str) {
+            return mixed_up("the exchange is about another run");
+        }
+        let session_name = SessionName::new(caller.owner.subject.principal(), caller.run.as_ref());
+        if sent.session_name != session_name.as_str() {
+            return mixed_up("the exchange names another session");
+        }
+        let Some(stated) = stated_claims(&sent.identity_token.0) else {
+            return mixed_up("the identity token is none");
+        };
+        if stated.sub != sent.subject || stated.iss != *caller.owner.issuer {
+            return mixed_up("the identity token is about another subject");
+        }
+        let settings = Settings::read(&sent.settings, &self.listed)?;
+        // STS refuses any other role by itself; here it is told apart from a fault of the customer's.
+        if stated.roles.is_some_and(|roles| roles != [settings.role.as_str()]) {
+            return mixed_up("the identity token is bound to another role");
+        }
+        Ok(Grant {
+            settings,
+            audience: stated.aud.into(),
+            version: sent.settings_version,
+            identity_token: sent.identity_token.0,
+            identity_token_expires_at: sent.identity_token_expires_at,
+            session_name,
+        })
+    }
+
+    async fn check(self, caller: Caller) -> Result<Loaded<Alive>, WorkerError> {
+        let liveness = self.checks.of(caller.token.clone()).await?;
+        let reason = liveness.reason.as_deref().unwrap_or("no reason given");
+        match liveness.settings_version {
+            Some(version) if liveness.alive => Ok(self.alive_for(&caller, version, RECHECK_AFTER)),
+            _ => Err(WorkerError::refused(of_reason(reason), reason)),
+        }
+    }
+
+    fn alive_for(&self, caller: &Caller, version: i64, recheck_after: u32) -> Loaded<Alive> {
+        let now = self.clock.now();
+        let fresh_until = now + Duration::seconds(i64::from(recheck_after.clamp(1, RECHECK_AFTER)));
+        let last_good_until = (now + LAST_GOOD).min(caller.expires_at).max(fresh_until);
+        Loaded { value: Alive { version }, fresh_until, last_good_until }
+    }
+}

@@ -1,0 +1,104 @@
+//! One invocation, from the request to the first byte of the answer.
+
+use bytes::Bytes;
+use http::{HeaderMap, Response};
+
+use super::Worker;
+use super::body::whole;
+use super::credentials::Session;
+use super::error::WorkerError;
+use super::exchange::Grant;
+use super::refusal::Refusal;
+use super::token_source::caller::Caller;
+use crate::aws::bedrock::Operation;
+use crate::aws::bedrock_client::{AnswerBody, Call};
+use crate::aws::bedrock_fault::BedrockFault;
+use crate::aws::error::AwsError;
+use crate::aws::flight_cache::Failure as _;
+
+/// What a client asks for.
+#[derive(Debug)]
+pub struct Request<B> {
+    /// The operation at the end of the path.
+    pub operation: Operation,
+    /// The model of the path, decoded: an id, an ARN or a name of the settings.
+    pub model: String,
+    /// The query, as it came. Nothing of it goes upstream.
+    pub query: Option<String>,
+    /// The headers, as they came.
+    pub headers: HeaderMap,
+    /// The body, not read yet.
+    pub body: B,
+}
+
+impl Worker {
+    /// Passes one request to Bedrock under the caller's own session, and its answer back as it arrives.
+    ///
+    /// Whatever fails, nothing else is tried in its place: no other identity, account, model or provider (threat
+    /// 30). Dropping the future or the answer's body ends the exchange with Bedrock.
+    pub async fn invoke<B>(&self, request: Request<B>) -> Result<Response<AnswerBody>, WorkerError>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let Request { operation, model, query, headers, body } = request;
+        let caller = Caller::of(&headers, query.as_deref(), &self.keys, &self.audience).await?;
+        let _place = self.places.try_acquire().map_err(|_| WorkerError::refused(Refusal::Busy, "no place is free"))?;
+        let (mut grant, mut session) = self.session(&caller).await?;
+        let model = grant.settings.model(&model)?;
+        let body = whole(body).await?;
+        let mut renewed = false;
+        loop {
+            let call = Call {
+                endpoint: &grant.settings.bedrock_endpoint,
+                region: &grant.settings.region,
+                operation,
+                model: &model,
+                headers: &headers,
+                body: body.clone(),
+            };
+            let credentials = session.credentials.of(&caller.owner).map_err(|error| {
+                tracing::error!(target: "brevet::worker", subject = %caller.owner.subject, "{error}");
+                WorkerError::refused(Refusal::AttributionMismatch, error.to_string())
+            })?;
+            let signed = self.bedrock.signed(&call, credentials);
+            let signed = signed.map_err(|error| WorkerError::refused(Refusal::Internal, error.to_string()))?;
+            match self.bedrock.send(signed).await {
+                // Bedrock checks the session at a request's start, so no byte has gone out yet.
+                Err(AwsError::Bedrock { fault: BedrockFault::CredentialsExpired, .. }) if !renewed => {
+                    renewed = true;
+                    self.sessions.discard(&session);
+                    (grant, session) = self.session(&caller).await?;
+                }
+                answer => return answer.map_err(WorkerError::Bedrock),
+            }
+        }
+    }
+
+    /// The caller's grant and its session at AWS. A refusal of the issuer ends all that is kept of the principal.
+    async fn session(&self, caller: &Caller) -> Result<(std::sync::Arc<Grant>, Session), WorkerError> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let grant = match self.exchanges.of(caller).await {
+                Ok(grant) => grant,
+                Err(error) => {
+                    if !error.is_outage() && !is_of_the_token(&error) {
+                        self.exchanges.forget(&caller.owner);
+                        self.sessions.forget(caller);
+                    }
+                    return Err(error);
+                }
+            };
+            match self.sessions.of(caller, &grant).await {
+                Err(WorkerError::Refused { why: Refusal::SettingsChanging, .. }) if attempts < 3 => {}
+                session => return Ok((grant, session?)),
+            }
+        }
+    }
+}
+
+/// Whether a refusal is about the one token and says nothing of the principal.
+fn is_of_the_token(error: &WorkerError) -> bool {
+    matches!(error, WorkerError::Refused { why: Refusal::TokenExpired, .. })
+}
