@@ -67,7 +67,10 @@ async fn whole_life(house: House) {
     let elsewhere = json!({"items": [{"audience": "https://vault.example.com", "lifetime_cap_seconds": 60}]});
     house.must("PUT", "/v1/teams/acme/audiences", Some(elsewhere)).await;
     let minted = house.mint(&bearer, json!({"lifetime_seconds": 3600})).await.json();
-    assert_eq!((text(&minted, "audience"), text(&minted, "expires_at")), ("https://vault.example.com".into(), "2026-01-02T03:05:05Z".into()));
+    assert_eq!(
+        (text(&minted, "audience"), text(&minted, "expires_at")),
+        ("https://vault.example.com".into(), "2026-01-02T03:05:05Z".into())
+    );
     let other = "arn:aws:iam::111122223333:role/other";
     house.must("PUT", "/v1/teams/acme/audiences", Some(json!({"items": [{"audience": "sts.amazonaws.com"}]}))).await;
     assert!(house.mint(&bearer, json!({"role_arn": other})).await.short().starts_with("403 role_not_allowed"));
@@ -201,13 +204,33 @@ async fn hostile_and_clumsy_inputs_are_answered_by_field_and_rule() {
         ("PUT", "/v1/teams/acme/audiences".into(), json!({"items": [{"audience": "a b"}]})),
         ("PUT", "/v1/teams/acme/audiences".into(), json!({"items": [{"audience": "x", "lifetime_cap_seconds": 59}]})),
         ("PUT", "/v1/teams/acme/audiences".into(), json!({"items": [{"audience": "x"}, {"audience": "x"}]})),
-        ("PUT", "/v1/teams/acme/audiences".into(), json!({"items": [{"audience": "x"}, {"audience": crate::support::house::URL}]})),
+        (
+            "PUT",
+            "/v1/teams/acme/audiences".into(),
+            json!({"items": [{"audience": "x"}, {"audience": crate::support::app::ISSUER}]}),
+        ),
         ("PUT", "/v1/teams/acme/audiences".into(), json!({"items": [{"audience": "https://worker.example.com"}]})),
         ("PUT", "/v1/teams/acme/audiences".into(), json!({"audiences": []})),
-        ("PUT", "/v1/teams/acme/roles".into(), json!({"items": [{"role_arn": "arn:aws:iam::1:role/x", "principals": ["everyone"]}]})),
-        ("PUT", "/v1/teams/acme/roles".into(), json!({"items": [{"role_arn": "arn:aws:iam::111122223333:role/x", "principals": []}]})),
-        ("PUT", "/v1/teams/acme/roles".into(), json!({"items": [{"role_arn": "arn:aws:iam::111122223333:role/x", "principals": ["user", "everyone"]}]})),
-        ("PUT", "/v1/teams/acme/roles".into(), json!({"items": [{"role_arn": "arn:aws:iam::111122223333:role/x", "principals": ["user:a:b"]}]})),
+        (
+            "PUT",
+            "/v1/teams/acme/roles".into(),
+            json!({"items": [{"role_arn": "arn:aws:iam::1:role/x", "principals": ["everyone"]}]}),
+        ),
+        (
+            "PUT",
+            "/v1/teams/acme/roles".into(),
+            json!({"items": [{"role_arn": "arn:aws:iam::111122223333:role/x", "principals": []}]}),
+        ),
+        (
+            "PUT",
+            "/v1/teams/acme/roles".into(),
+            json!({"items": [{"role_arn": "arn:aws:iam::111122223333:role/x", "principals": ["user", "everyone"]}]}),
+        ),
+        (
+            "PUT",
+            "/v1/teams/acme/roles".into(),
+            json!({"items": [{"role_arn": "arn:aws:iam::111122223333:role/x", "principals": ["user:a:b"]}]}),
+        ),
         ("PATCH", "/v1/teams/acme/policy".into(), json!({"lifetime_cap_seconds": 3601, "roles_claim": "maybe"})),
         ("PATCH", "/v1/teams/acme/policy".into(), json!({"roles_claim": true})),
         ("PATCH", settings.into(), json!({"region": "moon-1", "role_arn": "x", "session_duration_seconds": 899})),
@@ -245,8 +268,16 @@ async fn hostile_and_clumsy_inputs_are_answered_by_field_and_rule() {
         ("DELETE", format!("{keys}/{unknown}"), Value::Null),
         ("DELETE", format!("{keys}/nobody"), Value::Null),
         ("POST", "/v1/worker-keys".into(), json!({"name": "w", "audience": "sts.amazonaws.com", "teams": ["acme"]})),
-        ("POST", "/v1/worker-keys".into(), json!({"name": "w", "audience": crate::support::house::URL, "teams": ["acme"]})),
-        ("POST", "/v1/worker-keys".into(), json!({"name": "w", "audience": "https://x.example.com", "teams": ["nobody"]})),
+        (
+            "POST",
+            "/v1/worker-keys".into(),
+            json!({"name": "w", "audience": crate::support::app::ISSUER, "teams": ["acme"]}),
+        ),
+        (
+            "POST",
+            "/v1/worker-keys".into(),
+            json!({"name": "w", "audience": "https://x.example.com", "teams": ["nobody"]}),
+        ),
         ("POST", "/v1/worker-keys".into(), json!({"name": "w", "audience": "", "teams": ["a"]})),
         ("POST", "/v1/worker-keys".into(), json!({"name": "w", "audience": "https://x.example.com"})),
         ("PATCH", worker.clone(), json!({"teams": null})),
@@ -259,7 +290,11 @@ async fn hostile_and_clumsy_inputs_are_answered_by_field_and_rule() {
         ("POST", "/v1/administrators".into(), json!({"name": "\u{202e}ops"})),
         ("GET", "/v1/administrators/ops".into(), Value::Null),
         ("DELETE", format!("/v1/administrators/{unknown}"), Value::Null),
-        ("GET", "/v1/audit?since=yesterday&action=token.steal&token_id=x&principal=ada&decision=maybe".into(), Value::Null),
+        (
+            "GET",
+            "/v1/audit?since=yesterday&action=token.steal&token_id=x&principal=ada&decision=maybe".into(),
+            Value::Null,
+        ),
         ("GET", "/v1/audit?key=bvt_ad_x".into(), Value::Null),
         ("GET", "/v1/signing-keys/x".into(), Value::Null),
     ];
@@ -267,7 +302,8 @@ async fn hostile_and_clumsy_inputs_are_answered_by_field_and_rule() {
     for (method, path, body) in rows {
         let body = (!body.is_null()).then_some(body);
         let shown = body.as_ref().map_or_else(String::new, |body| format!(" {body}"));
-        let shown = if shown.len() > 160 { format!("{}…", shown.chars().take(120).collect::<String>()) } else { shown };
+        let shown =
+            if shown.len() > 160 { format!("{}…", shown.chars().take(120).collect::<String>()) } else { shown };
         let answer = house.admin(method, &path, body).await;
         assert!(answer.status.is_client_error(), "{method} {path}{shown}: {}", answer.short());
         let path = path.replace(&worker, "/v1/worker-keys/{worker}");
@@ -330,7 +366,9 @@ async fn threat_35_no_setting_leads_to_a_foreign_host() {
             assert!(answer.short().starts_with("400 invalid_request"), "{member} {host:?}: {}", answer.short());
         }
     }
-    for region in ["eu-central-1.evil.com", "eu-central-1/", "eu central-1", "EU-CENTRAL-1", "us-east-1@evil.com", "x", "-", ""] {
+    for region in
+        ["eu-central-1.evil.com", "eu-central-1/", "eu central-1", "EU-CENTRAL-1", "us-east-1@evil.com", "x", "-", ""]
+    {
         let answer = house.admin("PATCH", settings, Some(json!({"region": region}))).await;
         assert!(answer.short().starts_with("400 invalid_request"), "{region:?}: {}", answer.short());
     }
@@ -387,7 +425,10 @@ async fn threat_20_a_key_of_one_team_never_touches_another() {
                     assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method} {path}: {}", answer.short());
                 }
             }
-            assert_eq!(house.call(key, "GET", &format!("/v1/teams/{theirs}"), None).await.status, StatusCode::FORBIDDEN);
+            assert_eq!(
+                house.call(key, "GET", &format!("/v1/teams/{theirs}"), None).await.status,
+                StatusCode::FORBIDDEN
+            );
         }
     }
 }
@@ -442,7 +483,11 @@ async fn of_two_changes_to_one_version_exactly_one_is_made() {
     assert_eq!((count(200), count(412)), (1, 7), "{statuses:?}");
     // Lists and policy share the team's version; without If-Match parallel edits all hold.
     let edits = [
-        ("PUT", "/v1/teams/acme/roles", json!({"items": [{"role_arn": "arn:aws:iam::111122223333:role/x", "principals": ["user"]}]})),
+        (
+            "PUT",
+            "/v1/teams/acme/roles",
+            json!({"items": [{"role_arn": "arn:aws:iam::111122223333:role/x", "principals": ["user"]}]}),
+        ),
         ("PUT", "/v1/teams/acme/audiences", json!({"items": [{"audience": "https://x.example.com"}]})),
         ("PATCH", "/v1/teams/acme/policy", json!({"lifetime_cap_seconds": 120})),
         ("PATCH", "/v1/teams/acme/policy", json!({"roles_claim": "off"})),
@@ -451,11 +496,17 @@ async fn of_two_changes_to_one_version_exactly_one_is_made() {
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.short());
     }
     let policy = house.admin("GET", "/v1/teams/acme/policy", None).await;
-    assert_eq!(policy.json(), json!({"lifetime_cap_seconds": 120, "roles_claim": "off", "enrolment_codes": true, "version": 6}));
+    assert_eq!(
+        policy.json(),
+        json!({"lifetime_cap_seconds": 120, "roles_claim": "off", "enrolment_codes": true, "version": 6})
+    );
     assert_eq!(policy.header("etag"), "\"6\"");
-    for (tag, status) in [("\"1\"", 412), ("W/\"6\"", 412), ("\"six\"", 412), ("6", 400), ("", 400), ("\"6\"", 200), ("*", 200)] {
-        let answer =
-            house.call_with(&house.first, "PATCH", "/v1/teams/acme/policy", Some(json!({})), &[("if-match", tag)]).await;
+    for (tag, status) in
+        [("\"1\"", 412), ("W/\"6\"", 412), ("\"six\"", 412), ("6", 400), ("", 400), ("\"6\"", 200), ("*", 200)]
+    {
+        let answer = house
+            .call_with(&house.first, "PATCH", "/v1/teams/acme/policy", Some(json!({})), &[("if-match", tag)])
+            .await;
         assert_eq!(answer.status.as_u16(), status, "{tag}: {}", answer.short());
     }
     let stale = house.call_with(&house.first, "DELETE", "/v1/teams/acme", None, &[("if-match", "\"1\"")]).await;
@@ -473,7 +524,11 @@ async fn a_repeated_create_makes_nothing_twice_and_shows_no_secret_again() {
         ("/v1/users", json!({"name": "P"}), json!({"name": "Q"})),
         ("/v1/teams/acme/service-accounts", json!({"name": "A"}), json!({"name": "B"})),
         ("/v1/teams/acme/service-accounts/robot/keys", json!({"name": "k"}), json!({"name": "l"})),
-        ("/v1/worker-keys", json!({"name": "w", "audience": "https://w.example.com", "teams": ["acme"]}), json!({"name": "w", "audience": "https://w.example.com", "teams": []})),
+        (
+            "/v1/worker-keys",
+            json!({"name": "w", "audience": "https://w.example.com", "teams": ["acme"]}),
+            json!({"name": "w", "audience": "https://w.example.com", "teams": []}),
+        ),
         ("/v1/enrolment-codes", json!({"user_uid": "ada"}), json!({"user_uid": "robot"})),
     ];
     for (n, (path, body, other)) in creates.into_iter().enumerate() {
@@ -495,13 +550,19 @@ async fn a_repeated_create_makes_nothing_twice_and_shows_no_secret_again() {
             shown.insert((resource.to_string(), answer.header("location").to_owned()));
         }
         assert_eq!(shown.len(), 1, "{path}: {shown:?}");
-        assert!(send(&other).await.short().starts_with("409 idempotency_key_reused") || path == "/v1/enrolment-codes", "{path}");
+        assert!(
+            send(&other).await.short().starts_with("409 idempotency_key_reused") || path == "/v1/enrolment-codes",
+            "{path}"
+        );
     }
     // The same key on another route is another request.
-    let request = request(&house.first, "POST", "/v1/users", Some(json!({"name": "T"})), &[("idempotency-key", "try-0")]);
+    let request =
+        request(&house.first, "POST", "/v1/users", Some(json!({"name": "T"})), &[("idempotency-key", "try-0")]);
     assert!(house.send(Listener::Admin, request).await.short().starts_with("409 idempotency_key_reused"));
     for bad in ["", "a b", &"x".repeat(201)] {
-        let answer = house.call_with(&house.first, "POST", "/v1/users", Some(json!({"name": "T"})), &[("idempotency-key", bad)]).await;
+        let answer = house
+            .call_with(&house.first, "POST", "/v1/users", Some(json!({"name": "T"})), &[("idempotency-key", bad)])
+            .await;
         assert!(answer.short().starts_with("400 invalid_request: Idempotency-Key"), "{bad:?}: {}", answer.short());
     }
 }
@@ -531,16 +592,21 @@ async fn the_first_administrator_ends_with_the_second_and_the_last_one_stays() {
 #[tokio::test]
 async fn every_change_has_its_audit_row_and_no_refusal_has_one_of_a_change() {
     let house = House::new().await;
-    house.must("POST", "/v1/teams", Some(json!({"uid": "acme", "name": "Acme"}))).await;
-    house.must("PATCH", "/v1/teams/acme", Some(json!({"name": "B"}))).await;
-    house.must("PUT", "/v1/teams/acme/roles", Some(json!({"items": []}))).await;
-    house.must("PATCH", "/v1/teams/acme/provider-settings", Some(json!({"session_tags": true}))).await;
-    house.must("POST", "/v1/users", Some(json!({"uid": "ada", "name": "Ada"}))).await;
-    house.must("PUT", "/v1/teams/acme/members/ada", None).await;
-    house.must("DELETE", "/v1/teams/acme/members/ada", None).await;
-    house.must("DELETE", "/v1/teams/acme", None).await;
-    house.admin("DELETE", "/v1/teams/acme", None).await;
-    house.admin("POST", "/v1/teams", Some(json!({"uid": "acme", "name": "Acme"}))).await;
+    for (method, path, body) in [
+        ("POST", "/v1/teams", Some(json!({"uid": "acme", "name": "Acme"}))),
+        ("PATCH", "/v1/teams/acme", Some(json!({"name": "B"}))),
+        ("PUT", "/v1/teams/acme/roles", Some(json!({"items": []}))),
+        ("PATCH", "/v1/teams/acme/provider-settings", Some(json!({"session_tags": true}))),
+        ("POST", "/v1/users", Some(json!({"uid": "ada", "name": "Ada"}))),
+        ("PUT", "/v1/teams/acme/members/ada", None),
+        ("DELETE", "/v1/teams/acme/members/ada", None),
+        ("DELETE", "/v1/teams/acme", None),
+        ("DELETE", "/v1/teams/acme", None),
+        ("POST", "/v1/teams", Some(json!({"uid": "acme", "name": "Acme"}))),
+    ] {
+        house.admin(method, path, body).await;
+        house.clock.advance(Duration::SECOND);
+    }
     let rows = house.must("GET", "/v1/audit?limit=200", None).await;
     let rows = rows["items"].as_array().unwrap();
     let said: Vec<_> = rows
@@ -566,7 +632,7 @@ async fn every_change_has_its_audit_row_and_no_refusal_has_one_of_a_change() {
     );
     let of_team = house.must("GET", "/v1/audit?team=acme&decision=allowed", None).await;
     assert_eq!(of_team["items"].as_array().unwrap().len(), 7);
-    let later = house.must("GET", "/v1/audit?since=2026-01-02T03:04:06Z", None).await;
+    let later = house.must("GET", "/v1/audit?since=2026-01-02T03:04:15Z", None).await;
     assert_eq!(later["items"], json!([]));
 }
 
@@ -654,10 +720,18 @@ async fn threat_31_a_secret_stands_in_one_answer_and_nowhere_else() {
         answers += &house.call(&format!("{secret}x"), "GET", "/v1/teams", None).await.text;
         answers += &house.call_with(&house.first, "GET", "/v1/teams", None, &[("x-request-id", secret)]).await.text;
     }
-    for path in ["/v1/administrators", "/v1/teams", "/v1/users", keys, "/v1/worker-keys", "/v1/signing-keys", "/v1/audit?limit=200"] {
+    for path in [
+        "/v1/administrators",
+        "/v1/teams",
+        "/v1/users",
+        keys,
+        "/v1/worker-keys",
+        "/v1/signing-keys",
+        "/v1/audit?limit=200",
+    ] {
         answers += &house.must("GET", path, None).await.to_string();
     }
-    house.audit.drain().await;
+    house.app.issuer.audit().drain().await;
     let logged = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
     assert!(!logged.is_empty(), "nothing was captured, so the search proves nothing");
     for secret in [&house.first, &key, &worker, &code, &access, &token] {

@@ -104,7 +104,13 @@ struct CallerKind {
 }
 
 fn bearer(name: &'static str, credential: &str, may: &'static [May], refused: u16) -> CallerKind {
-    CallerKind { name, headers: vec![("authorization", format!("Bearer {credential}"))], query: String::new(), may, refused }
+    CallerKind {
+        name,
+        headers: vec![("authorization", format!("Bearer {credential}"))],
+        query: String::new(),
+        may,
+        refused,
+    }
 }
 
 /// A house with one caller of every kind.
@@ -196,7 +202,8 @@ fn listener(path: &str) -> Listener {
 
 #[tokio::test]
 async fn threat_21_every_operation_answers_every_kind_of_caller_as_the_matrix_says() {
-    let rows: BTreeMap<_, _> = MATRIX.iter().map(|(method, path, may, then)| ((*path, *method), (*may, *then))).collect();
+    let rows: BTreeMap<_, _> =
+        MATRIX.iter().map(|(method, path, may, then)| ((*path, *method), (*may, *then))).collect();
     let operations = operations();
     assert_eq!(rows.len(), MATRIX.len(), "an operation stands twice in the matrix");
     assert_eq!(operations.len(), MATRIX.len(), "operations and rows");
@@ -215,7 +222,8 @@ async fn threat_21_every_operation_answers_every_kind_of_caller_as_the_matrix_sa
                 if answer.status.as_u16() != expected {
                     wrong.push(format!("{method} {path} for {}: {expected} expected, {}", caller.name, answer.short()));
                 }
-                if answer.status == StatusCode::UNAUTHORIZED && !answer.header("www-authenticate").starts_with("Bearer") {
+                if answer.status == StatusCode::UNAUTHORIZED && !answer.header("www-authenticate").starts_with("Bearer")
+                {
                     wrong.push(format!("{method} {path} for {}: no challenge", caller.name));
                 }
             }
@@ -241,7 +249,18 @@ async fn threat_21_each_listener_serves_its_own_routes_and_no_others() {
         let answer = house.send(Listener::Same, outside.unwrap()).await;
         assert!(missing(&answer.short()), "{method} {path} outside: {}", answer.short());
     }
-    for path in ["/", "/v1", "/v1/", "/v1/teams/", "/v1/teams//x", "/v2/teams", "/v1/platform-keys", "/console", "/admin", "/v1/Teams"] {
+    for path in [
+        "/",
+        "/v1",
+        "/v1/",
+        "/v1/teams/",
+        "/v1/teams//x",
+        "/v2/teams",
+        "/v1/platform-keys",
+        "/console",
+        "/admin",
+        "/v1/Teams",
+    ] {
         let answer = house.send(Listener::Same, request(&house.first, "GET", path, None, &[])).await;
         assert!(missing(&answer.short()), "{path}: {}", answer.short());
     }

@@ -750,3 +750,31 @@ async fn a_certificate_beside_the_key_must_be_of_that_key() {
     let token = token_keys::sign("RS256", r#"{"alg":"RS256","kid":"ES256"}"#, &claims.to_string());
     assert_eq!(world.exchange(&json!({}), &[("WebIdentityToken", &token)]).await.status, 200);
 }
+
+/// The fenced block of that language in the documentation.
+fn documented(language: &str) -> &'static str {
+    let page = include_str!("../../docs/sandbox.md");
+    let (_, rest) = page.split_once(&format!("```{language}\n")).unwrap();
+    rest.split_once("```").unwrap().0
+}
+
+#[tokio::test]
+async fn what_the_documentation_shows_is_taken() {
+    let mut config = Config::from_toml(documented("toml")).unwrap();
+    config.listen = "127.0.0.1:0".to_owned();
+    let stand_in = StandIn::start(config).await;
+    let handle = stand_in.running.handle();
+    assert_eq!(stand_in.iam("GetRole", &[("RoleName", "bedrock")]).await.status, 200);
+    let url = format!("{}/_sandbox/faults", stand_in.running.url());
+    let faults: Vec<&str> = documented("json").lines().collect();
+    assert_eq!(faults.len(), 4);
+    for fault in faults {
+        let request = Request::post(&url).header("content-type", "application/json").body(Bytes::from(fault)).unwrap();
+        assert_eq!(stand_in.send(request).await.status, 204, "{fault}");
+    }
+    handle.clear_faults();
+    let role = Config::from_toml(CONFIG).unwrap().role.remove(1);
+    assert_eq!(handle.make_role(&role).as_deref(), Ok(SECOND_ROLE));
+    let again = handle.make_role(&role).unwrap_err().to_string();
+    assert_eq!(again, "role: Role with name second already exists.");
+}

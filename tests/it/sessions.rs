@@ -5,12 +5,14 @@ use std::sync::Arc;
 use axum::body::Body;
 use brevet::domain::audit::Action;
 use brevet::domain::clock::Clock;
+use brevet::domain::credential::{CredentialKind, OpaqueCredential};
 use brevet::store::UserChange;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use time::Duration;
 
 use crate::support::app::{Answer, App, request};
+use crate::support::entropy::SeededEntropy;
 
 async fn open(app: &App, body: &Value) -> Answer {
     app.post("/v1/sessions", None, body).await
@@ -67,10 +69,8 @@ async fn codes_that_open_nothing_all_look_alike_and_the_count_says_why() {
     let person = app.person("person-1", &[]).await;
     let (used, late) = (app.code(&person).await, app.code(&person).await);
     assert_eq!(open(&app, &json!({ "code": used })).await.status, StatusCode::CREATED);
-    let unknown = {
-        let elsewhere = App::start().await;
-        elsewhere.code(&elsewhere.person("person-9", &[]).await).await
-    };
+    let unknown = OpaqueCredential::generate(CredentialKind::Enrolment, &SeededEntropy::new(9));
+    let unknown = unknown.secret().expose().to_owned();
     app.clock.advance(Duration::minutes(10));
     let fresh = app.code(&person).await;
     let change = UserChange { disabled_at: Some(Some(app.clock.now())), ..UserChange::default() };

@@ -1,49 +1,32 @@
-//! A whole issuer in this process: a real database, the real routers, a clock that stands, seeded randomness.
+//! A whole issuer as an operator finds it: [`App`], its first administrator, and both listeners.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use brevet::crypto::jwk::X5c;
-use brevet::crypto::seal::Kek;
-use brevet::domain::clock::{Clock, ManualClock};
-use brevet::domain::entropy::Entropy;
-use brevet::domain::issuer_url::{Development, IssuerUrl};
-use brevet::domain::key_schedule::{KeySchedule, ScheduleNumbers};
+use brevet::domain::clock::ManualClock;
 use brevet::domain::secret::Secret;
-use brevet::http::layer::Naming;
-use brevet::http::state::IssuerState;
 use brevet::http::{admin, issuer, paths};
 use brevet::issuer::bootstrap::{self, Host};
-use brevet::issuer::keys::KeyRing;
 use brevet::issuer::limits::LimitNumbers;
-use brevet::issuer::publish::Publication;
-use brevet::issuer::upkeep::Publishing;
-use brevet::issuer::{Issuer, Parts};
-use brevet::store::{AuditWriter, Store, Target};
+use brevet::limit::rate::Rate;
+use brevet::store::Target;
 use http::{HeaderMap, Request, StatusCode};
 use serde_json::Value;
-use tempfile::TempDir;
 use tower::ServiceExt as _;
 
-use super::clock;
-use super::entropy::SeededEntropy;
+use super::app::{App, Options};
 use super::postgres::TestDatabase;
-
-/// The issuer URL of every house.
-pub(crate) const URL: &str = "https://id.example.com/brevet";
 
 /// One issuer and what it lives in.
 pub(crate) struct House {
+    pub(crate) app: App,
     pub(crate) clock: Arc<ManualClock>,
-    pub(crate) store: Store,
-    pub(crate) audit: AuditWriter,
     /// The first administrator's key.
     pub(crate) first: String,
     public: Router,
     admin: Router,
     same: Router,
-    _folder: TempDir,
     _database: Option<TestDatabase>,
 }
 
@@ -92,50 +75,21 @@ impl House {
 
     /// Over PostgreSQL where a database is given.
     pub(crate) async fn over(database: Option<TestDatabase>) -> Self {
-        let folder = TempDir::with_prefix("brevet-house-").expect("a temporary directory");
-        let target = match &database {
-            Some(database) => Target::Postgres { url: Secret::new(database.url()) },
-            None => Target::Sqlite { path: folder.path().join("brevet.db") },
-        };
-        let store = Store::connect(&target).await.expect("the store opens");
-        store.migrate(clock::START).await.expect("the store migrates");
-        let clock = Arc::new(clock::clock());
-        let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(7));
-        let host = Host { clock: Arc::clone(&clock) as Arc<dyn Clock>, entropy: Arc::clone(&entropy) };
-        let url = IssuerUrl::parse(URL, Development::Off).expect("a sound URL");
-        let row = bootstrap::issuer(&store, &url, &host).await.expect("an issuer");
-        let kek = Kek::generate(entropy.as_ref()).expect("a key-encryption key");
-        let schedule = KeySchedule::new(ScheduleNumbers::default(), Development::Off).expect("sound numbers");
-        bootstrap::first_keys(&store, row.id, &kek, &schedule, &host).await.expect("the first keys");
-        let first = bootstrap::administrator(&store, row.id, &host).await.expect("a first start").expect("nobody yet");
-        let keys =
-            KeyRing::open(url.clone(), row.id, store.clone(), kek, Arc::clone(&host.clock), Arc::clone(&host.entropy));
-        let audit = AuditWriter::start(store.clone());
-        let issuer = Issuer::new(Parts {
-            url: url.clone(),
-            id: row.id,
-            store: store.clone(),
-            audit: audit.clone(),
-            keys: Arc::new(keys.await.expect("the keys open")),
-            clock: Arc::clone(&host.clock),
-            entropy: Arc::clone(&host.entropy),
-            limits: LimitNumbers::for_cores(2).expect("sound limits"),
-        });
-        let publication = Arc::new(Publication::new(url.clone(), None));
-        issuer.round(&publication, Publishing { x5c: X5c::Off, max_age: 3600 }).await;
-        let naming = Naming { clock: host.clock, entropy: host.entropy };
-        let state = IssuerState::starting(url, publication, naming)
-            .allowing_endpoints(vec!["http://127.0.0.1:4566".to_owned()]);
-        state.started(issuer);
+        let target = database.as_ref().map(|database| Target::Postgres { url: Secret::new(database.url()) });
+        // One test sends more bad bearers from one address than a minute's limit allows.
+        let address = Rate::new(600_000, 100_000).unwrap();
+        let limits = LimitNumbers { address, ..Options::default().limits };
+        let app = App::with(Options { target, limits }).await;
+        let host = Host { clock: app.clock.clone(), entropy: app.entropy.clone() };
+        let first = bootstrap::administrator(&app.store, app.issuer.id(), &host).await.unwrap().expect("nobody yet");
+        let state = app.state.clone().allowing_endpoints(vec!["http://127.0.0.1:4566".to_owned()]);
         Self {
-            clock,
-            store,
-            audit,
+            clock: Arc::clone(&app.clock),
             first: first.key.expose().to_owned(),
             public: issuer::router(state.clone()),
             admin: admin::router(state.clone()),
             same: paths::listener(state, issuer::routes().merge(admin::routes())),
-            _folder: folder,
+            app,
             _database: database,
         }
     }

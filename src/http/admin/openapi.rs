@@ -118,7 +118,7 @@ fn refusals(operation: &str) -> &'static [Code] {
         "open" => &[
             C::InvalidRequest,
             C::InvalidJson,
-            C::InvalidCode,
+            C::EnrolmentCodeRefused,
             C::BodyTooLarge,
             C::UnsupportedMediaType,
             C::RateLimited,

@@ -8,7 +8,6 @@ use http::header::CONTENT_TYPE;
 use serde::de::DeserializeOwned;
 
 use crate::http::error::{Code, ProblemAnswer};
-use crate::http::layer::BODY_MAX;
 
 /// A body of `application/json` that holds one object. No part of it is ever echoed but the names of members.
 pub struct Json<T>(pub T);
@@ -35,7 +34,7 @@ fn is_json(media_type: &str) -> bool {
 
 fn unread(rejection: BytesRejection) -> ProblemAnswer {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        ProblemAnswer::new(Code::BodyTooLarge, format!("the body must have at most {BODY_MAX} bytes"))
+        ProblemAnswer::new(Code::BodyTooLarge, "the body is longer than the route takes")
     } else {
         ProblemAnswer::new(Code::InvalidJson, "the body could not be read to its end")
     }

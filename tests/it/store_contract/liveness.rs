@@ -6,7 +6,7 @@ use brevet::domain::principal::Principal;
 use brevet::domain::settings::ProviderLayer;
 use brevet::domain::signing_key::{KeyTimes, Kid};
 use brevet::store::{
-    AuditWriter, Release, ServiceAccountChange, Store, TeamChange, UserChange, Verdict, WorkerKeyChange,
+    AuditWriter, DeadReason, Release, ServiceAccountChange, Store, TeamChange, UserChange, Verdict, WorkerKeyChange,
 };
 use futures_util::future::BoxFuture;
 use time::Duration;
@@ -270,5 +270,32 @@ async fn a_refused_token_is_no_original() {
             "{}",
             world.name
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_minted_tokens_are_looked_at_in_one_question() {
+    for world in World::each().await {
+        let store = &world.store;
+        let scene = Scene::set(store).await;
+        let writer = AuditWriter::start(store.clone());
+        let mut tokens = Vec::new();
+        for principal in [scene.person(), scene.agent(), scene.agent()] {
+            let release = scene.release(store, principal).await;
+            tokens.push(TokenId::parse(&release.event.token.as_ref().unwrap().token_id).unwrap());
+            assert!(!stopped(&writer, store, release).await);
+        }
+        let original = scene.release(store, scene.agent()).await;
+        assert!(!stopped(&writer, store, original.clone()).await);
+        let exchange = exchange_of(&scene, &original, original.proof.team_version);
+        let exchanged = TokenId::parse(&exchange.event.token.as_ref().unwrap().token_id).unwrap();
+        assert!(!stopped(&writer, store, exchange).await);
+        store.revoke_service_account_key(&scene.account, scene.account_key, &scene.event()).await.unwrap();
+
+        let never = super::world::fresh();
+        let found = store.minted_tokens(&[tokens[0], tokens[1], never, exchanged], NOW).await.unwrap();
+        let expected = [(tokens[0], None), (tokens[1], Some(DeadReason::CredentialRevoked))];
+        assert_eq!(found, expected.into(), "{}", world.name);
+        assert_eq!(store.minted_tokens(&[], NOW).await.unwrap().len(), 0);
     }
 }
