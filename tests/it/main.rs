@@ -7,8 +7,8 @@ mod support;
 
 mod harness;
 mod interop_verifiers;
-mod interop_verifiers;
 mod papers;
 mod store_contract;
 mod tls;
 mod tokens;
+mod worker;
