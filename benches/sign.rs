@@ -1,7 +1,7 @@
 //! What a token costs: our signer beside bare aws-lc over the same key, and the claims alone.
 //!
 //! Rates are per second of this process's CPU time, on one thread, so that other work on the machine moves them
-//! little. The two sides of a ratio take turns within one run: A B A B. Prints what `scripts/bench` reads, four
+//! little. The two sides of a ratio take short turns within one run: A B A B. Prints what `scripts/bench` reads, four
 //! fields a line; `BREVET_BENCH_QUICK` shortens the rounds.
 
 use std::error::Error;
@@ -125,9 +125,9 @@ impl Rounds {
     #[expect(clippy::disallowed_methods, reason = "how scripts/bench asks for short rounds")]
     fn of_environment() -> Self {
         if std::env::var_os("BREVET_BENCH_QUICK").is_some() {
-            Self { count: 3, length: Duration::from_millis(50) }
+            Self { count: 3, length: Duration::from_millis(200) }
         } else {
-            Self { count: 5, length: Duration::from_millis(500) }
+            Self { count: 5, length: Duration::from_secs(1) }
         }
     }
 
@@ -137,17 +137,25 @@ impl Rounds {
         (0..self.count).map(|_| self.rate(&mut work)).collect()
     }
 
-    /// Rates of two things by turns, and of each turn the second's to the first's.
+    /// Rates of two things, and of each round the second's to the first's. A round is many short turns, so that
+    /// whatever else slows the machine down for a while slows both.
     fn side_by_side(
         &self,
         mut first: impl FnMut() -> bool,
         mut second: impl FnMut() -> bool,
     ) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
-        self.rate(&mut first);
-        self.rate(&mut second);
-        let turns: Vec<_> = (0..self.count).map(|_| (self.rate(&mut first), self.rate(&mut second))).collect();
-        let ratios = turns.iter().map(|(first, second)| second / first).collect();
-        let (first, second) = turns.into_iter().unzip();
+        const TURNS: u32 = 20;
+        let turn = Self { count: 1, length: self.length / TURNS };
+        let mean = |rates: &[f64]| f64::from(TURNS) / rates.iter().map(|rate| rate.recip()).sum::<f64>();
+        let mut round = || {
+            let turns = (0..TURNS).map(|_| (turn.rate(&mut first), turn.rate(&mut second)));
+            let (first, second): (Vec<_>, Vec<_>) = turns.unzip();
+            (mean(&first), mean(&second))
+        };
+        round();
+        let rounds: Vec<_> = (0..self.count).map(|_| round()).collect();
+        let ratios = rounds.iter().map(|(first, second)| second / first).collect();
+        let (first, second) = rounds.into_iter().unzip();
         (first, second, ratios)
     }
 
@@ -156,7 +164,7 @@ impl Rounds {
         let start = cpu_time();
         let mut done = 0_u32;
         loop {
-            for _ in 0..16 {
+            for _ in 0..4 {
                 done += u32::from(black_box(work()));
             }
             let spent = cpu_time().saturating_sub(start);

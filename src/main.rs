@@ -1,3 +1,10 @@
-//! The `brevet` binary.
+//! The `brevet` binary: parse, run, tell the outcome by the exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use brevet::cli::Arguments;
+use clap::Parser;
+
+fn main() -> ExitCode {
+    Arguments::parse().run()
+}

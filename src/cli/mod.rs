@@ -1,3 +1,135 @@
 //! The command line and composition root: arguments, settings, parts; one file per command.
 //!
 //! May import: every lower floor. The only place that names clap.
+
+mod admin;
+mod arguments;
+mod aws;
+mod completion;
+mod first_start;
+mod help;
+mod issuer_server;
+mod keys;
+mod login;
+mod logout;
+mod opened_store;
+mod outcome;
+mod output;
+mod remote;
+mod sandbox;
+mod serve;
+mod shutdown;
+mod store;
+mod telemetry;
+mod token;
+mod whoami;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+
+use self::arguments::Common;
+pub use self::outcome::{Exit, Failure};
+use self::output::Output;
+use crate::config::env::{self, Environment};
+use crate::config::host::{SystemClock, SystemEntropy};
+use crate::config::setting::Given;
+use crate::domain::clock::Clock;
+use crate::domain::entropy::Entropy;
+
+/// An OIDC token issuer and inference gateway that gives agents a cloud identity without keys.
+#[derive(Debug, Parser)]
+#[command(
+    name = "brevet",
+    version,
+    disable_help_subcommand = true,
+    after_help = "Examples:\n  brevet demo                 the whole loop on this machine, without an AWS account\n  \
+                  brevet help environment     every setting\n\n\
+                  Exit codes: 0 ok, 1 refused or not signed in, 2 usage, 3 unreachable."
+)]
+pub struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(Box<serve::Serve>),
+    Sandbox(sandbox::Sandbox),
+    Login(login::Login),
+    Logout(logout::Logout),
+    Whoami(whoami::WhoamiCommand),
+    Token(token::Token),
+    #[command(subcommand)]
+    Aws(aws::Aws),
+    #[command(subcommand)]
+    Admin(Box<admin::Admin>),
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    #[command(subcommand)]
+    Store(store::Store),
+    Completion(completion::Completion),
+    Help(help::Help),
+}
+
+/// What every command runs with.
+pub(crate) struct Run {
+    environment: Environment,
+    given: Given,
+    output: Output,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl Arguments {
+    /// Runs the command; the exit code tells the outcome, stderr the words.
+    pub fn run(self) -> ExitCode {
+        let environment = Environment::of_process();
+        // Any text means "no colour" (no-color.org), one that is not UTF-8 too.
+        let no_color = !matches!(environment.text(&env::NO_COLOR), Ok(None));
+        let output = Output::new(no_color);
+        let given = self.common.given(environment.clone());
+        let run = Run { environment, given, output, clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) };
+        let outcome = telemetry::start(&run.given, self.command.log_level(), output.err().is_on())
+            .and_then(|()| tokio::runtime::Runtime::new().map_err(Failure::refused))
+            .and_then(|runtime| runtime.block_on(self.command.run(&run)));
+        match outcome {
+            Ok(()) => Exit::Ok.into(),
+            Err(failure) => {
+                if !matches!(failure, Failure::ReaderGone) {
+                    output.say(format_args!("{} {failure}", output.err().bad("brevet:")));
+                }
+                failure.exit().into()
+            }
+        }
+    }
+}
+
+impl Command {
+    const fn log_level(&self) -> &'static str {
+        match self {
+            Self::Serve(_) | Self::Sandbox(_) => "info",
+            _ => "warn",
+        }
+    }
+
+    async fn run(self, run: &Run) -> Result<(), Failure> {
+        match self {
+            Self::Serve(command) => command.run(run).await,
+            Self::Sandbox(command) => command.run(run).await,
+            Self::Login(command) => command.run(run).await,
+            Self::Logout(command) => command.run(run).await,
+            Self::Whoami(command) => command.run(run).await,
+            Self::Token(command) => command.run(run).await,
+            Self::Aws(command) => command.run(run).await,
+            Self::Admin(command) => command.run(run).await,
+            Self::Keys(command) => command.run(run).await,
+            Self::Store(command) => command.run(run).await,
+            Self::Completion(command) => command.run(run),
+            Self::Help(command) => command.run(run),
+        }
+    }
+}

@@ -5,7 +5,10 @@
 //! May import: domain, wire, fetch.
 
 mod call;
+pub mod admin;
 pub mod discovery;
 pub mod exchange;
+pub mod saved_session;
+pub mod token;
 
 pub use call::{Client, ClientError};

@@ -25,8 +25,6 @@ use crate::domain::subject::Subject;
 pub const TOKEN_MAX: usize = 16 * 1024;
 /// How far clocks may be apart, in seconds. Replay records must outlive `exp` by as much.
 pub const LEEWAY: i64 = 60;
-/// Largest number in a claim: beyond it, readers in other languages round (RFC 7493, section 2.2).
-const INTEGER_MAX: u64 = 1 << 53;
 
 /// Why a token is refused: a closed list, none of which repeats the token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -230,8 +228,9 @@ impl Claims {
     }
 
     fn instant(&self, name: &'static str) -> Result<OffsetDateTime, TokenRefused> {
-        // `as_u64` gives nothing for strings, negatives and anything written with a point or an exponent.
-        let seconds = self.0.get(name).and_then(Value::as_u64).filter(|seconds| *seconds <= INTEGER_MAX);
+        // `as_u64` gives nothing for strings, negatives and anything written with a point or an exponent. Instants end
+        // with the year 9999, far below 2^53, from where readers in other languages round (RFC 7493, section 2.2).
+        let seconds = self.0.get(name).and_then(Value::as_u64);
         let seconds = seconds.and_then(|seconds| i64::try_from(seconds).ok());
         seconds.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok()).ok_or(TokenRefused::Claim(name))
     }

@@ -18,6 +18,7 @@ pub mod entropy;
 pub mod id;
 pub mod issuer_url;
 pub mod key_schedule;
+pub mod label;
 pub mod lifetime;
 pub mod policy;
 pub mod principal;

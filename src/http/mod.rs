@@ -3,6 +3,7 @@
 //! Does not own use cases: a handler parses, calls floor 2 once, and shapes the answer.
 //! May import: every lower floor.
 
+pub mod admin;
 pub mod error;
 pub mod extract;
 pub mod issuer;

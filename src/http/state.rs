@@ -16,12 +16,26 @@ pub struct IssuerState {
     publication: Arc<Publication>,
     naming: Naming,
     issuer: Arc<OnceLock<Issuer>>,
+    allowed_endpoints: Arc<[String]>,
 }
 
 impl IssuerState {
     /// A listener whose issuer is still starting.
     pub fn starting(url: IssuerUrl, publication: Arc<Publication>, naming: Naming) -> Self {
-        Self { url, publication, naming, issuer: Arc::default() }
+        Self { url, publication, naming, issuer: Arc::default(), allowed_endpoints: Arc::default() }
+    }
+
+    /// Lets provider settings name these endpoints beside AWS's own (`BREVET_ALLOWED_ENDPOINTS`), exact texts without
+    /// a trailing slash.
+    #[must_use]
+    pub fn allowing_endpoints(mut self, listed: Vec<String>) -> Self {
+        self.allowed_endpoints = listed.into();
+        self
+    }
+
+    /// The endpoints that the operator listed.
+    pub fn allowed_endpoints(&self) -> &[String] {
+        &self.allowed_endpoints
     }
 
     /// Hands the issuer in, once; a second one is ignored.

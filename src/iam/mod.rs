@@ -4,6 +4,7 @@
 
 pub mod document;
 pub mod evaluate;
+pub mod generate;
 pub mod operator;
 mod parse;
 mod pattern;

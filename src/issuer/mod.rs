@@ -3,6 +3,7 @@
 //! Does not own HTTP (`http::issuer`, `http::admin`) nor SQL (`store`).
 //! May import: domain, crypto, store, iam, oidc, fetch, limit.
 
+pub mod admin;
 pub mod bootstrap;
 pub mod callers;
 pub mod exchange;

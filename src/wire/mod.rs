@@ -5,6 +5,7 @@
 //! Shapes of OAuth, AWS, Anthropic and OpenAI live with their endpoint, not here.
 //! May import: domain.
 
+pub mod admin;
 pub mod exchange;
 pub mod mint;
 pub mod patch;

@@ -5,6 +5,7 @@
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
+pub mod admin;
 pub mod authenticate;
 pub mod code;
 pub mod exchange;

@@ -1,0 +1,92 @@
+//! `brevet admin worker-keys`.
+
+use clap::Subcommand;
+
+use super::show_key;
+use crate::cli::Run;
+use crate::cli::arguments::AdminFlags;
+use crate::cli::outcome::Failure;
+use crate::cli::output::{Paint, table};
+use crate::cli::remote::{admin, stamp, stamp_or_none};
+use crate::wire::admin::worker_key::{ChangeWorkerKey, CreateWorkerKey, WorkerKey};
+use crate::wire::patch::Patch;
+
+/// Keys of inference workers
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Example:\n  brevet admin worker-keys create --name eu-1 --audience https://inference.example.com --team red")]
+pub(in crate::cli) enum WorkerKeys {
+    /// List the keys
+    List(AdminFlags),
+    /// Make a key and print it, once: alone on stdout
+    #[command(after_help = "Example:\n  brevet admin worker-keys create --name eu-1 --audience https://inference.example.com --team red > worker.key")]
+    Create {
+        #[command(flatten)]
+        flags: AdminFlags,
+        /// What people call it
+        #[arg(long)]
+        name: String,
+        /// What callers' tokens must be for: the worker's own audience, on no team's list
+        #[arg(long)]
+        audience: String,
+        /// A team that it serves; once for each
+        #[arg(long = "team", value_name = "UID", required = true)]
+        teams: Vec<String>,
+    },
+    /// Give a key another list of teams
+    #[command(after_help = "Example:\n  brevet admin worker-keys update KEY-ID --team red --team blue")]
+    Update {
+        #[command(flatten)]
+        flags: AdminFlags,
+        /// The key's id
+        key: String,
+        /// A team that it serves from now on; once for each
+        #[arg(long = "team", value_name = "UID", required = true)]
+        teams: Vec<String>,
+    },
+    /// Revoke a key: from the moment this returns, it exchanges nothing
+    #[command(after_help = "Example:\n  brevet admin worker-keys delete KEY-ID")]
+    Delete {
+        #[command(flatten)]
+        flags: AdminFlags,
+        /// The key's id
+        key: String,
+    },
+}
+
+impl WorkerKeys {
+    pub(super) async fn run(self, run: &Run) -> Result<(), Failure> {
+        match self {
+            Self::List(flags) => {
+                let output = run.output.as_json(flags.json);
+                output.data(&admin(run, &flags)?.worker_keys().await?, |keys| list(output.out(), keys))
+            }
+            Self::Create { flags, name, audience, teams } => {
+                let output = run.output.as_json(flags.json);
+                let made = admin(run, &flags)?.create_worker_key(&CreateWorkerKey { name, audience, teams }).await?;
+                if output.is_json() {
+                    return output.data(&made, |_| String::new());
+                }
+                show_key(output, made.key.as_ref(), &format!("worker key {}, shown this once:", made.resource.id))
+            }
+            Self::Update { flags, key, teams } => {
+                let output = run.output.as_json(flags.json);
+                let change = ChangeWorkerKey { teams: Patch::Set(teams) };
+                let key = admin(run, &flags)?.change_worker_key(&key, &change).await?;
+                output.data(&key, |key| list(output.out(), std::slice::from_ref(key)))
+            }
+            Self::Delete { flags, key } => {
+                admin(run, &flags)?.delete_worker_key(&key).await?;
+                run.output.say(format_args!("worker key {key} is revoked"));
+                Ok(())
+            }
+        }
+    }
+}
+
+fn list(paint: Paint, keys: &[WorkerKey]) -> String {
+    let row = |key: &WorkerKey| {
+        let times = (stamp(key.created_at), stamp_or_none(key.last_used_at));
+        [key.id.clone(), key.name.clone(), key.audience.clone(), key.teams.join(" "), times.0, times.1]
+    };
+    table(paint, ["ID", "NAME", "AUDIENCE", "TEAMS", "CREATED", "LAST USED"], keys.iter().map(row))
+}

@@ -1,0 +1,175 @@
+//! `brevet aws setup`: identity provider, trust policy and permissions for one team.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::script;
+use crate::cli::Run;
+use crate::cli::arguments::AdminFlags;
+use crate::cli::outcome::Failure;
+use crate::cli::remote::{admin, named_issuer};
+use crate::config::client::ClientSettings;
+use crate::domain::audience::{Audience, STS, STS_CHINA};
+use crate::domain::id::TeamUid;
+use crate::domain::principal::{ActorType, Principal};
+use crate::domain::region::{Partition, Region};
+use crate::domain::role_arn::RoleArn;
+use crate::domain::settings::ModelId;
+use crate::iam::document::Document;
+use crate::iam::generate::{self, Actor, Policies, TRUST_DEFAULT_MAX};
+
+/// Print what a customer's AWS account needs: identity provider, trust policy, permissions
+///
+/// Role, region and models come from the team's provider settings, read with an administrator key; name all
+/// three here and no key is needed. The trust policy always asks for audience and subject.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  brevet aws setup --team red --format cli > setup.sh\n  \
+    brevet aws setup --issuer https://id.example.com --team red --actor service_account \\\n    \
+    --role-arn arn:aws:iam::111122223333:role/brevet-red --region eu-central-1 \\\n    \
+    --model eu.anthropic.claude-sonnet-4-5-20250929-v1:0")]
+pub(in crate::cli) struct Setup {
+    #[command(flatten)]
+    flags: AdminFlags,
+    /// The team's uid
+    #[arg(long, value_name = "UID")]
+    team: String,
+    /// Who of the team: user, service_account, user:UID or service_account:UID; everyone by default
+    #[arg(long = "actor", value_name = "WHO", value_parser = actor)]
+    actors: Vec<Actor>,
+    /// policies prints the documents as JSON, cli a shell script of AWS CLI calls
+    #[arg(long, value_name = "FORMAT", default_value = "policies", value_parser = ["policies", "cli"])]
+    format: String,
+    /// The role to make, instead of the one in the provider settings
+    #[arg(long, value_name = "ARN")]
+    role_arn: Option<String>,
+    /// The region, instead of the one in the provider settings
+    #[arg(long)]
+    region: Option<String>,
+    /// A model id, inference profile or ARN, instead of those in the provider settings; once for each
+    #[arg(long = "model", value_name = "ID")]
+    models: Vec<String>,
+    /// Allow sts:TagSession, also where the provider settings do not say so
+    #[arg(long)]
+    session_tags: bool,
+    /// Allow sts:SetSourceIdentity, also where the provider settings do not say so
+    #[arg(long)]
+    source_identity: bool,
+}
+
+fn actor(text: &str) -> Result<Actor, String> {
+    match ActorType::parse(text) {
+        Some(kind) => Ok(Actor::Every(kind)),
+        None => Principal::parse(text).map(Actor::One).map_err(|rule| format!("{rule}, or user or service_account")),
+    }
+}
+
+/// What the provider settings say, where they are asked.
+#[derive(Default)]
+struct Known {
+    role_arn: Option<String>,
+    region: Option<String>,
+    models: BTreeSet<String>,
+    session_tags: bool,
+    source_identity: bool,
+    roles_claim_off: bool,
+}
+
+impl Setup {
+    pub(super) async fn run(self, run: &Run) -> Result<(), Failure> {
+        let settings = ClientSettings::read(&self.flags.add(run.given.clone()))?;
+        let issuer = named_issuer(&settings)?;
+        let complete = self.role_arn.is_some() && self.region.is_some() && !self.models.is_empty();
+        let known = if complete && settings.token.is_none() { Known::default() } else { self.ask(run).await? };
+        if issuer.is_loopback() {
+            run.output.say(run.output.err().warn(format!(
+                "warning: {issuer} is a development issuer: AWS cannot reach it, only `brevet sandbox` takes it"
+            )));
+        }
+        let setup = self.assemble(known, issuer)?;
+        let policies = setup.policies().map_err(|error| Failure::Usage(error.to_string()))?;
+        let length = policies.trust.to_json().len();
+        if length > TRUST_DEFAULT_MAX {
+            run.output.say(run.output.err().warn(format!(
+                "warning: the trust policy has {length} characters; above 2048 the account needs a higher quota"
+            )));
+        }
+        match self.format.as_str() {
+            "cli" => run.output.piece(script::of(&setup, &policies)),
+            _ => run.output.line(documents(&setup, &policies)?),
+        }
+    }
+
+    async fn ask(&self, run: &Run) -> Result<Known, Failure> {
+        let admin = admin(run, &self.flags)?;
+        let layer = admin.provider_settings(&self.team, None).await?;
+        let policy = admin.policy(&self.team).await?;
+        let mut models: BTreeSet<String> = layer.allowed_models.unwrap_or_default().into_iter().collect();
+        if models.is_empty() {
+            models.extend(layer.models.unwrap_or_default().into_values());
+        }
+        Ok(Known {
+            role_arn: layer.role_arn,
+            region: layer.region,
+            models,
+            session_tags: layer.session_tags.unwrap_or_default(),
+            source_identity: layer.source_identity.unwrap_or_default(),
+            roles_claim_off: policy.roles_claim == "off",
+        })
+    }
+
+    fn assemble(
+        &self,
+        known: Known,
+        issuer: crate::domain::issuer_url::IssuerUrl,
+    ) -> Result<generate::Setup, Failure> {
+        let usage = |name: &str, rule: &dyn std::fmt::Display| Failure::Usage(format!("{name} {rule}"));
+        let missing = |flag: &str| usage(flag, &"is required: the team's provider settings do not say it");
+        let role = self.role_arn.clone().or(known.role_arn).ok_or_else(|| missing("--role-arn"))?;
+        let role = RoleArn::parse(&role).map_err(|rule| usage("--role-arn", &rule))?;
+        let region = self.region.clone().or(known.region).ok_or_else(|| missing("--region"))?;
+        let region = Region::parse(&region).map_err(|rule| usage("--region", &rule))?;
+        let models =
+            if self.models.is_empty() { known.models.into_iter().collect() } else { self.models.clone() };
+        if models.is_empty() {
+            return Err(missing("--model"));
+        }
+        let parse = |id: &String| ModelId::parse(id).map_err(|rule| usage("--model", &rule));
+        let audience = if role.partition() == Partition::AwsCn { STS_CHINA } else { STS };
+        Ok(generate::Setup {
+            team: TeamUid::parse(&self.team).map_err(|rule| usage("--team", &rule))?,
+            audience: Audience::parse(audience).map_err(Failure::refused)?,
+            models: models.iter().map(parse).collect::<Result<_, _>>()?,
+            actors: self.actors.clone(),
+            role_bound: !known.roles_claim_off,
+            session_tags: self.session_tags || known.session_tags,
+            source_identity: self.source_identity || known.source_identity,
+            issuer,
+            role,
+            region,
+        })
+    }
+}
+
+/// Everything in one JSON object, the documents as they go into the account.
+#[derive(Serialize)]
+struct Documents<'a> {
+    provider_url: String,
+    provider_arn: String,
+    client_id: String,
+    role_arn: String,
+    trust_policy: &'a Document,
+    permission_policy: &'a Document,
+}
+
+fn documents(setup: &generate::Setup, policies: &Policies) -> Result<String, Failure> {
+    let documents = Documents {
+        provider_url: setup.issuer.to_string(),
+        provider_arn: setup.provider_arn(),
+        client_id: setup.audience.to_string(),
+        role_arn: setup.role.to_string(),
+        trust_policy: &policies.trust,
+        permission_policy: &policies.permissions,
+    };
+    serde_json::to_string_pretty(&documents).map_err(Failure::refused)
+}

@@ -1,0 +1,239 @@
+//! The issuer put together: listeners first, so that the public documents answer at once, then the store, the
+//! keys and the use cases behind them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::first_start;
+use super::opened_store::{kek, opened, schedule, store_failure};
+use super::outcome::Failure;
+use crate::config::issuer::IssuerSettings;
+use crate::config::listener::Transport;
+use crate::domain::signing_key::SigningKey;
+use crate::http::layer::Naming;
+use crate::http::layer::client_address::{self, TrustedProxies};
+use crate::http::serve::{Protection, ServeOptions, serve};
+use crate::http::state::IssuerState;
+use crate::http::tls::ServerTls;
+use crate::http::{admin, issuer as public, ops, paths};
+use crate::issuer::bootstrap::{self, FirstAdministrator, Host};
+use crate::issuer::keys::KeyRing;
+use crate::issuer::limits::LimitNumbers;
+use crate::issuer::publish::Publication;
+use crate::issuer::upkeep::Publishing;
+use crate::issuer::{Issuer, Parts};
+use crate::store::{AuditWriter, IssuerRow, Store, StoreError};
+
+/// Where the last public documents are kept, for a start without the database; in the data folder.
+const SAVED_DOCUMENTS: &str = "published.json";
+/// How long a database that does not answer is given before it is asked again.
+const DATABASE_PAUSE: Duration = Duration::from_secs(2);
+/// How long load balancers have to see that `/readyz` fell before connections are refused.
+const LEAVE: Duration = Duration::from_millis(500);
+
+/// What `serve` is started with.
+pub(super) struct Start {
+    pub(super) settings: IssuerSettings,
+    pub(super) host: Host,
+    pub(super) metrics: PrometheusHandle,
+    /// Whether an empty store may take over an issuer URL that already answers with other keys.
+    pub(super) new_issuer: bool,
+}
+
+/// A running issuer.
+pub(super) struct IssuerServer {
+    pub(super) public: SocketAddr,
+    pub(super) admin: Option<SocketAddr>,
+    pub(super) ops: SocketAddr,
+    pub(super) row: IssuerRow,
+    pub(super) keys: Vec<SigningKey>,
+    pub(super) first_administrator: Option<FirstAdministrator>,
+    state: IssuerState,
+    issuer: Issuer,
+    store: Store,
+    listeners: JoinSet<Result<(), Failure>>,
+    ops_listener: JoinSet<Result<(), Failure>>,
+    stop: CancellationToken,
+    stop_ops: CancellationToken,
+    upkeep: tokio::task::JoinHandle<()>,
+}
+
+struct Listeners {
+    public: TcpListener,
+    admin: Option<TcpListener>,
+    ops: TcpListener,
+}
+
+impl IssuerServer {
+    /// Starts everything, and returns when tokens can be minted.
+    pub(super) async fn start(start: Start) -> Result<Self, Failure> {
+        let Start { settings, host, metrics, new_issuer } = start;
+        let listeners = Listeners {
+            public: listen(settings.public).await?,
+            admin: match settings.admin {
+                Some(address) => Some(listen(address).await?),
+                None => None,
+            },
+            ops: listen(settings.ops).await?,
+        };
+        Self::behind(listeners, settings, host, metrics, new_issuer).await
+    }
+
+    async fn behind(
+        bound: Listeners,
+        settings: IssuerSettings,
+        host: Host,
+        metrics: PrometheusHandle,
+        new_issuer: bool,
+    ) -> Result<Self, Failure> {
+        let protection = protection(&settings.transport)?;
+        let proxies = TrustedProxies::parse(settings.trusted_proxies.iter().map(String::as_str));
+        let proxies = Arc::new(proxies.map_err(|error| Failure::Usage(error.to_string()))?);
+        let file = settings.store.data_dir.join(SAVED_DOCUMENTS);
+        let publication = Arc::new(Publication::new(settings.url.clone(), Some(file)));
+        if let Err(error) = publication.restore() {
+            tracing::warn!(cause = %error, "the saved public documents are not served");
+        }
+        let naming = Naming { clock: Arc::clone(&host.clock), entropy: Arc::clone(&host.entropy) };
+        let state = IssuerState::starting(settings.url.clone(), Arc::clone(&publication), naming);
+
+        let (stop, stop_ops) = (CancellationToken::new(), CancellationToken::new());
+        let (public, ops) = (local(&bound.public)?, local(&bound.ops)?);
+        let admin = bound.admin.as_ref().map(local).transpose()?;
+        let mut listeners = JoinSet::new();
+        let routes = match bound.admin {
+            None => public::routes().merge(admin::routes()),
+            Some(listener) => {
+                let router = client_address::of(paths::listener(state.clone(), admin::routes()), &proxies);
+                listeners.spawn(run(listener, router, protection.clone(), stop.clone()));
+                public::routes()
+            }
+        };
+        let router = client_address::of(paths::listener(state.clone(), routes), &proxies);
+        listeners.spawn(run(bound.public, router, protection.clone(), stop.clone()));
+        let mut ops_listener = JoinSet::new();
+        ops_listener.spawn(run(bound.ops, ops::router(state.clone(), metrics), protection, stop_ops.clone()));
+
+        let (store, row) = database(&settings, &host, new_issuer).await?;
+        let has_keys = !store.signing_keys(row.id).await.map_err(store_failure)?.is_empty();
+        let kek = kek(&settings.store, has_keys, host.entropy.as_ref())?;
+        let schedule = schedule(&row, settings.development)?;
+        bootstrap::first_keys(&store, row.id, &kek, &schedule, &host).await.map_err(Failure::refused)?;
+        let (clock, entropy) = (Arc::clone(&host.clock), Arc::clone(&host.entropy));
+        let ring = KeyRing::open(settings.url.clone(), row.id, store.clone(), kek, clock, entropy);
+        let ring = Arc::new(ring.await.map_err(Failure::refused)?);
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let issuer = Issuer::new(Parts {
+            url: settings.url.clone(),
+            id: row.id,
+            store: store.clone(),
+            audit: AuditWriter::start(store.clone()),
+            keys: ring,
+            clock: Arc::clone(&host.clock),
+            entropy: Arc::clone(&host.entropy),
+            limits: LimitNumbers::for_cores(cores).map_err(Failure::refused)?,
+            allowed_endpoints: settings.allowed_endpoints.clone(),
+        });
+        let publishing = Publishing { x5c: row.x5c.into(), max_age: schedule.numbers().max_age };
+        issuer.round(&publication, publishing).await;
+        let first_administrator =
+            bootstrap::administrator(&store, row.id, &host).await.map_err(Failure::refused)?;
+        let keys = store.signing_keys(row.id).await.map_err(store_failure)?;
+        state.started(issuer.clone());
+        let upkeep = tokio::spawn(issuer.clone().keep_current(publication, publishing));
+        Ok(Self {
+            public,
+            admin,
+            ops,
+            row,
+            keys,
+            first_administrator,
+            state,
+            issuer,
+            store,
+            listeners,
+            ops_listener,
+            stop,
+            stop_ops,
+            upkeep,
+        })
+    }
+
+    /// Waits until a listener fails, which none should.
+    pub(super) async fn failed(&mut self) -> Failure {
+        match self.listeners.join_next().await {
+            Some(Ok(Err(failure))) => failure,
+            _ => Failure::Refused("a listener ended".to_owned()),
+        }
+    }
+
+    /// Stops in peace: `/readyz` falls first, then requests under way finish, then the audit queue is written.
+    pub(super) async fn stop(mut self) {
+        self.state.stopping();
+        tokio::time::sleep(LEAVE).await;
+        self.stop.cancel();
+        while self.listeners.join_next().await.is_some() {}
+        self.upkeep.abort();
+        self.issuer.write_last_used().await;
+        self.issuer.audit().drain().await;
+        self.stop_ops.cancel();
+        while self.ops_listener.join_next().await.is_some() {}
+        self.store.close().await;
+    }
+}
+
+/// Opens the store, however long its server takes to answer: meanwhile the saved documents are published.
+async fn database(settings: &IssuerSettings, host: &Host, new_issuer: bool) -> Result<(Store, IssuerRow), Failure> {
+    let store = loop {
+        match opened(&settings.store, settings.migrate, host.clock.as_ref()).await {
+            Err(StoreError::Unavailable(cause)) => {
+                tracing::warn!(cause, "the database does not answer; minting waits for it");
+                tokio::time::sleep(DATABASE_PAUSE).await;
+            }
+            other => break other.map_err(store_failure)?,
+        }
+    };
+    if store.issuer().await.map_err(store_failure)?.is_none() && !new_issuer {
+        first_start::refuse_taken(&settings.url, &settings.outbound).await?;
+    }
+    let row = bootstrap::issuer(&store, &settings.url, host).await.map_err(Failure::refused)?;
+    Ok((store, row))
+}
+
+/// Opens a listener.
+pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| Failure::Refused(format!("cannot listen on {address}: {error}")))
+}
+
+/// Where a listener really listens: port 0 takes a free one.
+pub(super) fn local(listener: &TcpListener) -> Result<SocketAddr, Failure> {
+    listener.local_addr().map_err(Failure::refused)
+}
+
+/// How the listeners are protected, with the certificate read for the first time.
+pub(super) fn protection(transport: &Transport) -> Result<Protection, Failure> {
+    Ok(match transport {
+        Transport::Loopback => Protection::Loopback,
+        Transport::BehindProxy => Protection::BehindProxy,
+        Transport::Tls { cert, key } => {
+            let tls = ServerTls::load(cert.clone(), key.clone());
+            Protection::Tls(Arc::new(tls.map_err(|error| Failure::Usage(format!("--tls-cert, --tls-key: {error}")))?))
+        }
+    })
+}
+
+/// Serves one listener until `stop`.
+pub(super) async fn run(
+    listener: TcpListener,
+    router: impl Into<crate::http::serve::Routes>,
+    protection: Protection,
+    stop: CancellationToken,
+) -> Result<(), Failure> {
+    serve(listener, router.into(), ServeOptions::new(protection), stop).await.map(drop).map_err(Failure::refused)
+}

@@ -1,0 +1,192 @@
+//! Whom a client command talks to, as whom, and what it says when that fails.
+
+use std::fmt::Write as _;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use url::Url;
+
+use super::Run;
+use super::arguments::{AdminFlags, ClientFlags};
+use super::outcome::Failure;
+use super::output::plain;
+use crate::client::admin::Admin;
+use crate::client::saved_session::{SavedSession, SavedSessionError, SessionFolder};
+use crate::client::{Client, ClientError};
+use crate::config::client::ClientSettings;
+use crate::config::env;
+use crate::config::outbound::Outbound;
+use crate::config::setting::{SettingError, spelled};
+use crate::domain::issuer_url::IssuerUrl;
+use crate::domain::secret::Secret;
+use crate::fetch::{self, Reach};
+
+/// An issuer and the credential to use there.
+pub(super) struct Remote {
+    pub(super) issuer: IssuerUrl,
+    pub(super) client: Client,
+    pub(super) token: Secret,
+}
+
+impl Remote {
+    /// The credential of `BREVET_TOKEN`, else the saved session.
+    pub(super) fn open(run: &Run, flags: &ClientFlags) -> Result<Self, Failure> {
+        Self::of(run, ClientSettings::read(&flags.add(run.given.clone()))?)
+    }
+
+    fn of(run: &Run, settings: ClientSettings) -> Result<Self, Failure> {
+        let (issuer, token) = match &settings.token {
+            Some(token) => (named_issuer(&settings)?, token.clone()),
+            None => {
+                let session = live_session(run, &settings)?;
+                let issuer = IssuerUrl::parse(&session.issuer, crate::domain::issuer_url::Development::On);
+                (issuer.map_err(Failure::refused)?, session.access_token.0)
+            }
+        };
+        let client = client(issuer.as_str(), &settings.outbound)?;
+        Ok(Self { issuer, client, token })
+    }
+}
+
+/// The admin API, with an administrator's key.
+pub(super) fn admin(run: &Run, flags: &AdminFlags) -> Result<Admin, Failure> {
+    let settings = ClientSettings::read(&flags.add(run.given.clone()))?;
+    let Some(key) = settings.token.clone() else {
+        return Err(Failure::Refused(
+            "administration needs an administrator key (bvt_ad_…): set BREVET_TOKEN or BREVET_TOKEN_FILE".to_owned(),
+        ));
+    };
+    let base = match &settings.admin_url {
+        Some(url) => url.clone(),
+        None => named_issuer(&settings)?.to_string(),
+    };
+    Ok(Admin::new(client(&base, &settings.outbound)?, key))
+}
+
+/// The saved sessions' folder.
+pub(super) fn sessions(settings: &ClientSettings) -> Result<SessionFolder, Failure> {
+    let folder = settings.state_dir.clone().ok_or_else(|| {
+        Failure::Usage("there is no home to keep a session in: set HOME or XDG_STATE_HOME, or use BREVET_TOKEN".to_owned())
+    })?;
+    Ok(SessionFolder::new(folder))
+}
+
+/// The issuer that was named, else the only saved session's.
+pub(super) fn named_issuer(settings: &ClientSettings) -> Result<IssuerUrl, Failure> {
+    if let Some(issuer) = &settings.issuer {
+        return Ok(issuer.clone());
+    }
+    let known = match &settings.state_dir {
+        Some(folder) => SessionFolder::new(folder.clone()).all()?,
+        None => Vec::new(),
+    };
+    match known.as_slice() {
+        [only] => IssuerUrl::parse(&only.issuer, crate::domain::issuer_url::Development::On).map_err(Failure::refused),
+        [] => Err(SettingError::new(&env::ISSUER, "is required").into()),
+        several => Err(which(several)),
+    }
+}
+
+fn which(sessions: &[SavedSession]) -> Failure {
+    let list: Vec<&str> = sessions.iter().map(|session| session.issuer.as_str()).collect();
+    Failure::Usage(format!("{} must choose between the saved sessions: {}", spelled(&env::ISSUER), list.join(", ")))
+}
+
+fn live_session(run: &Run, settings: &ClientSettings) -> Result<SavedSession, Failure> {
+    let Some(folder) = &settings.state_dir else { return Err(not_signed_in(settings.issuer.as_ref())) };
+    let folder = SessionFolder::new(folder.clone());
+    let session = match &settings.issuer {
+        Some(issuer) => folder.load(issuer)?,
+        None => {
+            let mut all = folder.all()?;
+            if all.len() > 1 {
+                return Err(which(&all));
+            }
+            all.pop()
+        }
+    };
+    let session = session.ok_or_else(|| not_signed_in(settings.issuer.as_ref()))?;
+    if session.expires_at <= run.clock.now() {
+        return Err(Failure::Refused(format!(
+            "your session at {} ended at {}: sign in again with `brevet login`",
+            session.issuer,
+            stamp(session.expires_at)
+        )));
+    }
+    Ok(session)
+}
+
+fn not_signed_in(issuer: Option<&IssuerUrl>) -> Failure {
+    let at = issuer.map(|issuer| format!(" to {issuer}")).unwrap_or_default();
+    Failure::Refused(format!("not signed in{at}: run `brevet login --issuer URL --code CODE`, or set BREVET_TOKEN"))
+}
+
+/// A client of the issuer at `url`. What its user named may be reached also where it has a private address;
+/// plain http goes to loopback only.
+pub(super) fn client(url: &str, outbound: &Outbound) -> Result<Client, Failure> {
+    Ok(Client::new(url, http(url, outbound)?))
+}
+
+/// The connections for [`client`].
+pub(super) fn http(url: &str, outbound: &Outbound) -> Result<fetch::Client, Failure> {
+    let mut reach = Reach::public();
+    if let Some(host) = Url::parse(url).ok().as_ref().and_then(Url::host_str) {
+        reach = reach.and_host(host);
+    }
+    if outbound.loopback {
+        reach = reach.and_loopback();
+    }
+    let settings = fetch::Settings {
+        reach,
+        extra_ca: outbound.extra_ca.clone(),
+        proxy: outbound.proxy.clone(),
+        limits: fetch::Limits { body: 4 * 1024 * 1024, ..Default::default() },
+    };
+    fetch::Client::new(settings).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+/// As it stands in tables: RFC 3339 in whole seconds.
+pub(super) fn stamp(time: OffsetDateTime) -> String {
+    let whole = time.replace_nanosecond(0).unwrap_or(time);
+    whole.format(&Rfc3339).unwrap_or_else(|_| time.unix_timestamp().to_string())
+}
+
+/// [`stamp`] where there is a time.
+pub(super) fn stamp_or_none(time: Option<OffsetDateTime>) -> String {
+    time.map(stamp).unwrap_or_default()
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match &error {
+            ClientError::Unreachable { .. } => Self::Unreachable(error.to_string()),
+            ClientError::Protocol { status: 404, .. } => Self::Refused(format!(
+                "{error}: for the admin API on its own listener set --admin-url (BREVET_ADMIN_URL)"
+            )),
+            ClientError::Protocol { .. } => Self::Refused(error.to_string()),
+            ClientError::Refused { problem, retry_after } => {
+                let mut text = format!("{} ({})", plain(&problem.detail), plain(problem.code()));
+                for fault in &problem.errors {
+                    let _ = write!(text, "\n  {} {}", plain(&fault.field), plain(&fault.rule));
+                }
+                if let Some(seconds) = retry_after {
+                    let _ = write!(text, "\n  try again in {seconds} s");
+                }
+                if problem.status == 401 {
+                    text.push_str("\n  sign in again with `brevet login`, or set another BREVET_TOKEN");
+                }
+                let _ = write!(text, "\n  request {}", plain(&problem.request_id));
+                match problem.status {
+                    503 => Self::Unreachable(text),
+                    _ => Self::Refused(text),
+                }
+            }
+        }
+    }
+}
+
+impl From<SavedSessionError> for Failure {
+    fn from(error: SavedSessionError) -> Self {
+        Self::Refused(error.to_string())
+    }
+}

@@ -1,0 +1,22 @@
+//! The log: to stderr, so that stdout carries results only.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+
+use super::outcome::Failure;
+use crate::config::setting::Given;
+use crate::config::telemetry::{LogFormat, Telemetry};
+
+/// Starts the log; `level` holds where neither flag nor variable says more.
+pub(super) fn start(given: &Given, level: &str, color: bool) -> Result<(), Failure> {
+    let telemetry = Telemetry::read(given, level, io::stderr().is_terminal())?;
+    let filter = EnvFilter::try_new(&telemetry.filter).map_err(|error| Failure::Usage(error.to_string()))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // A second start, as in tests of the library, keeps the first log.
+    let _ = match telemetry.format {
+        LogFormat::Text => log.with_ansi(color).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).with_current_span(false).try_init(),
+    };
+    Ok(())
+}

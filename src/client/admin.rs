@@ -1,0 +1,283 @@
+//! The admin part of `/v1`, one method an operation.
+
+use http::Method;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::call::{Client, ClientError};
+use crate::domain::secret::Secret;
+use crate::wire::admin::administrator::{Administrator, CreateAdministrator};
+use crate::wire::admin::audience::{Audiences, SetAudiences};
+use crate::wire::admin::audit::AuditEvent;
+use crate::wire::admin::effective_settings::EffectiveSettings;
+use crate::wire::admin::enrolment_code::{CreateEnrolmentCode, EnrolmentCode};
+use crate::wire::admin::member::Member;
+use crate::wire::admin::page::{Page, WithKey};
+use crate::wire::admin::policy::{ChangePolicy, Policy};
+use crate::wire::admin::provider_settings::{ChangeProviderSettings, ProviderSettings};
+use crate::wire::admin::role::{Roles, SetRoles};
+use crate::wire::admin::service_account::{
+    ChangeServiceAccount, CreateServiceAccount, CreateServiceAccountKey, ServiceAccount, ServiceAccountKey,
+};
+use crate::wire::admin::signing_key::SigningKeys;
+use crate::wire::admin::team::{ChangeTeam, CreateTeam, Team};
+use crate::wire::admin::user::{ChangeUser, CreateUser, User};
+use crate::wire::admin::worker_key::{ChangeWorkerKey, CreateWorkerKey, WorkerKey};
+
+/// Administers an installation. Uids and ids that go into a path are percent-encoded, never trusted.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    client: Client,
+    key: Secret,
+}
+
+type Answer<T> = Result<T, ClientError>;
+
+impl Admin {
+    /// Speaks to the admin API that `client` points at, with an administrator's key.
+    pub const fn new(client: Client, key: Secret) -> Self {
+        Self { client, key }
+    }
+
+    async fn get<A: DeserializeOwned>(&self, path: &str) -> Answer<A> {
+        self.client.get(&self.key, path).await
+    }
+
+    async fn send<B: Serialize, A: DeserializeOwned>(&self, method: Method, path: &str, body: &B) -> Answer<A> {
+        self.client.send(method, Some(&self.key), path, body).await
+    }
+
+    /// Every entry of a list, page by page.
+    async fn all<T: DeserializeOwned>(&self, path: &str) -> Answer<Vec<T>> {
+        let mut items = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let mut page: Page<T> = match &after {
+                None => self.get(&format!("{path}?limit=100")).await?,
+                Some(after) => self.get(&format!("{path}?limit=100&after={}", encode(after))).await?,
+            };
+            items.append(&mut page.items);
+            match page.next {
+                // A server that repeats its cursor would keep us for ever.
+                Some(next) if Some(&next) != after.as_ref() => after = Some(next),
+                _ => return Ok(items),
+            }
+        }
+    }
+
+    /// `GET /v1/administrators`
+    pub async fn administrators(&self) -> Answer<Vec<Administrator>> {
+        self.all("/v1/administrators").await
+    }
+    /// `POST /v1/administrators`
+    pub async fn create_administrator(&self, body: &CreateAdministrator) -> Answer<WithKey<Administrator>> {
+        self.send(Method::POST, "/v1/administrators", body).await
+    }
+    /// `DELETE /v1/administrators/{id}`
+    pub async fn delete_administrator(&self, id: &str) -> Answer<()> {
+        self.client.delete(&self.key, &path(["administrators", id])).await
+    }
+
+    /// `GET /v1/teams`
+    pub async fn teams(&self) -> Answer<Vec<Team>> {
+        self.all("/v1/teams").await
+    }
+    /// `POST /v1/teams`
+    pub async fn create_team(&self, body: &CreateTeam) -> Answer<Team> {
+        self.send(Method::POST, "/v1/teams", body).await
+    }
+    /// `GET /v1/teams/{team}`
+    pub async fn team(&self, team: &str) -> Answer<Team> {
+        self.get(&path(["teams", team])).await
+    }
+    /// `PATCH /v1/teams/{team}`
+    pub async fn change_team(&self, team: &str, body: &ChangeTeam) -> Answer<Team> {
+        self.send(Method::PATCH, &path(["teams", team]), body).await
+    }
+    /// `DELETE /v1/teams/{team}`
+    pub async fn delete_team(&self, team: &str) -> Answer<()> {
+        self.client.delete(&self.key, &path(["teams", team])).await
+    }
+
+    /// `GET /v1/users`
+    pub async fn users(&self) -> Answer<Vec<User>> {
+        self.all("/v1/users").await
+    }
+    /// `POST /v1/users`
+    pub async fn create_user(&self, body: &CreateUser) -> Answer<User> {
+        self.send(Method::POST, "/v1/users", body).await
+    }
+    /// `GET /v1/users/{user}`
+    pub async fn user(&self, user: &str) -> Answer<User> {
+        self.get(&path(["users", user])).await
+    }
+    /// `PATCH /v1/users/{user}`
+    pub async fn change_user(&self, user: &str, body: &ChangeUser) -> Answer<User> {
+        self.send(Method::PATCH, &path(["users", user]), body).await
+    }
+    /// `DELETE /v1/users/{user}`
+    pub async fn delete_user(&self, user: &str) -> Answer<()> {
+        self.client.delete(&self.key, &path(["users", user])).await
+    }
+    /// `POST /v1/enrolment-codes`
+    pub async fn create_enrolment_code(&self, body: &CreateEnrolmentCode) -> Answer<EnrolmentCode> {
+        self.send(Method::POST, "/v1/enrolment-codes", body).await
+    }
+
+    /// `GET /v1/teams/{team}/members`
+    pub async fn members(&self, team: &str) -> Answer<Vec<Member>> {
+        self.all(&path(["teams", team, "members"])).await
+    }
+    /// `PUT /v1/teams/{team}/members/{user}`
+    pub async fn add_member(&self, team: &str, user: &str) -> Answer<Member> {
+        self.client.put_empty(&self.key, &path(["teams", team, "members", user])).await
+    }
+    /// `DELETE /v1/teams/{team}/members/{user}`
+    pub async fn remove_member(&self, team: &str, user: &str) -> Answer<()> {
+        self.client.delete(&self.key, &path(["teams", team, "members", user])).await
+    }
+
+    /// `GET /v1/teams/{team}/service-accounts`
+    pub async fn service_accounts(&self, team: &str) -> Answer<Vec<ServiceAccount>> {
+        self.all(&path(["teams", team, "service-accounts"])).await
+    }
+    /// `POST /v1/teams/{team}/service-accounts`
+    pub async fn create_service_account(&self, team: &str, body: &CreateServiceAccount) -> Answer<ServiceAccount> {
+        self.send(Method::POST, &path(["teams", team, "service-accounts"]), body).await
+    }
+    /// `GET /v1/teams/{team}/service-accounts/{uid}`
+    pub async fn service_account(&self, team: &str, uid: &str) -> Answer<ServiceAccount> {
+        self.get(&path(["teams", team, "service-accounts", uid])).await
+    }
+    /// `PATCH /v1/teams/{team}/service-accounts/{uid}`
+    pub async fn change_service_account(
+        &self,
+        team: &str,
+        uid: &str,
+        body: &ChangeServiceAccount,
+    ) -> Answer<ServiceAccount> {
+        self.send(Method::PATCH, &path(["teams", team, "service-accounts", uid]), body).await
+    }
+    /// `DELETE /v1/teams/{team}/service-accounts/{uid}`
+    pub async fn delete_service_account(&self, team: &str, uid: &str) -> Answer<()> {
+        self.client.delete(&self.key, &path(["teams", team, "service-accounts", uid])).await
+    }
+    /// `GET …/service-accounts/{uid}/keys`
+    pub async fn service_account_keys(&self, team: &str, uid: &str) -> Answer<Vec<ServiceAccountKey>> {
+        self.all(&path(["teams", team, "service-accounts", uid, "keys"])).await
+    }
+    /// `POST …/service-accounts/{uid}/keys`
+    pub async fn create_service_account_key(
+        &self,
+        team: &str,
+        uid: &str,
+        body: &CreateServiceAccountKey,
+    ) -> Answer<WithKey<ServiceAccountKey>> {
+        self.send(Method::POST, &path(["teams", team, "service-accounts", uid, "keys"]), body).await
+    }
+    /// `DELETE …/service-accounts/{uid}/keys/{id}`
+    pub async fn delete_service_account_key(&self, team: &str, uid: &str, id: &str) -> Answer<()> {
+        self.client.delete(&self.key, &path(["teams", team, "service-accounts", uid, "keys", id])).await
+    }
+
+    /// `GET /v1/worker-keys`
+    pub async fn worker_keys(&self) -> Answer<Vec<WorkerKey>> {
+        self.all("/v1/worker-keys").await
+    }
+    /// `POST /v1/worker-keys`
+    pub async fn create_worker_key(&self, body: &CreateWorkerKey) -> Answer<WithKey<WorkerKey>> {
+        self.send(Method::POST, "/v1/worker-keys", body).await
+    }
+    /// `PATCH /v1/worker-keys/{id}`
+    pub async fn change_worker_key(&self, id: &str, body: &ChangeWorkerKey) -> Answer<WorkerKey> {
+        self.send(Method::PATCH, &path(["worker-keys", id]), body).await
+    }
+    /// `DELETE /v1/worker-keys/{id}`
+    pub async fn delete_worker_key(&self, id: &str) -> Answer<()> {
+        self.client.delete(&self.key, &path(["worker-keys", id])).await
+    }
+
+    /// `GET /v1/teams/{team}/audiences`
+    pub async fn audiences(&self, team: &str) -> Answer<Audiences> {
+        self.get(&path(["teams", team, "audiences"])).await
+    }
+    /// `PUT /v1/teams/{team}/audiences`, if the team still has `version`
+    pub async fn set_audiences(&self, team: &str, version: i64, body: &SetAudiences) -> Answer<Audiences> {
+        self.client.replace(&self.key, &path(["teams", team, "audiences"]), version, body).await
+    }
+    /// `GET /v1/teams/{team}/roles`
+    pub async fn roles(&self, team: &str) -> Answer<Roles> {
+        self.get(&path(["teams", team, "roles"])).await
+    }
+    /// `PUT /v1/teams/{team}/roles`, if the team still has `version`
+    pub async fn set_roles(&self, team: &str, version: i64, body: &SetRoles) -> Answer<Roles> {
+        self.client.replace(&self.key, &path(["teams", team, "roles"]), version, body).await
+    }
+    /// `GET /v1/teams/{team}/policy`
+    pub async fn policy(&self, team: &str) -> Answer<Policy> {
+        self.get(&path(["teams", team, "policy"])).await
+    }
+    /// `PATCH /v1/teams/{team}/policy`
+    pub async fn change_policy(&self, team: &str, body: &ChangePolicy) -> Answer<Policy> {
+        self.send(Method::PATCH, &path(["teams", team, "policy"]), body).await
+    }
+    /// `GET …/provider-settings`, of the team or of one service account
+    pub async fn provider_settings(&self, team: &str, account: Option<&str>) -> Answer<ProviderSettings> {
+        self.get(&settings_path(team, account)).await
+    }
+    /// `PATCH …/provider-settings`
+    pub async fn change_provider_settings(
+        &self,
+        team: &str,
+        account: Option<&str>,
+        body: &ChangeProviderSettings,
+    ) -> Answer<ProviderSettings> {
+        self.send(Method::PATCH, &settings_path(team, account), body).await
+    }
+    /// `GET /v1/effective-settings`
+    pub async fn effective_settings(&self, team: &str, account: Option<&str>) -> Answer<EffectiveSettings> {
+        let account = account.map(|uid| format!("&service_account={}", encode(uid))).unwrap_or_default();
+        self.get(&format!("/v1/effective-settings?team={}{account}", encode(team))).await
+    }
+
+    /// `GET /v1/audit`: one page, newest first; `filter` are members of its query.
+    pub async fn audit(&self, filter: &[(&str, String)]) -> Answer<Page<AuditEvent>> {
+        let query: Vec<String> = filter.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+        self.get(&format!("/v1/audit?{}", query.join("&"))).await
+    }
+    /// `GET /v1/signing-keys`
+    pub async fn signing_keys(&self) -> Answer<SigningKeys> {
+        self.get("/v1/signing-keys").await
+    }
+}
+
+fn settings_path(team: &str, account: Option<&str>) -> String {
+    match account {
+        None => path(["teams", team, "provider-settings"]),
+        Some(uid) => path(["teams", team, "service-accounts", uid, "provider-settings"]),
+    }
+}
+
+fn path<const N: usize>(segments: [&str; N]) -> String {
+    segments.iter().fold("/v1".to_owned(), |path, segment| format!("{path}/{}", encode(segment)))
+}
+
+/// One path segment or query value. `.` and `..` would be taken for steps, so their dots are encoded too.
+fn encode(text: &str) -> String {
+    if matches!(text, "." | "..") {
+        return text.replace('.', "%2E");
+    }
+    form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_user_types_stays_one_segment() {
+        assert_eq!(path(["teams", "a/../b?x#y z"]), "/v1/teams/a%2F..%2Fb%3Fx%23y%20z");
+        assert_eq!(path(["teams", ".."]), "/v1/teams/%2E%2E");
+        assert_eq!(settings_path("red", Some("bot")), "/v1/teams/red/service-accounts/bot/provider-settings");
+    }
+}

@@ -1,0 +1,236 @@
+//! The saved session of a person at a terminal: one file an issuer, readable by its owner alone.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::domain::issuer_url::{Development, IssuerUrl};
+use crate::wire::secret_text::SecretText;
+
+/// One saved session.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SavedSession {
+    /// Whose issuer: the whole URL, because a file name alone could be moved.
+    pub issuer: String,
+    /// The bearer.
+    pub access_token: SecretText,
+    /// When it ends.
+    #[serde(with = "time::serde::rfc3339")]
+    pub expires_at: OffsetDateTime,
+    /// The session, to end it by.
+    pub session_id: String,
+    /// The person.
+    pub user_uid: String,
+}
+
+/// The folder of saved sessions.
+#[derive(Debug, Clone)]
+pub struct SessionFolder(PathBuf);
+
+/// What stands between us and the saved sessions.
+#[derive(Debug, thiserror::Error)]
+pub enum SavedSessionError {
+    /// Someone else could read or change it.
+    #[error("{path} has mode {mode:04o}; others must not read it: chmod {right} it, or remove it and sign in again")]
+    Mode {
+        /// The file or folder.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+        /// What it should be.
+        right: &'static str,
+    },
+    /// Belongs to another user.
+    #[error("{0} belongs to another user")]
+    Owner(PathBuf),
+    /// Not what we wrote.
+    #[error("{0} is not a saved session: remove it and sign in again")]
+    Content(PathBuf),
+    /// The file system refused.
+    #[error("{path}: {error}")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+impl SessionFolder {
+    /// The folder at `path`, which need not exist.
+    pub const fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// The session of `issuer`, if one is saved. Whether it still lives, the caller judges.
+    pub fn load(&self, issuer: &IssuerUrl) -> Result<Option<SavedSession>, SavedSessionError> {
+        let session = Self::read(&self.file(issuer))?;
+        Ok(session.filter(|session| session.issuer == issuer.as_str()))
+    }
+
+    /// Every saved session.
+    pub fn all(&self) -> Result<Vec<SavedSession>, SavedSessionError> {
+        let entries = match fs::read_dir(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(|error| at(&self.0, error))?,
+        };
+        let mut sessions = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|error| at(&self.0, error))?.path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                sessions.extend(Self::read(&path)?);
+            }
+        }
+        sessions.sort_by(|one, other| one.issuer.cmp(&other.issuer));
+        Ok(sessions)
+    }
+
+    /// Saves `session` for its issuer: a new file takes the old one's place at once, so that no reader, and no
+    /// crash, ever meets half of one.
+    pub fn save(&self, session: &SavedSession) -> Result<(), SavedSessionError> {
+        let issuer = IssuerUrl::parse(&session.issuer, Development::On)
+            .map_err(|_| SavedSessionError::Content(self.0.clone()))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(|error| at(&self.0, error))?;
+        check(&self.0, 0o022, "go-w")?;
+        let file = self.file(&issuer);
+        let fresh = file.with_extension(format!("new-{}", std::process::id()));
+        let written = write_private(&fresh, session).and_then(|()| fs::rename(&fresh, &file));
+        written.map_err(|error| {
+            let _ = fs::remove_file(&fresh);
+            at(&file, error)
+        })
+    }
+
+    /// Forgets the session of `issuer`; whether there was one.
+    pub fn remove(&self, issuer: &IssuerUrl) -> Result<bool, SavedSessionError> {
+        let file = self.file(issuer);
+        match fs::remove_file(&file) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(at(&file, error)),
+        }
+    }
+
+    fn read(file: &Path) -> Result<Option<SavedSession>, SavedSessionError> {
+        match fs::metadata(file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(at(file, error)),
+            Ok(_) => check(file, 0o077, "0600")?,
+        }
+        let text = fs::read(file).map(zeroize::Zeroizing::new).map_err(|error| at(file, error))?;
+        serde_json::from_slice(&text).map(Some).map_err(|_| SavedSessionError::Content(file.to_owned()))
+    }
+
+    /// The host for people, and a hash of the whole URL because two issuers may share a host.
+    fn file(&self, issuer: &IssuerUrl) -> PathBuf {
+        use std::fmt::Write as _;
+        let digest = digest::digest(&digest::SHA256, issuer.as_str().as_bytes());
+        let mut name = issuer.authority().replace(':', "-");
+        name.truncate(80);
+        name.push('-');
+        for byte in digest.as_ref().iter().take(8) {
+            let _ = write!(name, "{byte:02x}");
+        }
+        self.0.join(name + ".json")
+    }
+}
+
+fn at(path: &Path, error: io::Error) -> SavedSessionError {
+    SavedSessionError::Io { path: path.to_owned(), error }
+}
+
+fn write_private(path: &Path, session: &SavedSession) -> io::Result<()> {
+    let text = zeroize::Zeroizing::new(serde_json::to_vec_pretty(session)?);
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(&text)?;
+    file.sync_all()
+}
+
+/// Refuses what `forbidden` mode bits open to others, and what another user owns.
+fn check(path: &Path, forbidden: u32, right: &'static str) -> Result<(), SavedSessionError> {
+    let metadata = fs::metadata(path).map_err(|error| at(path, error))?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & forbidden != 0 {
+        return Err(SavedSessionError::Mode { path: path.to_owned(), mode, right });
+    }
+    if own_uid().is_some_and(|own| own != metadata.uid()) {
+        return Err(SavedSessionError::Owner(path.to_owned()));
+    }
+    Ok(())
+}
+
+/// Our own uid, as the owner of our own process's entry says; unknown where there is no /proc.
+fn own_uid() -> Option<u32> {
+    fs::metadata("/proc/self").ok().map(|metadata| metadata.uid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(issuer: &str) -> SavedSession {
+        SavedSession {
+            issuer: issuer.to_owned(),
+            access_token: SecretText::new("bvt_at_canary"),
+            expires_at: OffsetDateTime::UNIX_EPOCH,
+            session_id: "s".to_owned(),
+            user_uid: "ann".to_owned(),
+        }
+    }
+
+    fn url(text: &str) -> IssuerUrl {
+        IssuerUrl::parse(text, Development::On).unwrap()
+    }
+
+    #[test]
+    fn each_issuer_has_its_own_entry() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = SessionFolder::new(home.path().join("state/brevet"));
+        assert!(folder.load(&url("https://id.example")).unwrap().is_none());
+        assert!(folder.all().unwrap().is_empty());
+        folder.save(&session("https://id.example")).unwrap();
+        folder.save(&session("https://id.example/b")).unwrap();
+        folder.save(&session("https://id.example/b")).unwrap();
+        let all = folder.all().unwrap();
+        assert_eq!(
+            all.iter().map(|s| s.issuer.as_str()).collect::<Vec<_>>(),
+            ["https://id.example", "https://id.example/b"]
+        );
+        assert!(folder.remove(&url("https://id.example")).unwrap());
+        assert!(!folder.remove(&url("https://id.example")).unwrap());
+        assert_eq!(folder.load(&url("https://id.example/b")).unwrap().unwrap().access_token.expose(), "bvt_at_canary");
+        assert_eq!(fs::read_dir(home.path().join("state/brevet")).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn threat_31_a_session_file_is_private_and_a_wider_one_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = SessionFolder::new(home.path().join("brevet"));
+        let issuer = url("https://id.example");
+        folder.save(&session(issuer.as_str())).unwrap();
+        let file = folder.file(&issuer);
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(home.path().join("brevet")).unwrap().permissions().mode() & 0o777, 0o700);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        let error = folder.load(&issuer).unwrap_err().to_string();
+        assert!(error.contains("has mode 0640; others must not read it: chmod 0600"), "{error}");
+        assert!(!format!("{:?}", session("https://id.example")).contains("canary"));
+    }
+
+    #[test]
+    fn a_file_moved_to_another_issuer_is_not_its_session() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = SessionFolder::new(home.path().to_owned());
+        folder.save(&session("https://id.example")).unwrap();
+        fs::rename(folder.file(&url("https://id.example")), folder.file(&url("https://evil.example"))).unwrap();
+        assert!(folder.load(&url("https://evil.example")).unwrap().is_none());
+        fs::write(folder.file(&url("https://id.example")), "{").unwrap();
+        fs::set_permissions(folder.file(&url("https://id.example")), fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(matches!(folder.load(&url("https://id.example")), Err(SavedSessionError::Content(_))));
+    }
+}

@@ -1,0 +1,151 @@
+//! The one list of environment variables, and the one place that reads them.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use super::setting::SettingError;
+
+/// An environment variable that Brevet reads.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// The flag that means the same and goes first, where there is one.
+    pub flag: Option<&'static str>,
+    /// What its value means and looks like, for `brevet help environment`.
+    pub meaning: &'static str,
+    /// What holds where neither flag nor variable is given; empty where nothing does.
+    pub default: &'static str,
+    /// Which commands read it.
+    pub readers: &'static str,
+}
+
+macro_rules! variables {
+    ($($constant:ident $name:literal [$flag:expr] $readers:literal ($default:literal) $meaning:literal;)*) => {
+        $(
+            #[doc = concat!("`", $name, "`: ", $meaning)]
+            pub const $constant: Variable = Variable {
+                name: $name, flag: $flag, meaning: $meaning, default: $default, readers: $readers,
+            };
+        )*
+        /// Every variable there is, in the order in which `brevet help environment` lists them.
+        pub const ALL: &[&Variable] = &[$(&$constant),*];
+    };
+}
+
+variables! {
+    ISSUER_URL "BREVET_ISSUER_URL" [Some("--issuer-url")] "serve, store, admin init, keys" ("")
+        "The issuer URL: https, lower case, no port, query or trailing slash. It is the `iss` of every token and cannot change later.";
+    DATA_DIR "BREVET_DATA_DIR" [Some("--data-dir")] "serve, store, admin init, keys" ("the working directory")
+        "The folder that holds brevet.db and keys/.";
+    DATABASE_URL "DATABASE_URL" [None] "serve, store, admin init, keys" ("SQLite: brevet.db in the data folder")
+        "postgres://… of a PostgreSQL database. Holds a password, so there is no flag.";
+    DATABASE_URL_FILE "DATABASE_URL_FILE" [Some("--database-url-file")] "serve, store, admin init, keys" ("")
+        "A file that holds the text of DATABASE_URL.";
+    KEK "BREVET_KEK" [None] "serve, admin init, keys" ("with SQLite: a file in keys/, made at first start")
+        "The key-encryption key that `brevet keys init-kek` prints.";
+    KEK_FILE "BREVET_KEK_FILE" [Some("--kek-file")] "serve, admin init, keys" ("")
+        "A file, readable by its owner alone, that holds the text of BREVET_KEK.";
+    PUBLIC_LISTEN "BREVET_PUBLIC_LISTEN" [Some("--public-listen")] "serve" ("127.0.0.1:8080")
+        "Address and port of the issuer's public routes.";
+    ADMIN_LISTEN "BREVET_ADMIN_LISTEN" [Some("--admin-listen")] "serve" ("127.0.0.1:8081")
+        "Address and port of the admin API, or `same` to serve it on the public listener.";
+    OPS_LISTEN "BREVET_OPS_LISTEN" [Some("--ops-listen")] "serve, worker" ("127.0.0.1:9090 (worker: 127.0.0.1:9091)")
+        "Address and port of /healthz, /readyz and /metrics.";
+    WORKER_LISTEN "BREVET_WORKER_LISTEN" [Some("--worker-listen")] "worker" ("127.0.0.1:8090")
+        "Address and port of the worker's inference routes.";
+    WORKER_AUDIENCE "BREVET_WORKER_AUDIENCE" [Some("--worker-audience")] "worker" ("")
+        "The audience that callers' tokens must be for: the one of the worker key.";
+    TLS_CERT "BREVET_TLS_CERT" [Some("--tls-cert")] "serve, worker" ("")
+        "PEM file of the certificate chain: the leaf first. Re-read when it changes.";
+    TLS_KEY "BREVET_TLS_KEY" [Some("--tls-key")] "serve, worker" ("")
+        "PEM file of the certificate's private key. Re-read when it changes.";
+    BEHIND_TLS_PROXY "BREVET_BEHIND_TLS_PROXY" [Some("--behind-tls-proxy")] "serve, worker" ("off")
+        "on: a proxy in front speaks TLS, so plain HTTP may leave loopback.";
+    TRUSTED_PROXIES "BREVET_TRUSTED_PROXIES" [Some("--trusted-proxies")] "serve, worker" ("")
+        "Addresses and networks, divided by commas, whose X-Forwarded-For entries are believed.";
+    ALLOWED_ENDPOINTS "BREVET_ALLOWED_ENDPOINTS" [Some("--allowed-endpoints")] "serve, worker" ("")
+        "URLs, divided by commas, that provider settings may name as base_url or sts_endpoint beside AWS's own names.";
+    MIGRATE "BREVET_MIGRATE" [Some("--migrate")] "serve" ("on")
+        "off: refuse an older store instead of migrating it at start (run `brevet store migrate`).";
+    DEVELOPMENT "BREVET_DEVELOPMENT" [Some("--development")] "serve, worker, store, admin init, keys" ("off")
+        "on: take a loopback http issuer URL and let outbound requests reach loopback. Never in production.";
+    ISSUER "BREVET_ISSUER" [Some("--issuer")] "worker and every client command" ("the only saved session's issuer")
+        "The issuer URL to talk to.";
+    ADMIN_URL "BREVET_ADMIN_URL" [Some("--admin-url")] "admin, aws setup, keys list" ("the issuer URL")
+        "Where the admin API answers, if not under the issuer URL: http://127.0.0.1:8081 on the issuer's own host.";
+    TOKEN "BREVET_TOKEN" [None] "worker and every client command" ("the saved session")
+        "The caller's credential: an administrator, service account or worker key, or an access token.";
+    TOKEN_FILE "BREVET_TOKEN_FILE" [Some("--token-file")] "worker and every client command" ("")
+        "A file that holds the text of BREVET_TOKEN.";
+    CA_FILE "BREVET_CA_FILE" [Some("--ca-file")] "serve, worker and every client command" ("")
+        "PEM file of certificates to trust beside the system's.";
+    HTTPS_PROXY "BREVET_HTTPS_PROXY" [None] "serve, worker and every client command" ("")
+        "http://[user:password@]host:port of a forward proxy for outbound requests; loopback is never proxied.";
+    LOG "BREVET_LOG" [Some("--log")] "every command" ("servers: info, other commands: warn")
+        "What is logged to stderr: off, error, warn, info, debug or trace, or by target: info,brevet::worker=debug.";
+    LOG_FORMAT "BREVET_LOG_FORMAT" [Some("--log-format")] "every command" ("text on a terminal, else json")
+        "text or json (one object a line).";
+    XDG_STATE_HOME "XDG_STATE_HOME" [None] "login, logout and every client command" ("$HOME/.local/state")
+        "The folder below which brevet/ holds the saved sessions.";
+    HOME "HOME" [None] "login, logout and every client command" ("")
+        "Where XDG_STATE_HOME is looked for if it is not set.";
+    NO_COLOR "NO_COLOR" [None] "every command" ("")
+        "Any text: no colour, also on a terminal.";
+}
+
+/// The variables as they stood when the process began.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<&'static str, OsString>);
+
+impl Environment {
+    /// Those of this process.
+    #[expect(clippy::disallowed_methods, reason = "this is the place that the rule points to")]
+    pub fn of_process() -> Self {
+        Self(ALL.iter().filter_map(|variable| Some((variable.name, std::env::var_os(variable.name)?))).collect())
+    }
+
+    /// Made up, for tests and for `demo`, whose parts must not depend on the host's.
+    pub fn of(values: &[(&'static Variable, &str)]) -> Self {
+        Self(values.iter().map(|(variable, value)| (variable.name, OsString::from(value))).collect())
+    }
+
+    /// The value of `variable`; an empty one counts as absent.
+    pub fn text(&self, variable: &'static Variable) -> Result<Option<&str>, SettingError> {
+        let Some(value) = self.0.get(variable.name).filter(|value| !value.is_empty()) else { return Ok(None) };
+        value.to_str().map(Some).ok_or_else(|| SettingError::new(variable, "must be UTF-8"))
+    }
+}
+
+/// Names only: some values are secrets.
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variable_is_named_once_and_its_flag_spells_its_name() {
+        let mut names: Vec<&str> = ALL.iter().map(|variable| variable.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ALL.len());
+        for variable in ALL {
+            let Some(flag) = variable.flag else { continue };
+            let spelled = format!("--{}", variable.name.trim_start_matches("BREVET_").to_lowercase().replace('_', "-"));
+            assert_eq!(flag, spelled);
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_is_absent_and_debug_shows_no_value() {
+        let environment = Environment::of(&[(&TOKEN, "bvt_at_canary"), (&ISSUER, "")]);
+        assert_eq!(environment.text(&ISSUER).unwrap(), None);
+        assert_eq!(environment.text(&TOKEN).unwrap(), Some("bvt_at_canary"));
+        assert_eq!(format!("{environment:?}"), r#"{"BREVET_ISSUER", "BREVET_TOKEN"}"#);
+    }
+}

@@ -1,0 +1,113 @@
+//! The settings of `brevet serve`.
+
+use std::net::SocketAddr;
+
+use super::database::StoreSettings;
+use super::env;
+use super::listener::{self, Transport};
+use super::network;
+use super::outbound::Outbound;
+use super::setting::{Given, SettingError};
+use crate::domain::issuer_url::{Development, IssuerUrl};
+
+/// Everything `serve` is told from outside. What changes at run time lives in the database instead.
+#[derive(Debug, Clone)]
+pub struct IssuerSettings {
+    /// The `iss` of every token.
+    pub url: IssuerUrl,
+    /// Whether loopback http is taken for an issuer.
+    pub development: Development,
+    /// The store.
+    pub store: StoreSettings,
+    /// The public listener.
+    pub public: SocketAddr,
+    /// The admin listener; `None` serves the admin API on the public one.
+    pub admin: Option<SocketAddr>,
+    /// The ops listener.
+    pub ops: SocketAddr,
+    /// How the listeners are protected.
+    pub transport: Transport,
+    /// Whose `X-Forwarded-For` is believed: addresses, or `address/bits`.
+    pub trusted_proxies: Vec<String>,
+    /// What `base_url` and `sts_endpoint` may name beside AWS.
+    pub allowed_endpoints: Vec<String>,
+    /// Whether an older store is migrated at start.
+    pub migrate: bool,
+    /// Outbound requests.
+    pub outbound: Outbound,
+}
+
+/// Reads the issuer URL alone, for commands that open the store without serving it.
+pub fn issuer_url(given: &Given) -> Result<(IssuerUrl, Development), SettingError> {
+    let development = development(given)?;
+    Ok((given.required(&env::ISSUER_URL, |text| IssuerUrl::parse(text, development))?, development))
+}
+
+/// Whether `--development` is on.
+pub fn development(given: &Given) -> Result<Development, SettingError> {
+    Ok(if given.is_on(&env::DEVELOPMENT, false)? { Development::On } else { Development::Off })
+}
+
+impl IssuerSettings {
+    /// Reads them all, or tells the first that breaks its rule.
+    pub fn read(given: &Given) -> Result<Self, SettingError> {
+        let (url, development) = issuer_url(given)?;
+        let transport = listener::transport(given)?;
+        let public = listener::address(given, &env::PUBLIC_LISTEN, ([127, 0, 0, 1], 8080).into(), &transport)?;
+        let admin = if given.text(&env::ADMIN_LISTEN)? == Some("same") {
+            None
+        } else {
+            Some(listener::address(given, &env::ADMIN_LISTEN, ([127, 0, 0, 1], 8081).into(), &transport)?)
+        };
+        let ops = listener::address(given, &env::OPS_LISTEN, ([127, 0, 0, 1], 9090).into(), &transport)?;
+        Ok(Self {
+            url,
+            development,
+            store: StoreSettings::read(given)?,
+            public,
+            admin,
+            ops,
+            transport,
+            trusted_proxies: given.list(&env::TRUSTED_PROXIES, network::parse)?,
+            allowed_endpoints: network::allowed_endpoints(given)?,
+            migrate: given.is_on(&env::MIGRATE, true)?,
+            outbound: Outbound::read(given)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::env::{Environment, Variable};
+    use super::*;
+
+    fn fault(values: &[(&'static Variable, &str)]) -> String {
+        IssuerSettings::read(&Given::new(Environment::of(values))).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn each_fault_names_flag_variable_and_rule() {
+        let url = (&env::ISSUER_URL, "https://id.example");
+        assert_eq!(fault(&[]), "--issuer-url (BREVET_ISSUER_URL) is required");
+        assert_eq!(
+            fault(&[(&env::ISSUER_URL, "https://id.example/")]),
+            "--issuer-url (BREVET_ISSUER_URL) path must be lower case, of a-z, 0-9, '.', '_', '~' and '-', without \
+             empty segments or a trailing slash"
+        );
+        assert!(fault(&[(&env::ISSUER_URL, "http://127.0.0.1:8080")]).contains("only with --development"));
+        assert_eq!(fault(&[url, (&env::MIGRATE, "no")]), "--migrate (BREVET_MIGRATE) must be on or off");
+        assert_eq!(
+            fault(&[url, (&env::TRUSTED_PROXIES, "10.0.0.0/8, proxy")]),
+            "--trusted-proxies (BREVET_TRUSTED_PROXIES) must list IP addresses or networks, such as 10.0.0.0/8"
+        );
+    }
+
+    #[test]
+    fn same_puts_the_admin_api_on_the_public_listener() {
+        let values = [(&env::ISSUER_URL, "https://id.example/a"), (&env::ADMIN_LISTEN, "same")];
+        let settings = IssuerSettings::read(&Given::new(Environment::of(&values))).unwrap();
+        assert_eq!(settings.admin, None);
+        assert_eq!(settings.ops.to_string(), "127.0.0.1:9090");
+        assert!(settings.migrate);
+    }
+}

@@ -1,0 +1,82 @@
+//! `/v1/administrators`.
+
+use axum::Json;
+use http::StatusCode;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::answers::{OfCreate, OfDelete, OfList, OfRead};
+use super::create::{Create, Created, IdempotencyHeader, with_key};
+use super::fields::{Faults, Fields};
+use super::page::{self, PageOf, PageQuery};
+use super::version::{IfMatch, IfMatchHeader, Versioned};
+use super::{Admin, names};
+use crate::http::error::ProblemAnswer;
+use crate::http::extract::Segments;
+use crate::http::state::IssuerState;
+use crate::store;
+use crate::wire::admin::administrator::{Administrator, CreateAdministrator};
+use crate::wire::admin::page::{Page, WithKey};
+
+pub(super) fn router() -> OpenApiRouter<IssuerState> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, delete))
+}
+
+/// Lists the administrators of the installation.
+#[utoipa::path(get, path = "/v1/administrators", operation_id = "list_administrators", tag = "Administrators",
+    params(PageQuery),
+    responses((status = 200, description = "A page of administrators", body = Page<Administrator>), OfList))]
+async fn list(Admin(admin): Admin, PageOf(page): PageOf) -> Result<Json<Page<Administrator>>, ProblemAnswer> {
+    Ok(Json(page::answer(admin.administrators(&page).await?, shown)))
+}
+
+/// Makes an administrator and shows its key, this once. The key of the first start ends with it.
+#[utoipa::path(post, path = "/v1/administrators", operation_id = "create_administrator", tag = "Administrators",
+    params(IdempotencyHeader), request_body = CreateAdministrator,
+    responses((status = 201, description = "The administrator", body = WithKey<Administrator>, headers(("Location" = String), ("ETag" = String))), OfCreate))]
+async fn create(
+    Admin(admin): Admin,
+    request: Create<CreateAdministrator>,
+) -> Result<Created<WithKey<Administrator>>, ProblemAnswer> {
+    let name = new(request.body).map_err(ProblemAnswer::fields)?;
+    let made = with_key(admin.create_administrator(name, request.repeatable).await?, shown);
+    Ok(Created::below(&request.at, &made.resource.id.clone(), Some(made.resource.version), made))
+}
+
+/// Shows an administrator.
+#[utoipa::path(get, path = "/v1/administrators/{id}", operation_id = "read_administrator", tag = "Administrators",
+    params(("id" = String, Path, description = "The administrator's id")),
+    responses((status = 200, description = "The administrator", body = Administrator, headers(("ETag" = String))), OfRead))]
+async fn read(Admin(admin): Admin, Segments(id): Segments<String>) -> Result<Versioned<Administrator>, ProblemAnswer> {
+    let administrator = shown(admin.administrator(names::handle(&id, "administrator")?).await?);
+    Ok(Versioned(administrator.clone(), administrator.version))
+}
+
+/// Deletes an administrator and revokes its key; never the last one.
+#[utoipa::path(delete, path = "/v1/administrators/{id}", operation_id = "delete_administrator", tag = "Administrators",
+    params(("id" = String, Path, description = "The administrator's id"), IfMatchHeader),
+    responses((status = 204, description = "It is deleted"), OfDelete))]
+async fn delete(
+    Admin(admin): Admin,
+    Segments(id): Segments<String>,
+    IfMatch(expected): IfMatch,
+) -> Result<StatusCode, ProblemAnswer> {
+    admin.delete_administrator(names::handle(&id, "administrator")?, expected).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn new(body: CreateAdministrator) -> Result<String, Faults> {
+    let mut fields = Fields::default();
+    let name = fields.name(&body.name);
+    fields.finish(name)
+}
+
+fn shown(administrator: store::Administrator) -> Administrator {
+    Administrator {
+        id: administrator.id.to_string(),
+        name: administrator.name,
+        created_at: administrator.created_at,
+        expires_at: administrator.expires_at,
+        version: administrator.version,
+    }
+}

@@ -1,0 +1,85 @@
+//! The admin API: one file per resource, each with its router, its handlers and its conversions.
+//!
+//! Owns parsing of requests into domain values, every fault named by member, and the shapes of answers. Does not own
+//! rules that need the state (`issuer::admin`). Every handler holds an [`Admin`], which only a live administrator
+//! key gives; there is no route here without one but the document itself.
+
+mod administrators;
+mod answers;
+mod audiences;
+mod audit;
+mod create;
+mod effective_settings;
+mod enrolment_codes;
+mod fields;
+mod members;
+mod names;
+mod openapi;
+mod page;
+mod policy;
+mod provider_settings;
+mod query;
+mod roles;
+mod service_account_keys;
+mod service_accounts;
+mod signing_keys;
+mod teams;
+mod users;
+mod version;
+mod worker_keys;
+
+use axum::Router;
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::domain::access::Operator;
+use crate::http::error::ProblemAnswer;
+use crate::http::extract::{Bearer, ClientOrigin};
+use crate::http::paths;
+use crate::http::state::IssuerState;
+use crate::issuer::admin::Administration;
+
+pub use openapi::document;
+
+/// The issuer in an operator's hands: what every handler here takes, and the only way to change anything.
+pub(super) struct Admin(Administration);
+
+impl FromRequestParts<IssuerState> for Admin {
+    type Rejection = ProblemAnswer;
+
+    async fn from_request_parts(parts: &mut Parts, state: &IssuerState) -> Result<Self, ProblemAnswer> {
+        let Bearer(operator) = Bearer::<Operator>::from_request_parts(parts, state).await?;
+        let ClientOrigin(origin) = match ClientOrigin::from_request_parts(parts, state).await {
+            Ok(origin) => origin,
+            Err(never) => match never {},
+        };
+        Ok(Self(state.issuer()?.administration(operator, origin)))
+    }
+}
+
+/// The routes of the admin listener with their OpenAPI description, to be merged with others or served by themselves.
+pub fn routes() -> OpenApiRouter<IssuerState> {
+    OpenApiRouter::new()
+        .merge(openapi::router())
+        .merge(administrators::router())
+        .merge(teams::router())
+        .merge(audiences::router())
+        .merge(roles::router())
+        .merge(policy::router())
+        .merge(provider_settings::router())
+        .merge(effective_settings::router())
+        .merge(users::router())
+        .merge(members::router())
+        .merge(enrolment_codes::router())
+        .merge(service_accounts::router())
+        .merge(service_account_keys::router())
+        .merge(worker_keys::router())
+        .merge(signing_keys::router())
+        .merge(audit::router())
+}
+
+/// The routes of the admin listener, complete.
+pub fn router(state: IssuerState) -> Router {
+    paths::listener(state, routes())
+}

@@ -1,0 +1,147 @@
+//! The OpenAPI 3.1 document, made from the handlers: public, worker and admin routes of the issuer.
+
+use axum::Json;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{self as spec, path::PathItem};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::answers;
+use crate::http::error::Code;
+use crate::http::issuer;
+use crate::http::state::IssuerState;
+use crate::wire::problem::{FieldError, Problem};
+
+/// What every 401 to the admin API asks for.
+const OPERATOR: &str = "administrator_key";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Brevet", description = "The issuer's API. Errors of `/v1` are `application/problem+json`; docs/errors.md \
+        has the catalogue. In a change an omitted member keeps and `null` clears; unknown members are refused. Lists are \
+        pages: send `next` as `after`. Every versioned resource has an `ETag`, and `If-Match` is honoured."),
+    components(schemas(Problem, FieldError)),
+    servers((url = "/", description = "The admin listener for the admin routes, the public listener for the others"))
+)]
+struct Head;
+
+pub(super) fn router() -> OpenApiRouter<IssuerState> {
+    OpenApiRouter::new().routes(routes!(read))
+}
+
+/// This document.
+#[utoipa::path(get, path = "/openapi.json", operation_id = "read_openapi", tag = "documents", security(()),
+    responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json")))]
+async fn read() -> Json<spec::OpenApi> {
+    Json(document())
+}
+
+/// The whole document.
+pub fn document() -> spec::OpenApi {
+    let mut admin = super::routes().into_openapi();
+    for item in admin.paths.paths.values_mut() {
+        for operation in operations(item) {
+            operation.security.get_or_insert_with(|| vec![SecurityRequirement::new(OPERATOR, [""; 0])]);
+        }
+    }
+    let mut public = issuer::routes().into_openapi();
+    for item in public.paths.paths.values_mut() {
+        for operation in operations(item) {
+            let codes = refusals(operation.operation_id.as_deref().unwrap_or_default());
+            operation.responses.responses.remove("default");
+            operation.responses.responses.extend(answers::problems(codes.iter().copied()));
+        }
+    }
+    let mut document = Head::openapi();
+    document.merge(public);
+    document.merge(admin);
+    let components = document.components.get_or_insert_default();
+    for (name, description) in [
+        (OPERATOR, "An administrator's key, `bvt_ad_…`"),
+        ("bearer", "A credential of the kind that the operation asks for"),
+    ] {
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
+        components.add_security_scheme(name, SecurityScheme::Http(bearer));
+    }
+    document
+}
+
+/// What each public operation refuses with.
+fn refusals(operation: &str) -> &'static [Code] {
+    use Code as C;
+    match operation {
+        "discovery" | "jwks" => &[C::Unavailable],
+        "mint" => &[
+            C::InvalidRequest,
+            C::InvalidJson,
+            C::TeamRequired,
+            C::RoleRequired,
+            C::RoleNotApplicable,
+            C::CredentialRequired,
+            C::InvalidCredential,
+            C::NotPermitted,
+            C::AudienceNotAllowed,
+            C::AudienceReserved,
+            C::RoleNotAllowed,
+            C::ProviderDisabled,
+            C::SignInNotAccepted,
+            C::PrincipalDisabled,
+            C::TeamDisabled,
+            C::TeamNotFound,
+            C::BodyTooLarge,
+            C::UnsupportedMediaType,
+            C::RateLimited,
+            C::Internal,
+            C::Unavailable,
+            C::Timeout,
+        ],
+        "exchange" => &[
+            C::InvalidRequest,
+            C::InvalidJson,
+            C::CredentialRequired,
+            C::InvalidCredential,
+            C::NotPermitted,
+            C::TeamNotServed,
+            C::CallerNotAlive,
+            C::ProviderDisabled,
+            C::ProviderNotConfigured,
+            C::ProviderMisconfigured,
+            C::InvalidToken,
+            C::BodyTooLarge,
+            C::UnsupportedMediaType,
+            C::RateLimited,
+            C::Internal,
+            C::Unavailable,
+            C::Timeout,
+        ],
+        "open" => &[
+            C::InvalidRequest,
+            C::InvalidJson,
+            C::EnrolmentCodeRefused,
+            C::BodyTooLarge,
+            C::UnsupportedMediaType,
+            C::RateLimited,
+            C::Internal,
+            C::Unavailable,
+            C::Timeout,
+        ],
+        _ => &[
+            C::InvalidRequest,
+            C::CredentialRequired,
+            C::InvalidCredential,
+            C::NotPermitted,
+            C::PrincipalDisabled,
+            C::TeamDisabled,
+            C::NotFound,
+            C::RateLimited,
+            C::Internal,
+            C::Unavailable,
+            C::Timeout,
+        ],
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut spec::path::Operation> {
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
+}

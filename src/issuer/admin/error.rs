@@ -1,0 +1,72 @@
+//! Why an operator's request was not done.
+
+use crate::store::{ChangeError, StoreError};
+
+/// Why an operator's request was not done; nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AdminError {
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no such thing, or it is a tombstone.
+    #[error("no such {0}")]
+    NotFound(&'static str),
+    /// `If-Match` named another version.
+    #[error("it has changed since: its version is {current} now")]
+    VersionMismatch {
+        /// The version it has.
+        current: i64,
+    },
+    /// The uid is in use or was, in whatever case.
+    #[error("uid is taken, or was in use before; uids are never reused, also in other case")]
+    UidTaken,
+    /// The `Idempotency-Key` came with another request before.
+    #[error("Idempotency-Key came with another request before; take a new one")]
+    KeyReused,
+    /// Nobody could administer any more.
+    #[error("the last administrator cannot be deleted; make another one first")]
+    LastAdministrator,
+    /// What it would contradict, in words that name the field and the rule.
+    #[error("{0}")]
+    Conflict(&'static str),
+    /// A member of the request breaks a rule that only the state can tell.
+    #[error("{field} {rule}")]
+    Field {
+        /// The member, as a dotted path.
+        field: String,
+        /// The rule.
+        rule: &'static str,
+    },
+    /// A page cursor that no page gave out.
+    #[error("after must be the next of an earlier page")]
+    Cursor,
+}
+
+impl AdminError {
+    /// What the store says of a change of a `kind`.
+    pub(super) fn of(kind: &'static str) -> impl Fn(ChangeError) -> Self {
+        move |error| match error {
+            ChangeError::Store(StoreError::Cursor) => Self::Cursor,
+            ChangeError::Store(error) => Self::Store(error),
+            ChangeError::NotFound => Self::NotFound(kind),
+            ChangeError::VersionMismatch { current } => Self::VersionMismatch { current },
+            ChangeError::UidTaken => Self::UidTaken,
+            ChangeError::Conflict(word) => Self::conflict(word),
+        }
+    }
+
+    /// What each word of the store's conflicts means here.
+    fn conflict(word: &'static str) -> Self {
+        match word {
+            "last_administrator" => Self::LastAdministrator,
+            "idempotency_key" => Self::KeyReused,
+            "audience_of_worker" => Self::field("items", "must not hold the audience of a worker"),
+            "audience_of_team" => Self::field("audience", "must not stand on the list of a team"),
+            _ => Self::Conflict(word),
+        }
+    }
+
+    pub(super) fn field(field: impl Into<String>, rule: &'static str) -> Self {
+        Self::Field { field: field.into(), rule }
+    }
+}

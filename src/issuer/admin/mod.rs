@@ -1,0 +1,109 @@
+//! What an operator does through the admin API: one file per resource.
+//!
+//! Owns the rules that need more than one resource (a worker's audience is on no team's list, the last
+//! administrator stays) and the audit row of each change, which commits with it. Does not own HTTP (`http::admin`).
+//! May import: what its parent may.
+
+mod administrators;
+mod audit;
+mod enrolment_codes;
+mod error;
+mod members;
+mod policy;
+mod provider_settings;
+mod repeat;
+mod service_account_keys;
+mod service_accounts;
+mod signing_keys;
+mod teams;
+mod users;
+mod worker_keys;
+
+pub use error::AdminError;
+pub use provider_settings::LayerSeen;
+pub use repeat::Repeatable;
+pub use service_account_keys::NewServiceAccountKey;
+pub use service_accounts::{ChangeServiceAccount, NewServiceAccount};
+pub use signing_keys::KeyAt;
+pub use teams::{ChangeTeam, NewTeam};
+pub use users::{ChangeUser, NewUser};
+pub use worker_keys::NewWorkerKey;
+
+use time::OffsetDateTime;
+
+use super::Issuer;
+use crate::domain::access::Operator;
+use crate::domain::audit::{Action, Decision, Event, Origin};
+use crate::domain::credential::{CredentialKind, OpaqueCredential};
+use crate::domain::id::{CredentialId, TeamUid};
+use crate::domain::secret::Secret;
+use crate::store::{NewCredential, Store};
+
+/// The issuer in the hands of an operator: only who holds an [`Operator`] has one.
+#[derive(Debug, Clone)]
+pub struct Administration {
+    issuer: Issuer,
+    operator: Operator,
+    origin: Origin,
+}
+
+/// Something just made, with its secret.
+#[derive(Debug, Clone)]
+pub struct Made<T> {
+    /// What was made.
+    pub resource: T,
+    /// Its secret; `None` where the create was a repeat.
+    pub key: Option<Secret>,
+}
+
+impl Issuer {
+    /// Lets `operator` administer.
+    pub fn administration(&self, operator: Operator, origin: Origin) -> Administration {
+        Administration { issuer: self.clone(), operator, origin }
+    }
+}
+
+impl Administration {
+    fn store(&self) -> &Store {
+        self.issuer.store()
+    }
+
+    fn now(&self) -> OffsetDateTime {
+        self.issuer.now()
+    }
+
+    /// The row of a change of `target`, which is `<kind>:<uid>`.
+    fn event(&self, action: Action, team: Option<&TeamUid>, target: String) -> Event {
+        let mut event = self.issuer.event(action, Decision::Allowed, &self.origin);
+        event.credential = Some((CredentialKind::Administrator, self.operator.credential));
+        event.team = team.cloned();
+        event.target = Some(target);
+        event
+    }
+
+    /// A new secret of `kind`, and what the store keeps of it.
+    fn credential(
+        &self,
+        kind: CredentialKind,
+        name: String,
+        expires_at: Option<OffsetDateTime>,
+    ) -> (OpaqueCredential, NewCredential) {
+        let now = self.now();
+        let secret = OpaqueCredential::generate(kind, self.issuer.entropy());
+        let kept = NewCredential {
+            id: CredentialId::new(self.issuer.entropy().uuid_v7(now)),
+            hash: secret.hash(),
+            name,
+            expires_at,
+            created_at: now,
+            created_by: Some(self.operator.credential),
+        };
+        (secret, kept)
+    }
+
+    /// What every change ends with: this replica decides on the new state from now on.
+    fn changed<T>(&self, done: T) -> T {
+        self.issuer.forget();
+        done
+    }
+}
