@@ -34,3 +34,4 @@ mod papers;
 mod store_contract;
 mod tls;
 mod tokens;
+mod worker;
