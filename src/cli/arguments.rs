@@ -23,9 +23,7 @@ pub(super) struct Common {
 impl Common {
     /// Environment and these flags.
     pub(super) fn given(&self, environment: Environment) -> Given {
-        Given::new(environment)
-            .flag(&env::LOG, self.log.as_deref())
-            .flag(&env::LOG_FORMAT, self.log_format.as_deref())
+        Given::new(environment).flag(&env::LOG, self.log.as_deref()).flag(&env::LOG_FORMAT, self.log_format.as_deref())
     }
 }
 

@@ -39,7 +39,8 @@ pub(super) async fn refuse_taken(url: &IssuerUrl, outbound: &Outbound) -> Result
 pub(super) fn hand_out(output: Output, data_dir: &Path, first: &FirstAdministrator) -> Result<(), Failure> {
     let until = stamp(first.expires_at);
     if io::stderr().is_terminal() {
-        output.say(format_args!("first administrator key, shown this once (until {until}, or a second administrator):"));
+        output
+            .say(format_args!("first administrator key, shown this once (until {until}, or a second administrator):"));
         output.say(first.key.expose());
         return Ok(());
     }

@@ -142,8 +142,7 @@ impl IssuerServer {
         });
         let publishing = Publishing { x5c: row.x5c.into(), max_age: schedule.numbers().max_age };
         issuer.round(&publication, publishing).await;
-        let first_administrator =
-            bootstrap::administrator(&store, row.id, &host).await.map_err(Failure::refused)?;
+        let first_administrator = bootstrap::administrator(&store, row.id, &host).await.map_err(Failure::refused)?;
         let keys = store.signing_keys(row.id).await.map_err(store_failure)?;
         state.started(issuer.clone());
         let upkeep = tokio::spawn(issuer.clone().keep_current(publication, publishing));

@@ -20,7 +20,9 @@ pub(super) enum Keys {
     #[command(after_help = "Example:\n  brevet keys list --json")]
     List(AdminFlags),
     /// Make a key-encryption key: a file in keys/, or the text to give every replica
-    #[command(after_help = "Examples:\n  brevet keys init-kek --data-dir /var/lib/brevet\n  brevet keys init-kek --print > kek")]
+    #[command(
+        after_help = "Examples:\n  brevet keys init-kek --data-dir /var/lib/brevet\n  brevet keys init-kek --print > kek"
+    )]
     InitKek {
         #[command(flatten)]
         store: StoreFlags,
@@ -45,7 +47,10 @@ impl Keys {
             Self::InitKek { store, print: false } => {
                 let data_dir = StoreSettings::read(&store.add(run.given.clone()))?.data_dir;
                 kek::init(&data_dir, run.entropy.as_ref()).map_err(Failure::refused)?;
-                run.output.say(format_args!("wrote {}; back it up apart from the database", data_dir.join(KEK_FILE).display()));
+                run.output.say(format_args!(
+                    "wrote {}; back it up apart from the database",
+                    data_dir.join(KEK_FILE).display()
+                ));
                 Ok(())
             }
         }

@@ -118,8 +118,10 @@ impl Output {
 /// Rows under headings, in columns as wide as their widest cell. Empty cells show `-`, so that columns can be
 /// cut apart by programs too.
 pub fn table<const N: usize>(paint: Paint, headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
-    let rows: Vec<[String; N]> =
-        rows.into_iter().map(|row| row.map(|cell| if cell.is_empty() { "-".to_owned() } else { plain(&cell) })).collect();
+    let rows: Vec<[String; N]> = rows
+        .into_iter()
+        .map(|row| row.map(|cell| if cell.is_empty() { "-".to_owned() } else { plain(&cell) }))
+        .collect();
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([headings[column].chars().count()]).max().unwrap_or_default()

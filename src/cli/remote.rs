@@ -66,7 +66,9 @@ pub(super) fn admin(run: &Run, flags: &AdminFlags) -> Result<Admin, Failure> {
 /// The saved sessions' folder.
 pub(super) fn sessions(settings: &ClientSettings) -> Result<SessionFolder, Failure> {
     let folder = settings.state_dir.clone().ok_or_else(|| {
-        Failure::Usage("there is no home to keep a session in: set HOME or XDG_STATE_HOME, or use BREVET_TOKEN".to_owned())
+        Failure::Usage(
+            "there is no home to keep a session in: set HOME or XDG_STATE_HOME, or use BREVET_TOKEN".to_owned(),
+        )
     })?;
     Ok(SessionFolder::new(folder))
 }

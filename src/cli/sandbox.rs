@@ -35,7 +35,8 @@ impl Sandbox {
                 let text = fs::read_to_string(path).map_err(|error| {
                     Failure::Usage(format!("--config names {}, which cannot be read: {}", path.display(), error.kind()))
                 })?;
-                Config::from_toml(&text).map_err(|error| Failure::Usage(format!("--config {}: {error}", path.display())))?
+                Config::from_toml(&text)
+                    .map_err(|error| Failure::Usage(format!("--config {}: {error}", path.display())))?
             }
         };
         config.loopback_issuers |= self.loopback_issuers;

@@ -4,8 +4,8 @@
 //! Does not own the types that travel (`wire`) nor the connection (`fetch`).
 //! May import: domain, wire, fetch.
 
-mod call;
 pub mod admin;
+mod call;
 pub mod discovery;
 pub mod exchange;
 pub mod saved_session;

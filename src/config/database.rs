@@ -69,8 +69,12 @@ mod tests {
     fn sqlite_lives_in_the_data_folder_and_another_scheme_is_refused_without_showing_it() {
         let read = |values: &[_]| StoreSettings::read(&Given::new(Environment::of(values)));
         let settings = read(&[(&env::DATA_DIR, "/srv/brevet")]).unwrap();
-        assert!(matches!(settings.database, Database::Sqlite(path) if path.as_path() == std::path::Path::new("/srv/brevet/brevet.db")));
-        assert!(matches!(settings.kek, KekSource::Folder(path) if path.as_path() == std::path::Path::new("/srv/brevet/keys")));
+        assert!(
+            matches!(settings.database, Database::Sqlite(path) if path.as_path() == std::path::Path::new("/srv/brevet/brevet.db"))
+        );
+        assert!(
+            matches!(settings.kek, KekSource::Folder(path) if path.as_path() == std::path::Path::new("/srv/brevet/keys"))
+        );
         let error = read(&[(&env::DATABASE_URL, "mysql://u:canary@h/d")]).unwrap_err().to_string();
         assert!(error.starts_with("DATABASE_URL must begin with postgres://"), "{error}");
         let debug = format!("{:?}", read(&[(&env::DATABASE_URL, "postgres://u:canary@h/d")]).unwrap());

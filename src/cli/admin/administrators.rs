@@ -48,7 +48,11 @@ impl Administrators {
                 if output.is_json() {
                     return output.data(&made, |_| String::new());
                 }
-                show_key(output, made.key.as_ref(), &format!("administrator {}, key shown this once:", made.resource.id))
+                show_key(
+                    output,
+                    made.key.as_ref(),
+                    &format!("administrator {}, key shown this once:", made.resource.id),
+                )
             }
             Self::Delete { flags, id } => {
                 admin(run, &flags)?.delete_administrator(&id).await?;

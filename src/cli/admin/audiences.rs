@@ -11,7 +11,9 @@ use crate::wire::admin::audience::{AudienceRule, Audiences as List, SetAudiences
 
 /// For whom a team's principals may mint
 #[derive(Debug, Subcommand)]
-#[command(after_help = "Example:\n  brevet admin audiences set --team red sts.amazonaws.com https://vault.example.com=600")]
+#[command(
+    after_help = "Example:\n  brevet admin audiences set --team red sts.amazonaws.com https://vault.example.com=600"
+)]
 pub(in crate::cli) enum Audiences {
     /// List a team's audiences; the first is the default
     #[command(after_help = "Example:\n  brevet admin audiences list --team red")]
@@ -23,7 +25,9 @@ pub(in crate::cli) enum Audiences {
         team: String,
     },
     /// Replace a team's audiences; the first becomes the default
-    #[command(after_help = "Example:\n  brevet admin audiences set --team red sts.amazonaws.com https://vault.example.com=600")]
+    #[command(
+        after_help = "Example:\n  brevet admin audiences set --team red sts.amazonaws.com https://vault.example.com=600"
+    )]
     Set {
         #[command(flatten)]
         flags: AdminFlags,

@@ -35,7 +35,8 @@ impl Init {
             ));
         };
         let until = stamp(first.expires_at);
-        run.output.say(format_args!("first administrator key, shown this once, until {until} or a second administrator:"));
+        run.output
+            .say(format_args!("first administrator key, shown this once, until {until} or a second administrator:"));
         run.output.line(first.key.expose())
     }
 }

@@ -26,7 +26,9 @@ pub(in crate::cli) enum ProviderSettings {
     #[command(after_help = "Example:\n  brevet admin provider-settings effective --team red --service-account builder")]
     Effective(Whose),
     /// Change what one layer says; what is not named stays
-    #[command(after_help = "Example:\n  brevet admin provider-settings set --team red --model haiku=anthropic.claude-3-haiku-20240307-v1:0")]
+    #[command(
+        after_help = "Example:\n  brevet admin provider-settings set --team red --model haiku=anthropic.claude-3-haiku-20240307-v1:0"
+    )]
     Set(Box<Change>),
 }
 

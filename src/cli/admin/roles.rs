@@ -11,7 +11,9 @@ use crate::wire::admin::role::{RoleRule, Roles as List, SetRoles};
 
 /// Which roles principals may name when they mint, beside the one in the provider settings
 #[derive(Debug, Subcommand)]
-#[command(after_help = "Example:\n  brevet admin roles add --team red arn:aws:iam::111122223333:role/batch --principal service_account")]
+#[command(
+    after_help = "Example:\n  brevet admin roles add --team red arn:aws:iam::111122223333:role/batch --principal service_account"
+)]
 pub(in crate::cli) enum Roles {
     /// List a team's roles
     #[command(after_help = "Example:\n  brevet admin roles list --team red")]
@@ -23,7 +25,9 @@ pub(in crate::cli) enum Roles {
         team: String,
     },
     /// Add a role, or say anew who may name it
-    #[command(after_help = "Example:\n  brevet admin roles add --team red arn:aws:iam::111122223333:role/batch --principal service_account:builder")]
+    #[command(
+        after_help = "Example:\n  brevet admin roles add --team red arn:aws:iam::111122223333:role/batch --principal service_account:builder"
+    )]
     Add {
         #[command(flatten)]
         flags: AdminFlags,

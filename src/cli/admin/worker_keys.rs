@@ -13,12 +13,16 @@ use crate::wire::patch::Patch;
 
 /// Keys of inference workers
 #[derive(Debug, Subcommand)]
-#[command(after_help = "Example:\n  brevet admin worker-keys create --name eu-1 --audience https://inference.example.com --team red")]
+#[command(
+    after_help = "Example:\n  brevet admin worker-keys create --name eu-1 --audience https://inference.example.com --team red"
+)]
 pub(in crate::cli) enum WorkerKeys {
     /// List the keys
     List(AdminFlags),
     /// Make a key and print it, once: alone on stdout
-    #[command(after_help = "Example:\n  brevet admin worker-keys create --name eu-1 --audience https://inference.example.com --team red > worker.key")]
+    #[command(
+        after_help = "Example:\n  brevet admin worker-keys create --name eu-1 --audience https://inference.example.com --team red > worker.key"
+    )]
     Create {
         #[command(flatten)]
         flags: AdminFlags,

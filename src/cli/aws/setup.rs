@@ -118,19 +118,14 @@ impl Setup {
         })
     }
 
-    fn assemble(
-        &self,
-        known: Known,
-        issuer: crate::domain::issuer_url::IssuerUrl,
-    ) -> Result<generate::Setup, Failure> {
+    fn assemble(&self, known: Known, issuer: crate::domain::issuer_url::IssuerUrl) -> Result<generate::Setup, Failure> {
         let usage = |name: &str, rule: &dyn std::fmt::Display| Failure::Usage(format!("{name} {rule}"));
         let missing = |flag: &str| usage(flag, &"is required: the team's provider settings do not say it");
         let role = self.role_arn.clone().or(known.role_arn).ok_or_else(|| missing("--role-arn"))?;
         let role = RoleArn::parse(&role).map_err(|rule| usage("--role-arn", &rule))?;
         let region = self.region.clone().or(known.region).ok_or_else(|| missing("--region"))?;
         let region = Region::parse(&region).map_err(|rule| usage("--region", &rule))?;
-        let models =
-            if self.models.is_empty() { known.models.into_iter().collect() } else { self.models.clone() };
+        let models = if self.models.is_empty() { known.models.into_iter().collect() } else { self.models.clone() };
         if models.is_empty() {
             return Err(missing("--model"));
         }
