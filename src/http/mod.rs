@@ -13,3 +13,4 @@ pub mod paths;
 pub mod serve;
 pub mod state;
 pub mod tls;
+pub mod worker;

@@ -21,7 +21,7 @@ pub fn listener(state: IssuerState, routes: OpenApiRouter<IssuerState>) -> Route
 }
 
 async fn not_found() -> Response {
-    ProblemAnswer::new(Code::RouteNotFound, "there is no such route; routes are listed in docs/api.md").into_response()
+    ProblemAnswer::new(Code::RouteNotFound, "there is no such route").into_response()
 }
 
 /// Axum adds `Allow`.

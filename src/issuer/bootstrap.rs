@@ -116,7 +116,9 @@ pub async fn first_keys(
     Ok(store.insert_first_keys(issuer, &keys, &event).await?)
 }
 
-async fn refuse_foreign(
+/// Refuses keys that are known under another issuer (threat 14): with one, both issuers would admit each other's
+/// tokens.
+pub async fn refuse_foreign(
     store: &Store,
     issuer: IssuerId,
     keys: &[crate::domain::signing_key::SigningKey],

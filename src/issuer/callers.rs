@@ -11,7 +11,8 @@ use crate::domain::audit::{Action, Decision, Event, Origin};
 use crate::domain::credential::{CredentialKind, OpaqueCredential};
 use crate::domain::id::{CredentialId, TeamUid};
 use crate::domain::principal::Principal;
-use crate::store::CredentialRecord;
+use crate::limit::rate::Limited;
+use crate::store::{CredentialRecord, DeadReason};
 
 /// Most credentials whose last use waits to be written.
 const USED_MAX: usize = 50_000;
@@ -30,7 +31,8 @@ impl Issuer {
     pub async fn authenticate(&self, bearer: &str, origin: &Origin) -> Result<Known, AuthError> {
         let credential = self.read_bearer(bearer, origin)?;
         let known = self.look_up(&credential, origin).await?;
-        self.0.limits.credential(known.caller.credential)?;
+        let within = self.0.limits.credential(known.caller.credential);
+        self.count_limited(within, Action::Authenticate, origin)?;
         Ok((*known).clone())
     }
 
@@ -49,7 +51,8 @@ impl Issuer {
                 known
             }
         };
-        self.0.limits.credential(known.caller.credential)?;
+        let within = self.0.limits.credential(known.caller.credential);
+        self.count_limited(within, Action::Authenticate, origin)?;
         Ok((*known).clone())
     }
 
@@ -94,7 +97,7 @@ impl Issuer {
     /// A dead credential is a known one, so its refusal is a row; one that is tried too often is counted.
     async fn record_dead(&self, record: &CredentialRecord, origin: &Origin) -> Result<(), AuthError> {
         let mut event = self.event(Action::Authenticate, Decision::Refused, origin);
-        event.reason = record.dead.map(|reason| reason.as_str());
+        event.reason = record.dead.map(DeadReason::as_str);
         if let Err(limited) = self.0.limits.credential(record.id) {
             self.audit().append_counted(event);
             return Err(limited.into());
@@ -110,6 +113,23 @@ impl Issuer {
         let mut event = self.event(Action::Authenticate, Decision::Refused, origin);
         event.reason = Some(reason);
         self.audit().append_counted(event);
+    }
+
+    /// Too many of a known caller's requests are counted, not written one by one.
+    pub(super) fn count_limited(
+        &self,
+        within: Result<(), Limited>,
+        action: Action,
+        origin: &Origin,
+    ) -> Result<(), Limited> {
+        if within.is_err() {
+            metrics::counter!("brevet_refusals_total", "action" => action.as_str(), "reason" => "rate_limited")
+                .increment(1);
+            let mut event = self.event(action, Decision::Refused, origin);
+            event.reason = Some("rate_limited");
+            self.audit().append_counted(event);
+        }
+        within
     }
 
     fn note_use(&self, credential: CredentialId, now: OffsetDateTime) {

@@ -49,7 +49,8 @@ impl Issuer {
             Ok(presented) => presented,
             Err(error) => return Err(self.exchange_refused(worker, None, error, origin).await),
         };
-        self.0.limits.principal(presented.subject().principal())?;
+        let within = self.0.limits.principal(presented.subject().principal());
+        self.count_limited(within, Action::TokenExchange, origin)?;
         match self.exchange_verified(worker, &presented, origin).await {
             Err(error) => Err(self.exchange_refused(worker, Some(&presented), error, origin).await),
             exchanged => exchanged,

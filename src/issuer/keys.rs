@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use time::OffsetDateTime;
 
 use super::refusals::Unavailable;
-use crate::crypto::jwk::Jwks;
+use crate::crypto::jwk::{Jwks, X5c};
 use crate::crypto::seal::Kek;
 use crate::crypto::signer::KeySet;
 use crate::crypto::verify::Verifier;
@@ -15,7 +15,7 @@ use crate::domain::entropy::Entropy;
 use crate::domain::id::IssuerId;
 use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::signing_key::{self, KeyKind, Kid, SigningKey};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// A replica signs with what it read of the keys at most so many seconds ago (`oldest_snapshot` of the
 /// schedule): the time in which a key that was retired elsewhere may still sign here.
@@ -31,6 +31,10 @@ pub struct Snapshot {
     pub read_at: OffsetDateTime,
     /// How far our clock was off the database's, in milliseconds; 0 where the database has no other clock.
     pub clock_off: i64,
+    /// Whether keys are published with their certificates.
+    pub x5c: X5c,
+    /// How long the public documents may be cached, in seconds.
+    pub max_age: u32,
     signer: Option<Arc<OpenKey>>,
     jwks: Jwks,
     verifier: Arc<Verifier>,
@@ -55,6 +59,8 @@ pub struct KeyRing {
     entropy: Arc<dyn Entropy>,
     // Held for the length of an assignment, never across an await.
     current: RwLock<Arc<Snapshot>>,
+    // One reader at a time, so that a hand-over under load opens the new key once.
+    reading: tokio::sync::Mutex<()>,
 }
 
 impl KeyRing {
@@ -71,7 +77,16 @@ impl KeyRing {
         let now = clock.now();
         // At start every fault is told at once, not at the first mint.
         signing_key::signing_key(&first.keys, now)?;
-        Ok(Self { url, id, store, kek, clock, entropy, current: RwLock::new(Arc::new(first)) })
+        Ok(Self {
+            url,
+            id,
+            store,
+            kek,
+            clock,
+            entropy,
+            current: RwLock::new(Arc::new(first)),
+            reading: tokio::sync::Mutex::default(),
+        })
     }
 
     /// What is at hand.
@@ -93,10 +108,12 @@ impl KeyRing {
     /// rows, the store is read again and the standby opened.
     pub async fn signing(&self, now: OffsetDateTime) -> Result<Arc<OpenKey>, Unavailable> {
         let at_hand = self.snapshot();
-        match at_hand.signing(now) {
-            Ok(set) => Ok(set),
-            Err(_) => self.reload().await?.signing(now),
+        if let Ok(open) = at_hand.signing(now) {
+            return Ok(open);
         }
+        let _reading = self.reading.lock().await;
+        let by_now = self.snapshot();
+        if Arc::ptr_eq(&by_now, &at_hand) { self.reload().await?.signing(now) } else { by_now.signing(now) }
     }
 }
 
@@ -137,6 +154,7 @@ async fn read(
     before: Option<&Snapshot>,
 ) -> Result<Snapshot, Unavailable> {
     let keys = store.signing_keys(id).await?;
+    let row = store.issuer().await?.ok_or(StoreError::Corrupt("issuers"))?;
     // SQLite has no other clock than ours.
     let clock_off = match store.database_time().await? {
         Some(theirs) => i64::try_from((clock.now() - theirs).whole_milliseconds()).unwrap_or(i64::MAX),
@@ -157,7 +175,16 @@ async fn read(
         Some(before) => Arc::clone(&before.verifier),
         None => Arc::new(Verifier::new(url.clone(), &jwks)?),
     };
-    Ok(Snapshot { keys, read_at: now, clock_off, signer, jwks, verifier })
+    Ok(Snapshot {
+        keys,
+        read_at: now,
+        clock_off,
+        x5c: if row.x5c { X5c::On } else { X5c::Off },
+        max_age: row.schedule.max_age,
+        signer,
+        jwks,
+        verifier,
+    })
 }
 
 impl fmt::Debug for KeyRing {

@@ -23,7 +23,8 @@ impl Issuer {
         origin: &Origin,
     ) -> Result<Minted, MintError> {
         let _place = self.0.admission.enter().map_err(Unavailable::from)?;
-        self.0.limits.principal(&minter.principal())?;
+        let within = self.0.limits.principal(&minter.principal());
+        self.count_limited(within, Action::TokenMint, origin)?;
         for freshness in [Freshness::Remembered, Freshness::Fresh, Freshness::Fresh] {
             let decided = match self.standing(minter, chosen, freshness).await {
                 Ok(standing) => policy::decide(standing.as_policy(self.url(), None), request)
@@ -36,7 +37,7 @@ impl Issuer {
                 Err(_) if freshness == Freshness::Remembered => continue,
                 Err(error) => return Err(self.refused(minter, chosen, error, origin).await),
             };
-            self.0.limits.team(grant.subject().team())?;
+            self.count_limited(self.0.limits.team(grant.subject().team()), Action::TokenMint, origin)?;
             let credential = (minter.credential_kind(), minter.credential);
             let authority = Authority { action: Action::TokenMint, credential, team_version, worker: None };
             if let Some(minted) = self.release(grant, authority, origin).await? {

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -34,8 +36,7 @@ pub struct Document {
 impl Document {
     fn new(text: String) -> Self {
         let hash = digest(&SHA256, text.as_bytes());
-        let hex: String = hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        Self { body: text.into(), etag: format!("\"{hex}\"") }
+        Self { etag: format!("\"{}\"", URL_SAFE_NO_PAD.encode(hash)), body: text.into() }
     }
 }
 

@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn it_forgets_in_time_on_demand_and_when_full() {
-        let long = Recent::new(Duration::from_secs(3600), 3);
+        let long = Recent::new(Duration::from_hours(1), 3);
         for key in 0..3 {
             long.put(key, key);
         }

@@ -5,24 +5,14 @@ use std::time::Duration;
 
 use super::Issuer;
 use super::publish::{Publication, Published};
-use crate::crypto::jwk::X5c;
 
 /// How often the store is asked for what another replica changed.
 pub const INTERVAL: Duration = Duration::from_secs(3);
 
-/// How the documents are published; from the issuer's row.
-#[derive(Debug, Clone, Copy)]
-pub struct Publishing {
-    /// With certificates or without.
-    pub x5c: X5c,
-    /// How long they may be cached, in seconds.
-    pub max_age: u32,
-}
-
 impl Issuer {
     /// One round: reads the keys, publishes what they make now, writes last uses. Without the database it
     /// publishes from the rows at hand, whose instants go on counting.
-    pub async fn round(&self, publication: &Arc<Publication>, publishing: Publishing) {
+    pub async fn round(&self, publication: &Arc<Publication>) {
         let snapshot = match self.keys().reload().await {
             Ok(snapshot) => snapshot,
             Err(error) => {
@@ -31,7 +21,7 @@ impl Issuer {
             }
         };
         let now = self.now();
-        let published = Published::of(self.url(), &snapshot.keys, publishing.x5c, publishing.max_age, now);
+        let published = Published::of(self.url(), &snapshot.keys, snapshot.x5c, snapshot.max_age, now);
         let publication = Arc::clone(publication);
         match tokio::task::spawn_blocking(move || publication.publish(published)).await {
             Ok(Ok(true)) => tracing::info!("the public documents changed"),
@@ -43,12 +33,12 @@ impl Issuer {
     }
 
     /// Rounds without end; the composition root drops it at shutdown.
-    pub async fn keep_current(self, publication: Arc<Publication>, publishing: Publishing) {
+    pub async fn keep_current(self, publication: Arc<Publication>) {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            self.round(&publication, publishing).await;
+            self.round(&publication).await;
         }
     }
 }

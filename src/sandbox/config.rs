@@ -127,6 +127,15 @@ impl ConfigError {
     pub(super) fn value(field: impl Into<String>, rule: impl Into<String>) -> Self {
         Self::Value { field: field.into(), rule: rule.into() }
     }
+
+    /// The same fault, told from the outside of `section`.
+    pub(super) fn within(self, section: &str) -> Self {
+        match self {
+            Self::Value { field, rule } if field.is_empty() => Self::value(section, rule),
+            Self::Value { field, rule } => Self::value(format!("{section}.{field}"), rule),
+            other @ Self::Toml(_) => other,
+        }
+    }
 }
 
 fn secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {

@@ -41,7 +41,9 @@ pub(super) fn routes(handle: Handle) -> Router<Arc<Sandbox>> {
 
 /// A web page must not drive the stand-in: its requests carry an `Origin`, or a host that only a rebound name has.
 async fn refuse_browsers(request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    // HTTP/2 says it in the URI.
+    let said = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
+    let host = said.or_else(|| request.uri().authority().map(axum::http::uri::Authority::as_str)).unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     if request.headers().contains_key(header::ORIGIN) || !matches!(name, "127.0.0.1" | "localhost" | "[::1]") {
         return StatusCode::MISDIRECTED_REQUEST.into_response();

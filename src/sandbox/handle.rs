@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::config::{ConfigError, ProviderConfig, RoleConfig};
 use super::fault::Fault;
 use super::parts::Sandbox;
+use super::setup;
 use super::signature::KeyPair;
 use super::trail::Event;
 
@@ -49,6 +51,16 @@ impl Handle {
     /// Reads documents below the URL `issuer` from below the loopback URL `base` instead, as `fetch_base` does.
     pub fn read_issuer_from(&self, issuer: &str, base: &str) {
         self.0.account.lock().origins.insert(issuer.to_owned(), base.to_owned());
+    }
+
+    /// Registers an OIDC provider, as `[[provider]]` does; its ARN.
+    pub fn register_provider(&self, provider: &ProviderConfig) -> Result<String, ConfigError> {
+        setup::provider(&self.0, provider).map_err(|error| error.within("provider"))
+    }
+
+    /// Makes a role with its policies, as `[[role]]` does; its ARN.
+    pub fn make_role(&self, role: &RoleConfig) -> Result<String, ConfigError> {
+        setup::role(&self.0, role).map_err(|error| error.within("role"))
     }
 
     /// The administrator's key pair, which may make every IAM call.

@@ -25,6 +25,7 @@ mod identifier;
 mod parts;
 mod query;
 mod server;
+mod setup;
 mod signature;
 mod start;
 mod sts;

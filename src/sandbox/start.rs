@@ -12,15 +12,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::account::Account;
 use super::catalogue::Catalogue;
 use super::config::{AdministratorConfig, Config, ConfigError};
-use super::control;
-use super::error::AwsError;
 use super::fault::Faults;
 use super::handle::Handle;
-use super::iam::{NewRole, Registration, attach};
 use super::identifier::{random_text, unique_id};
 use super::parts::Sandbox;
 use super::server::answer;
 use super::signature::KeyPair;
+use super::{control, setup};
 use crate::domain::clock::Clock;
 use crate::domain::entropy::Entropy;
 use crate::domain::region::Region;
@@ -125,36 +123,12 @@ fn build(config: Config, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Re
         clock,
         entropy,
     };
-    let mut state = sandbox.account.lock();
-    let refused = |field: String| move |error: AwsError| ConfigError::value(field, error.message);
     for (index, provider) in config.provider.iter().enumerate() {
-        let registration = Registration {
-            url: &provider.url,
-            client_ids: provider.client_ids.iter().map(String::as_str).collect(),
-            thumbprints: provider.thumbprints.iter().map(String::as_str).collect(),
-            tags: Vec::new(),
-        };
-        registration.register(&sandbox, &mut state).map_err(refused(format!("provider[{index}]")))?;
-        if let Some(base) = &provider.fetch_base {
-            state.origins.insert(provider.url.clone(), base.clone());
-        }
+        setup::provider(&sandbox, provider).map_err(|error| error.within(&format!("provider[{index}]")))?;
     }
-    for (index, role) in config.role.into_iter().enumerate() {
-        let new = NewRole {
-            account: role.account.as_deref().unwrap_or(&sandbox.account_id),
-            name: &role.name,
-            path: &role.path,
-            trust: &role.trust,
-            max_session_seconds: role.max_session_seconds,
-            tags: role.tags.into_iter().collect(),
-        };
-        let arn = new.register(&sandbox, &mut state).map_err(refused(format!("role[{index}]")))?;
-        for (name, policy) in &role.policies {
-            let kept = state.roles.get_mut(&arn).map_or(Ok(()), |role| attach(role, name, policy));
-            kept.map_err(refused(format!("role[{index}].policies.{name}")))?;
-        }
+    for (index, role) in config.role.iter().enumerate() {
+        setup::role(&sandbox, role).map_err(|error| error.within(&format!("role[{index}]")))?;
     }
-    drop(state);
     Ok(sandbox)
 }
 

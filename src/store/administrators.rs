@@ -82,13 +82,15 @@ impl Store {
 
     /// An administrator, alive or not.
     pub async fn administrator(&self, id: AdministratorId) -> Result<Option<Administrator>, StoreError> {
-        let sql = "SELECT * FROM administrators WHERE id = $1";
+        let sql =
+            "SELECT id, name, bootstrap, created_at, expires_at, revoked_at, version FROM administrators WHERE id = $1";
         self.db.fetch_optional(sql, [id.into()]).await?.as_ref().map(administrator).transpose()
     }
 
     /// A page of administrators, the oldest first; removed ones not.
     pub async fn administrators(&self, page: &Page) -> Result<Paged<Administrator>, StoreError> {
-        let sql = "SELECT * FROM administrators WHERE id > $1 AND revoked_at IS NULL ORDER BY id LIMIT $2";
+        let sql = "SELECT id, name, bootstrap, created_at, expires_at, revoked_at, version
+            FROM administrators WHERE id > $1 AND revoked_at IS NULL ORDER BY id LIMIT $2";
         let rows = self.db.fetch_all(sql, [page.after()?.into(), page.fetch().into()]).await?;
         let administrators = rows.iter().map(administrator).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(administrators, |administrator| administrator.id.to_string()))
@@ -167,7 +169,8 @@ async fn insert(tx: &mut Tx, administrator: &Administrator, key: &NewCredential)
 }
 
 async fn lock_version(tx: &mut Tx, id: AdministratorId, expected: Option<i64>) -> Result<Administrator, ChangeError> {
-    let sql = "UPDATE administrators SET version = version WHERE id = $1 AND revoked_at IS NULL RETURNING *";
+    let sql = "UPDATE administrators SET version = version WHERE id = $1 AND revoked_at IS NULL
+        RETURNING id, name, bootstrap, created_at, expires_at, revoked_at, version";
     let row = tx.fetch_optional(sql, [id.into()]).await?.ok_or(ChangeError::NotFound)?;
     let administrator = administrator(&row)?;
     check_version(expected, administrator.version)?;

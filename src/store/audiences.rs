@@ -22,7 +22,8 @@ pub(super) async fn refuse_workers_audiences(tx: &mut Tx, policy: &TeamPolicy) -
 /// Refuses an audience that some team lists. The pattern finds candidates; the policy itself decides.
 pub(super) async fn refuse_listed(tx: &mut Tx, audience: &Audience) -> Result<(), ChangeError> {
     let plain = audience.as_str().replace('%', "_");
-    let sql = "SELECT * FROM teams WHERE deleted_at IS NULL AND policy LIKE $1";
+    let sql = "SELECT uid, name, policy, external_id, created_at, disabled_at, deleted_at, version
+        FROM teams WHERE deleted_at IS NULL AND policy LIKE $1";
     for row in tx.fetch_all(sql, [format!("%\"{plain}\"%").into()]).await? {
         if team(&row)?.policy.audience(audience).is_some() {
             return Err(ChangeError::Conflict("audience_of_team"));

@@ -121,7 +121,7 @@ mod tests {
     fn threat_41_a_flood_from_everywhere_waits_in_a_bounded_number_of_rows_and_loses_no_count() {
         let (mut counted, start) = (Counted::default(), Instant::now());
         for n in 0..200_000 {
-            counted.add(refusal(i64::from(n / 10), n, "credential_unknown"), start);
+            counted.add(refusal(i64::from(n / 40), n, "credential_unknown"), start);
         }
         let rows = counted.take(start, true);
         assert_eq!(rows.len(), BUCKETS_MAX + SHARED_MAX);

@@ -112,13 +112,15 @@ impl Store {
 
     /// One code, open or not.
     pub async fn enrolment_code(&self, id: CredentialId) -> Result<Option<EnrolmentCode>, StoreError> {
-        let sql = "SELECT * FROM enrolment_codes WHERE id = $1";
+        let sql =
+            "SELECT id, user_uid, created_at, expires_at, redeemed_at, revoked_at FROM enrolment_codes WHERE id = $1";
         self.db.fetch_optional(sql, [id.into()]).await?.as_ref().map(enrolment_code).transpose()
     }
 
     /// A page of codes, the oldest first.
     pub async fn enrolment_codes(&self, page: &Page) -> Result<Paged<EnrolmentCode>, StoreError> {
-        let sql = "SELECT * FROM enrolment_codes WHERE id > $1 ORDER BY id LIMIT $2";
+        let sql = "SELECT id, user_uid, created_at, expires_at, redeemed_at, revoked_at
+            FROM enrolment_codes WHERE id > $1 ORDER BY id LIMIT $2";
         let rows = self.db.fetch_all(sql, [page.after()?.into(), page.fetch().into()]).await?;
         let codes = rows.iter().map(enrolment_code).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(codes, |code| code.id.to_string()))
@@ -171,7 +173,8 @@ impl Store {
 }
 
 async fn why_not(tx: &mut Tx, hash: &SecretHash, now: OffsetDateTime) -> Result<RedeemError, StoreError> {
-    let sql = "SELECT * FROM enrolment_codes WHERE secret_hash = $1";
+    let sql = "SELECT id, user_uid, created_at, expires_at, redeemed_at, revoked_at
+        FROM enrolment_codes WHERE secret_hash = $1";
     let Some(row) = tx.fetch_optional(sql, [hash.to_hex().into()]).await? else { return Ok(RedeemError::Unknown) };
     let code = enrolment_code(&row)?;
     let used = code.redeemed_at.is_some() || code.revoked_at.is_some();

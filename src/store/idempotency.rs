@@ -69,3 +69,10 @@ pub(super) async fn remember(tx: &mut Tx, remember: Option<&Remember>) -> Result
         .await?;
     if inserted == 1 { Ok(()) } else { Err(ChangeError::Conflict("idempotency_key")) }
 }
+
+/// Forgets every answer that mentions `uid`: it may repeat a name or an e-mail address. A `_` in the uid may match
+/// a neighbour's too, whose repeat is then a create that finds its uid taken.
+pub(super) async fn forget_mentions(tx: &mut Tx, uid: &str) -> Result<(), StoreError> {
+    let sql = "DELETE FROM idempotency_keys WHERE resource LIKE $1";
+    tx.execute(sql, [format!("%\"{uid}\"%").into()]).await.map(drop)
+}

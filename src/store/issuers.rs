@@ -54,7 +54,9 @@ impl Store {
             ],
         )
         .await?;
-        let sql = "SELECT * FROM issuers WHERE kind = 'shared' AND deleted_at IS NULL";
+        let sql = "SELECT id, url, max_age, export_lag, clock_error, oldest_snapshot, publish_before_sign,
+            keep_after_sign, rotation_period, x5c, created_at
+            FROM issuers WHERE kind = 'shared' AND deleted_at IS NULL";
         let row = tx.fetch_optional(sql, []).await?.ok_or(StoreError::Corrupt("issuers"))?;
         tx.commit().await?;
         let found = issuer(&row)?;
@@ -67,7 +69,9 @@ impl Store {
 
     /// The installation's shared issuer, where there is one.
     pub async fn issuer(&self) -> Result<Option<IssuerRow>, StoreError> {
-        let sql = "SELECT * FROM issuers WHERE kind = 'shared' AND deleted_at IS NULL";
+        let sql = "SELECT id, url, max_age, export_lag, clock_error, oldest_snapshot, publish_before_sign,
+            keep_after_sign, rotation_period, x5c, created_at
+            FROM issuers WHERE kind = 'shared' AND deleted_at IS NULL";
         self.db.fetch_optional(sql, []).await?.as_ref().map(issuer).transpose()
     }
 

@@ -56,7 +56,8 @@ impl Store {
 
     /// One membership, where it is alive.
     pub async fn membership(&self, team: &TeamUid, user: &UserUid) -> Result<Option<Membership>, StoreError> {
-        let sql = "SELECT * FROM memberships WHERE team_uid = $1 AND user_uid = $2 AND removed_at IS NULL";
+        let sql = "SELECT team_uid, user_uid, created_at
+            FROM memberships WHERE team_uid = $1 AND user_uid = $2 AND removed_at IS NULL";
         self.db.fetch_optional(sql, [team.into(), user.into()]).await?.as_ref().map(membership).transpose()
     }
 
@@ -67,7 +68,8 @@ impl Store {
 
     /// A page of a team's members, in the order of their uids.
     pub async fn members(&self, team: &TeamUid, page: &Page) -> Result<Paged<Membership>, StoreError> {
-        let sql = "SELECT * FROM memberships WHERE team_uid = $1 AND user_uid > $2 AND removed_at IS NULL
+        let sql = "SELECT team_uid, user_uid, created_at
+            FROM memberships WHERE team_uid = $1 AND user_uid > $2 AND removed_at IS NULL
             ORDER BY user_uid LIMIT $3";
         let rows = self.db.fetch_all(sql, [team.into(), page.after()?.into(), page.fetch().into()]).await?;
         let members = rows.iter().map(membership).collect::<Result<Vec<_>, _>>()?;
@@ -76,7 +78,8 @@ impl Store {
 
     /// The teams a person may act in, in the order of their uids; disabled ones among them, tombstones not.
     pub async fn memberships_of(&self, user: &UserUid) -> Result<Vec<Team>, StoreError> {
-        let sql = "SELECT t.* FROM memberships m JOIN teams t ON t.uid = m.team_uid
+        let sql = "SELECT t.uid, t.name, t.policy, t.external_id, t.created_at, t.disabled_at,
+                    t.deleted_at, t.version FROM memberships m JOIN teams t ON t.uid = m.team_uid
             WHERE m.user_uid = $1 AND m.removed_at IS NULL AND t.deleted_at IS NULL ORDER BY t.uid";
         self.db.fetch_all(sql, [user.into()]).await?.iter().map(team_row::team).collect()
     }

@@ -159,6 +159,9 @@ impl Store {
 /// Waits for every other migration; on SQLite the transaction is the lock.
 async fn lock(tx: &mut Tx) -> Result<(), StoreError> {
     if tx.is_postgres() {
+        // Another replica's migration may take its time, and so may ours.
+        let patience = "SELECT set_config('lock_timeout', '0', true), set_config('statement_timeout', '0', true)";
+        tx.execute(patience, []).await?;
         tx.execute("SELECT pg_advisory_xact_lock($1)", [MIGRATION_LOCK.into()]).await?;
     }
     Ok(())

@@ -65,6 +65,8 @@ async fn open_sqlite(path: &Path) -> Result<Db, StoreError> {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
+        // What is erased of a person is gone from the file, not only from the index.
+        .pragma("secure_delete", "on")
         .busy_timeout(PATIENCE);
     let writer = SqlitePoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
     let writer = writer.connect_with(options.clone()).await.map_err(error)?;

@@ -33,7 +33,8 @@ impl Store {
         account: &ServiceAccountUid,
         page: &Page,
     ) -> Result<Paged<KeyInfo>, StoreError> {
-        let sql = "SELECT * FROM credentials WHERE service_account_uid = $1 AND id > $2 ORDER BY id LIMIT $3";
+        let sql = "SELECT id, name, created_at, expires_at, last_used_at, revoked_at
+            FROM credentials WHERE service_account_uid = $1 AND id > $2 ORDER BY id LIMIT $3";
         let rows = self.db.fetch_all(sql, [account.into(), page.after()?.into(), page.fetch().into()]).await?;
         let keys = rows.iter().map(key_info).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(keys, |key| key.id.to_string()))
@@ -45,7 +46,8 @@ impl Store {
         account: &ServiceAccountUid,
         key: CredentialId,
     ) -> Result<Option<KeyInfo>, StoreError> {
-        let sql = "SELECT * FROM credentials WHERE id = $1 AND service_account_uid = $2";
+        let sql = "SELECT id, name, created_at, expires_at, last_used_at, revoked_at
+            FROM credentials WHERE id = $1 AND service_account_uid = $2";
         self.db.fetch_optional(sql, [key.into(), account.into()]).await?.as_ref().map(key_info).transpose()
     }
 

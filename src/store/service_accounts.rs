@@ -59,13 +59,15 @@ impl Store {
 
     /// A service account, whatever its team; tombstones are not found.
     pub async fn service_account(&self, uid: &ServiceAccountUid) -> Result<Option<ServiceAccount>, StoreError> {
-        let sql = "SELECT * FROM service_accounts WHERE uid = $1 AND deleted_at IS NULL";
+        let sql = "SELECT uid, team_uid, name, created_at, disabled_at, deleted_at, version
+            FROM service_accounts WHERE uid = $1 AND deleted_at IS NULL";
         self.db.fetch_optional(sql, [uid.into()]).await?.as_ref().map(service_account).transpose()
     }
 
     /// A page of a team's service accounts, in the order of their uids.
     pub async fn service_accounts(&self, team: &TeamUid, page: &Page) -> Result<Paged<ServiceAccount>, StoreError> {
-        let sql = "SELECT * FROM service_accounts WHERE team_uid = $1 AND uid > $2 AND deleted_at IS NULL
+        let sql = "SELECT uid, team_uid, name, created_at, disabled_at, deleted_at, version
+            FROM service_accounts WHERE team_uid = $1 AND uid > $2 AND deleted_at IS NULL
             ORDER BY uid LIMIT $3";
         let rows = self.db.fetch_all(sql, [team.into(), page.after()?.into(), page.fetch().into()]).await?;
         let accounts = rows.iter().map(service_account).collect::<Result<Vec<_>, _>>()?;
@@ -128,7 +130,8 @@ async fn lock_version(
     uid: &ServiceAccountUid,
     expected: Option<i64>,
 ) -> Result<ServiceAccount, ChangeError> {
-    let sql = "UPDATE service_accounts SET version = version WHERE uid = $1 AND deleted_at IS NULL RETURNING *";
+    let sql = "UPDATE service_accounts SET version = version WHERE uid = $1 AND deleted_at IS NULL
+        RETURNING uid, team_uid, name, created_at, disabled_at, deleted_at, version";
     let row = tx.fetch_optional(sql, [uid.into()]).await?.ok_or(ChangeError::NotFound)?;
     let account = service_account(&row)?;
     check_version(expected, account.version)?;

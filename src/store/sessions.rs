@@ -73,7 +73,8 @@ const LISTED_MAX: i64 = 200;
 impl Store {
     /// A person's living sessions, the newest first, at most 200.
     pub async fn sessions_of(&self, user: &UserUid, now: OffsetDateTime) -> Result<Vec<Session>, StoreError> {
-        let sql = "SELECT * FROM sessions WHERE user_uid = $1 AND ended_at IS NULL AND expires_at > $2
+        let sql = "SELECT id, user_uid, origin, device, address, user_agent, created_at, expires_at,
+            ended_at FROM sessions WHERE user_uid = $1 AND ended_at IS NULL AND expires_at > $2
             ORDER BY created_at DESC, id DESC LIMIT $3";
         let rows = self.db.fetch_all(sql, [user.into(), now.into(), LISTED_MAX.into()]).await?;
         rows.iter().map(session).collect()
@@ -81,7 +82,8 @@ impl Store {
 
     /// One session, alive or not.
     pub async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
-        let sql = "SELECT * FROM sessions WHERE id = $1";
+        let sql = "SELECT id, user_uid, origin, device, address, user_agent, created_at, expires_at,
+            ended_at FROM sessions WHERE id = $1";
         self.db.fetch_optional(sql, [id.into()]).await?.as_ref().map(session).transpose()
     }
 

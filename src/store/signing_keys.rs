@@ -31,7 +31,9 @@ impl Store {
 
     /// Every key an issuer has or had, in the order they were to sign.
     pub async fn signing_keys(&self, issuer: IssuerId) -> Result<Vec<SigningKey>, StoreError> {
-        let sql = "SELECT * FROM signing_keys WHERE issuer_id = $1 ORDER BY sign_from, kid";
+        let sql = "SELECT kid, issuer_id, algorithm, bits, public_first, public_second, certificate,
+            sealed_private, publish_from, sign_from, sign_until, publish_until, revoked_at
+            FROM signing_keys WHERE issuer_id = $1 ORDER BY sign_from, kid";
         self.db.fetch_all(sql, [issuer.into()]).await?.iter().map(signing_key).collect()
     }
 

@@ -27,14 +27,17 @@ impl Store {
         let rows = self
             .db
             .fetch_all(
-                "SELECT t.*, NULL AS service_account_uid, NULL AS layer, NULL AS audience
+                "SELECT t.uid, t.name, t.policy, t.external_id, t.created_at, t.disabled_at,
+                    t.deleted_at, t.version, NULL AS service_account_uid, NULL AS layer, NULL AS audience
                     FROM teams t WHERE t.uid = $1 AND t.deleted_at IS NULL
                  UNION ALL
-                 SELECT t.*, p.service_account_uid, p.layer, NULL
+                 SELECT t.uid, t.name, t.policy, t.external_id, t.created_at, t.disabled_at,
+                    t.deleted_at, t.version, p.service_account_uid, p.layer, NULL
                     FROM provider_settings p JOIN teams t ON t.uid = p.team_uid
                     WHERE p.team_uid = $1 AND t.deleted_at IS NULL
                  UNION ALL
-                 SELECT t.*, NULL, NULL, w.audience
+                 SELECT t.uid, t.name, t.policy, t.external_id, t.created_at, t.disabled_at,
+                    t.deleted_at, t.version, NULL, NULL, w.audience
                     FROM worker_key_teams l
                     JOIN teams t ON t.uid = l.team_uid
                     JOIN worker_keys w ON w.credential_id = l.credential_id

@@ -63,13 +63,15 @@ impl Store {
 
     /// A team; tombstones are not found.
     pub async fn team(&self, uid: &TeamUid) -> Result<Option<Team>, StoreError> {
-        let sql = "SELECT * FROM teams WHERE uid = $1 AND deleted_at IS NULL";
+        let sql = "SELECT uid, name, policy, external_id, created_at, disabled_at, deleted_at, version
+            FROM teams WHERE uid = $1 AND deleted_at IS NULL";
         self.db.fetch_optional(sql, [uid.into()]).await?.as_ref().map(team).transpose()
     }
 
     /// A page of teams, in the order of their uids.
     pub async fn teams(&self, page: &Page) -> Result<Paged<Team>, StoreError> {
-        let sql = "SELECT * FROM teams WHERE uid > $1 AND deleted_at IS NULL ORDER BY uid LIMIT $2";
+        let sql = "SELECT uid, name, policy, external_id, created_at, disabled_at, deleted_at, version
+            FROM teams WHERE uid > $1 AND deleted_at IS NULL ORDER BY uid LIMIT $2";
         let rows = self.db.fetch_all(sql, [page.after()?.into(), page.fetch().into()]).await?;
         let teams = rows.iter().map(team).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(teams, |team| team.uid.to_string()))
@@ -129,7 +131,8 @@ impl Store {
 /// Reads a team for a change of it, and checks the version. On PostgreSQL the row stays locked until the commit.
 async fn lock_version(tx: &mut Tx, uid: &TeamUid, expected: Option<i64>) -> Result<Team, ChangeError> {
     // A statement that changes nothing locks the row in both databases.
-    let sql = "UPDATE teams SET version = version WHERE uid = $1 AND deleted_at IS NULL RETURNING *";
+    let sql = "UPDATE teams SET version = version WHERE uid = $1 AND deleted_at IS NULL
+        RETURNING uid, name, policy, external_id, created_at, disabled_at, deleted_at, version";
     let row = tx.fetch_optional(sql, [uid.into()]).await?.ok_or(ChangeError::NotFound)?;
     let team = team(&row)?;
     check_version(expected, team.version)?;

@@ -58,13 +58,15 @@ impl Store {
 
     /// A person; tombstones are not found.
     pub async fn user(&self, uid: &UserUid) -> Result<Option<User>, StoreError> {
-        let sql = "SELECT * FROM users WHERE uid = $1 AND deleted_at IS NULL";
+        let sql = "SELECT uid, name, email, created_at, disabled_at, deleted_at, version
+            FROM users WHERE uid = $1 AND deleted_at IS NULL";
         self.db.fetch_optional(sql, [uid.into()]).await?.as_ref().map(user).transpose()
     }
 
     /// A page of people, in the order of their uids.
     pub async fn users(&self, page: &Page) -> Result<Paged<User>, StoreError> {
-        let sql = "SELECT * FROM users WHERE uid > $1 AND deleted_at IS NULL ORDER BY uid LIMIT $2";
+        let sql = "SELECT uid, name, email, created_at, disabled_at, deleted_at, version
+            FROM users WHERE uid > $1 AND deleted_at IS NULL ORDER BY uid LIMIT $2";
         let rows = self.db.fetch_all(sql, [page.after()?.into(), page.fetch().into()]).await?;
         let users = rows.iter().map(user).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(users, |user| user.uid.to_string()))
@@ -123,12 +125,14 @@ impl Store {
             tx.execute(sql, [uid.into(), event.at.into()]).await?;
         }
         audit::erase_person(&mut tx, uid).await?;
+        idempotency::forget_mentions(&mut tx, uid.as_str()).await?;
         Ok(tx.commit_with(event).await?)
     }
 }
 
 async fn lock_version(tx: &mut Tx, uid: &UserUid, expected: Option<i64>) -> Result<User, ChangeError> {
-    let sql = "UPDATE users SET version = version WHERE uid = $1 AND deleted_at IS NULL RETURNING *";
+    let sql = "UPDATE users SET version = version WHERE uid = $1 AND deleted_at IS NULL
+        RETURNING uid, name, email, created_at, disabled_at, deleted_at, version";
     let row = tx.fetch_optional(sql, [uid.into()]).await?.ok_or(ChangeError::NotFound)?;
     let user = user(&row)?;
     check_version(expected, user.version)?;

@@ -1,17 +1,33 @@
 //! Integration tests, in one binary so that they link once.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "in a test a panic is how a broken expectation is told")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "in a test a panic is how a broken expectation is told"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admin_api;
+mod authorization;
+mod exchange;
 mod harness;
 mod tls;
 mod tokens;
 mod interop_verifiers;
 mod interop_verifiers;
+mod sandbox;
+mod mint;
+mod openapi;
+mod public_api;
+mod sessions;
+mod store_contract;
 mod tls;
 mod tokens;
 mod interop_verifiers;
 mod papers;
 mod store_contract;
+mod tls;
+mod tokens;

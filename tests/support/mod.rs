@@ -4,10 +4,13 @@
 //! variables. Without them such a test says `skipped: NAME needs …` on standard error, past the harness's capture,
 //! and returns; `scripts/test` makes the lack a failure.
 
+pub(crate) mod app;
 pub(crate) mod clients;
 pub(crate) mod clock;
 pub(crate) mod documents;
 pub(crate) mod entropy;
+pub(crate) mod logs;
+pub(crate) mod house;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod stand_in;

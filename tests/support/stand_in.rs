@@ -1,5 +1,7 @@
 //! A stand-in AWS in this process, requests signed by AWS's own signer, and an issuer to trust.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is how a broken expectation is told")]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};

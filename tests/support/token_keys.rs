@@ -1,5 +1,7 @@
 //! Keys that sign tokens in tests, made once in a process, and their published forms.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is how a broken expectation is told")]
+
 use std::sync::LazyLock;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};

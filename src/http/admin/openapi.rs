@@ -7,6 +7,8 @@ use utoipa::openapi::{self as spec, path::PathItem};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::answers;
+use crate::http::error::Code;
 use crate::http::issuer;
 use crate::http::state::IssuerState;
 use crate::wire::problem::{FieldError, Problem};
@@ -43,8 +45,16 @@ pub fn document() -> spec::OpenApi {
             operation.security.get_or_insert_with(|| vec![SecurityRequirement::new(OPERATOR, [""; 0])]);
         }
     }
+    let mut public = issuer::routes().into_openapi();
+    for item in public.paths.paths.values_mut() {
+        for operation in operations(item) {
+            let codes = refusals(operation.operation_id.as_deref().unwrap_or_default());
+            operation.responses.responses.remove("default");
+            operation.responses.responses.extend(answers::problems(codes.iter().copied()));
+        }
+    }
     let mut document = Head::openapi();
-    document.merge(issuer::routes().into_openapi());
+    document.merge(public);
     document.merge(admin);
     let components = document.components.get_or_insert_default();
     for (name, description) in [
@@ -55,6 +65,81 @@ pub fn document() -> spec::OpenApi {
         components.add_security_scheme(name, SecurityScheme::Http(bearer));
     }
     document
+}
+
+/// What each public operation refuses with.
+fn refusals(operation: &str) -> &'static [Code] {
+    use Code as C;
+    match operation {
+        "discovery" | "jwks" => &[C::Unavailable],
+        "mint" => &[
+            C::InvalidRequest,
+            C::InvalidJson,
+            C::TeamRequired,
+            C::RoleRequired,
+            C::RoleNotApplicable,
+            C::CredentialRequired,
+            C::InvalidCredential,
+            C::NotPermitted,
+            C::AudienceNotAllowed,
+            C::AudienceReserved,
+            C::RoleNotAllowed,
+            C::ProviderDisabled,
+            C::SignInNotAccepted,
+            C::PrincipalDisabled,
+            C::TeamDisabled,
+            C::TeamNotFound,
+            C::BodyTooLarge,
+            C::UnsupportedMediaType,
+            C::RateLimited,
+            C::Internal,
+            C::Unavailable,
+            C::Timeout,
+        ],
+        "exchange" => &[
+            C::InvalidRequest,
+            C::InvalidJson,
+            C::CredentialRequired,
+            C::InvalidCredential,
+            C::NotPermitted,
+            C::TeamNotServed,
+            C::CallerNotAlive,
+            C::ProviderDisabled,
+            C::ProviderNotConfigured,
+            C::ProviderMisconfigured,
+            C::InvalidToken,
+            C::BodyTooLarge,
+            C::UnsupportedMediaType,
+            C::RateLimited,
+            C::Internal,
+            C::Unavailable,
+            C::Timeout,
+        ],
+        "open" => &[
+            C::InvalidRequest,
+            C::InvalidJson,
+            C::EnrolmentCodeRefused,
+            C::BodyTooLarge,
+            C::UnsupportedMediaType,
+            C::RateLimited,
+            C::Internal,
+            C::Unavailable,
+            C::Timeout,
+        ],
+        _ => &[
+            C::InvalidRequest,
+            C::CredentialRequired,
+            C::InvalidCredential,
+            C::NotPermitted,
+            C::PrincipalDisabled,
+            C::TeamDisabled,
+            C::NotFound,
+            C::RateLimited,
+            C::Internal,
+            C::Unavailable,
+            C::Timeout,
+        ],
+    }
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut spec::path::Operation> {

@@ -26,6 +26,7 @@ pub(super) struct IfMatch(pub(super) Option<i64>);
 
 /// A version that nothing has: versions count from 0.
 const NEVER: i64 = -1;
+const RULE: &str = "must be one ETag as answered, such as \"3\", or *";
 
 impl<S: Sync> FromRequestParts<S> for IfMatch {
     type Rejection = ProblemAnswer;
@@ -34,29 +35,25 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
         let mut values = parts.headers.get_all(IF_MATCH).iter();
         match (values.next(), values.next()) {
             (None, _) => Ok(Self(None)),
-            (Some(value), None) => {
-                value.to_str().ok().and_then(expected).map(Self).ok_or_else(|| {
-                    ProblemAnswer::field("If-Match", "must be one ETag as answered, such as \"3\", or *")
-                })
-            }
+            (Some(value), None) => expected(value.to_str().unwrap_or_default())
+                .map(Self)
+                .map_err(|rule| ProblemAnswer::field("If-Match", rule)),
             _ => Err(ProblemAnswer::field("If-Match", "must stand only once")),
         }
     }
 }
 
 /// A well-formed tag that is none of ours matches no version; a weak one never matches (section 8.8.3.2).
-fn expected(text: &str) -> Option<Option<i64>> {
+fn expected(text: &str) -> Result<Option<i64>, &'static str> {
     let text = text.trim();
     if text == "*" {
-        return Some(None);
+        return Ok(None);
     }
     let (weak, tag) = text.strip_prefix("W/").map_or((false, text), |tag| (true, tag));
-    let opaque = tag.strip_prefix('"')?.strip_suffix('"')?;
-    if opaque.contains('"') {
-        return None;
-    }
+    let quoted = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+    let opaque = quoted.filter(|opaque| !opaque.contains('"')).ok_or(RULE)?;
     let number = opaque.parse().ok().filter(|n: &i64| !weak && *n >= 0 && n.to_string() == opaque);
-    Some(Some(number.unwrap_or(NEVER)))
+    Ok(Some(number.unwrap_or(NEVER)))
 }
 
 /// A resource with its version as `ETag`.
@@ -84,17 +81,17 @@ mod tests {
     #[test]
     fn one_strong_tag_or_a_star() {
         for (text, version) in [
-            ("*", Some(None)),
-            ("\"3\"", Some(Some(3))),
-            (" \"3\" ", Some(Some(3))),
-            ("\"03\"", Some(Some(NEVER))),
-            ("W/\"3\"", Some(Some(NEVER))),
-            ("\"abc\"", Some(Some(NEVER))),
-            ("\"-3\"", Some(Some(NEVER))),
-            ("3", None),
-            ("\"3\", \"4\"", None),
-            ("\"", None),
-            ("", None),
+            ("*", Ok(None)),
+            ("\"3\"", Ok(Some(3))),
+            (" \"3\" ", Ok(Some(3))),
+            ("\"03\"", Ok(Some(NEVER))),
+            ("W/\"3\"", Ok(Some(NEVER))),
+            ("\"abc\"", Ok(Some(NEVER))),
+            ("\"-3\"", Ok(Some(NEVER))),
+            ("3", Err(RULE)),
+            ("\"3\", \"4\"", Err(RULE)),
+            ("\"", Err(RULE)),
+            ("", Err(RULE)),
         ] {
             assert_eq!(expected(text), version, "{text}");
         }

@@ -20,7 +20,7 @@ pub enum Code {
     /// The credential is not known, expired or revoked.
     InvalidCredential,
     /// The enrolment code opens no session.
-    InvalidCode,
+    EnrolmentCodeRefused,
     /// The presented token is none that this worker may exchange.
     InvalidToken,
     /// This kind of credential may not do this.
@@ -91,7 +91,7 @@ impl Code {
         Self::RoleNotApplicable,
         Self::CredentialRequired,
         Self::InvalidCredential,
-        Self::InvalidCode,
+        Self::EnrolmentCodeRefused,
         Self::InvalidToken,
         Self::NotPermitted,
         Self::AudienceNotAllowed,
@@ -134,7 +134,9 @@ impl Code {
             Self::RoleNotApplicable => ("role_not_applicable", S::BAD_REQUEST, "A role does not apply here"),
             Self::CredentialRequired => ("credential_required", S::UNAUTHORIZED, "A credential is required"),
             Self::InvalidCredential => ("invalid_credential", S::UNAUTHORIZED, "The credential is not valid"),
-            Self::InvalidCode => ("invalid_code", S::FORBIDDEN, "The enrolment code is not valid"),
+            Self::EnrolmentCodeRefused => {
+                ("enrolment_code_refused", S::FORBIDDEN, "The enrolment code opens no session")
+            }
             Self::InvalidToken => ("invalid_token", S::UNPROCESSABLE_ENTITY, "The presented token is not accepted"),
             Self::NotPermitted => ("not_permitted", S::FORBIDDEN, "This credential may not do this"),
             Self::AudienceNotAllowed => ("audience_not_allowed", S::FORBIDDEN, "The audience is not allowed"),

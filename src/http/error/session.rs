@@ -12,7 +12,7 @@ impl From<OpenSessionError> for ProblemAnswer {
             OpenSessionError::Device => {
                 Self::field("device", "must have at most 200 characters, none of them a control character")
             }
-            OpenSessionError::Refused => Self::new(Code::InvalidCode, words),
+            OpenSessionError::Refused => Self::new(Code::EnrolmentCodeRefused, words),
             OpenSessionError::Limited(limited) => limited.into(),
             OpenSessionError::Unavailable(unavailable) => unavailable.into(),
         }

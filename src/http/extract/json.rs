@@ -8,7 +8,6 @@ use http::header::CONTENT_TYPE;
 use serde::de::DeserializeOwned;
 
 use crate::http::error::{Code, ProblemAnswer};
-use crate::http::layer::BODY_MAX;
 
 /// A body of `application/json` that holds one object. No part of it is ever echoed but the names of members.
 pub struct Json<T>(pub T);
@@ -35,7 +34,7 @@ fn is_json(media_type: &str) -> bool {
 
 fn unread(rejection: BytesRejection) -> ProblemAnswer {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        ProblemAnswer::new(Code::BodyTooLarge, format!("the body must have at most {BODY_MAX} bytes"))
+        ProblemAnswer::new(Code::BodyTooLarge, "the body is longer than the route takes")
     } else {
         ProblemAnswer::new(Code::InvalidJson, "the body could not be read to its end")
     }
@@ -72,7 +71,20 @@ fn refuse(error: &serde_path_to_error::Error<serde_json::Error>) -> ProblemAnswe
     } else {
         let expected = message.split_once(", expected ").map_or("of another type", |(_, rest)| rest);
         let expected = expected.split(" at line ").next().unwrap_or(expected);
-        ProblemAnswer::field(path, format!("must be {expected}"))
+        ProblemAnswer::field(path, format!("must be {}", in_words(expected)))
+    }
+}
+
+/// Serde names types as Rust does.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" => "a whole number that is not negative and not too large",
+        "i32" | "i64" => "a whole number",
+        "a boolean" => "true or false",
+        "a sequence" => "an array",
+        "a map" => "an object",
+        other if other.starts_with("struct ") => "an object",
+        other => other,
     }
 }
 
@@ -103,9 +115,18 @@ mod tests {
             ("{", "invalid_json: the body is not JSON at line 1, column 1"),
             ("{}{}", "invalid_json: nothing may follow the JSON object"),
             (r#"{"audience":7}"#, "invalid_request: audience must be a string"),
-            (r#"{"lifetime_seconds":"5m"}"#, "invalid_request: lifetime_seconds must be u32"),
-            (r#"{"lifetime_seconds":-1}"#, "invalid_request: lifetime_seconds must be u32"),
-            (r#"{"lifetime_seconds":1.5}"#, "invalid_request: lifetime_seconds must be u32"),
+            (
+                r#"{"lifetime_seconds":"5m"}"#,
+                "invalid_request: lifetime_seconds must be a whole number that is not negative and not too large",
+            ),
+            (
+                r#"{"lifetime_seconds":-1}"#,
+                "invalid_request: lifetime_seconds must be a whole number that is not negative and not too large",
+            ),
+            (
+                r#"{"lifetime_seconds":1.5}"#,
+                "invalid_request: lifetime_seconds must be a whole number that is not negative and not too large",
+            ),
             (r#"{"sub":"x"}"#, "invalid_request: sub is not a member of this request"),
             (r#"{"audience":"a","audience":"b"}"#, "invalid_request: audience must stand only once"),
         ] {

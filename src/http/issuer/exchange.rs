@@ -15,6 +15,9 @@ use crate::wire::exchange::{Exchange, ExchangeRequest, Liveness, LivenessAnswer,
 use crate::wire::problem::Problem;
 use crate::wire::secret_text::SecretText;
 
+/// Longest body of a liveness question, in bytes: a hundred tokens of 2.5 kB, about twice what ours have.
+pub const LIVENESS_BODY_MAX: usize = 256 * 1024;
+
 /// Exchanges a caller's live token, minted for the worker's audience, for settings and a token for STS.
 #[utoipa::path(post, path = "/v1/worker/exchange", tag = "worker", request_body = ExchangeRequest,
     security(("bearer" = [])), responses(

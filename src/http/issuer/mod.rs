@@ -8,7 +8,8 @@ pub mod sessions;
 pub mod whoami;
 
 use axum::Router;
-use utoipa_axum::router::OpenApiRouter;
+use axum::extract::DefaultBodyLimit;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
 use super::paths;
@@ -24,7 +25,7 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .routes(routes!(sessions::open, sessions::list))
         .routes(routes!(sessions::end))
         .routes(routes!(exchange::exchange))
-        .routes(routes!(exchange::liveness))
+        .routes(routes!(exchange::liveness).layer(DefaultBodyLimit::max(exchange::LIVENESS_BODY_MAX)))
 }
 
 /// The public listener by itself.

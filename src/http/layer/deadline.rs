@@ -10,13 +10,8 @@ use crate::http::error::{Code, ProblemAnswer};
 /// Answers 503 where a request takes longer than [`DEADLINE`], slow bodies included. What a dropped mint had
 /// enqueued may still commit: a row without a token is allowed, a token without a row is not.
 pub async fn keep(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(DEADLINE, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            let seconds = DEADLINE.as_secs();
-            ProblemAnswer::new(Code::Timeout, format!("the request took longer than {seconds} seconds"))
-                .retry_after(1)
-                .into_response()
-        }
-    }
+    let seconds = DEADLINE.as_secs();
+    let late = || ProblemAnswer::new(Code::Timeout, format!("the request took longer than {seconds} seconds"));
+    let answer = tokio::time::timeout(DEADLINE, next.run(request)).await;
+    answer.unwrap_or_else(|_| late().retry_after(1).into_response())
 }

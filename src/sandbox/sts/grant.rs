@@ -35,9 +35,7 @@ impl Parameters {
         }
         let duration_seconds = query.number("DurationSeconds", 900, 43200)?;
         let policy = query.optional("Policy", 1, 2048)?;
-        if query.list("PolicyArns").len() + query.tags("PolicyArns").len() > 0
-            || query.get("PolicyArns.member.1.arn").is_some()
-        {
+        if query.get("PolicyArns.member.1.arn").is_some() {
             return Err(AwsError::validation("PolicyArns: the stand-in has no managed policies"));
         }
         let document = policy

@@ -9,7 +9,7 @@ use crate::sandbox::account::Role;
 use crate::sandbox::error::AwsError;
 use crate::sandbox::parts::{Call, Sandbox};
 use crate::sandbox::query::Query;
-use crate::sandbox::token::{Claims, Jws, Origin, Roles, read_keys};
+use crate::sandbox::token::{Claims, Jws, Origin, Roles, not_validated, read_keys};
 use crate::sandbox::xml::Element;
 
 const ACTION: &str = "sts:AssumeRoleWithWebIdentity";
@@ -34,9 +34,7 @@ pub(in crate::sandbox) async fn assume_role_with_web_identity(
     let now = sandbox.clock.now();
     claims.check_times(now.unix_timestamp())?;
     if !client_ids.contains(&audience) {
-        return Err(AwsError::invalid_token(
-            "The web identity token provided could not be validated. See the AssumeRoleWithWebIdentity documentation for requirements.",
-        ));
+        return Err(not_validated());
     }
     let subject = claims.subject()?;
     call.event.subject = Some(subject.clone());
@@ -53,15 +51,13 @@ pub(in crate::sandbox) async fn assume_role_with_web_identity(
     let source_identity = claims.source_identity()?;
 
     let url = issuer.split_once("://").map_or(issuer.as_str(), |(_, url)| url);
-    let mut federated = BTreeMap::from([
+    let federated = BTreeMap::from([
+        ("aws:FederatedProvider".to_owned(), vec![provider_arn.clone()]),
         (format!("{url}:aud"), vec![audience.clone()]),
         (format!("{url}:sub"), vec![subject.clone()]),
         (format!("{url}:amr"), claims.others("amr")),
     ]);
-    let content = {
-        federated.insert("aws:FederatedProvider".to_owned(), vec![provider_arn.clone()]);
-        Content { tags, transitive, source_identity, federated }
-    };
+    let content = Content { tags, transitive, source_identity, federated };
     let role = find_role(&sandbox.account, parameters.role_arn.as_str());
     let mut context = call.context.clone();
     context.set_all(&format!("{url}:oaud"), claims.listed_audiences());

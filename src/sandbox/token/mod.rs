@@ -18,7 +18,7 @@ pub(super) use jws::Jws;
 
 use super::error::AwsError;
 
-fn not_validated() -> AwsError {
+pub(super) fn not_validated() -> AwsError {
     AwsError::invalid_token(
         "The web identity token provided could not be validated. See the AssumeRoleWithWebIdentity documentation for requirements.",
     )

@@ -139,8 +139,9 @@ async fn of_many_changes_of_one_version_one_is_made() {
         let results: Vec<_> = join_all(tries).await.into_iter().map(Result::unwrap).collect();
         let made: Vec<_> = results.iter().flatten().collect();
         assert_eq!(made.len(), 1, "{}", world.name);
-        let stale = |result: &&Result<_, _>| matches!(result, Err(ChangeError::VersionMismatch { current }) if *current == version + 1);
-        assert_eq!(results.iter().filter(stale).count(), 11, "{}: {results:?}", world.name);
+        let stale = Err(ChangeError::VersionMismatch { current: version + 1 });
+        let learned = results.iter().filter(|result| **result == stale).count();
+        assert_eq!(learned, 11, "{}: {results:?}", world.name);
         assert_eq!(world.store.team(&scene.team).await.unwrap().as_ref(), made.first().copied());
     }
 }

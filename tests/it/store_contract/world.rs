@@ -71,18 +71,30 @@ impl World {
         matches!(self.target, Target::Postgres { .. })
     }
 
-    /// Runs a statement that the store would never make.
+    /// Deletes every row, for the next scene.
+    pub(super) async fn empty(&self) {
+        self.sabotage(
+            "DELETE FROM audit_events; DELETE FROM provider_settings; DELETE FROM enrolment_codes;
+             DELETE FROM worker_key_teams;
+             DELETE FROM worker_keys; DELETE FROM credentials; DELETE FROM sessions; DELETE FROM service_accounts;
+             DELETE FROM memberships; DELETE FROM users; DELETE FROM teams; DELETE FROM signing_keys;
+             DELETE FROM issuers",
+        )
+        .await;
+    }
+
+    /// Runs statements that the store would never make.
     pub(super) async fn sabotage(&self, sql: &'static str) {
         use sqlx::Connection as _;
         match &self.target {
             Target::Sqlite { path } => {
                 let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
                 let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
-                sqlx::query(sql).execute(&mut connection).await.unwrap();
+                sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
             }
             Target::Postgres { url } => {
                 let mut connection = sqlx::PgConnection::connect(url.expose()).await.unwrap();
-                sqlx::query(sql).execute(&mut connection).await.unwrap();
+                sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
             }
         }
     }

@@ -1,0 +1,67 @@
+//! The worker's surfaces: Bedrock's runtime, passed through, and the worker's ops listener.
+//!
+//! Does not own what an invocation is (`worker::invoke`): a handler takes the path apart, hands the request on
+//! and shapes the answer.
+//! May import: every lower floor.
+
+mod answer;
+pub mod ops;
+mod path;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Extension, Request, State};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::any;
+use http::Method;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::layer::request_id::RequestId;
+use super::layer::{Naming, access_log, request_id, security_headers};
+use crate::worker::error::WorkerError;
+use crate::worker::refusal::Refusal;
+use crate::worker::{Worker, invoke};
+
+/// The routes of a worker. Clients reach Bedrock's operations under `/bedrock` and at the root, so that both
+/// `http://worker/bedrock` and `http://worker` serve as an SDK's endpoint URL.
+pub fn router(worker: Arc<Worker>, naming: Naming) -> Router {
+    Router::new()
+        .route("/bedrock/model/{*rest}", any(pass))
+        .route("/model/{*rest}", any(pass))
+        .fallback(not_found)
+        .with_state(worker)
+        .layer(CatchPanicLayer::custom(answer::panicked))
+        .layer(from_fn(security_headers::add))
+        .layer(from_fn(access_log::record))
+        .layer(from_fn_with_state(naming, request_id::assign))
+}
+
+async fn pass(State(worker): State<Arc<Worker>>, Extension(id): Extension<RequestId>, request: Request) -> Response {
+    let passed = async {
+        let target = path::target(request.uri().path())?;
+        if request.method() != Method::POST {
+            return Err(WorkerError::refused(Refusal::MethodNotAllowed, "this route takes POST"));
+        }
+        let (head, body) = request.into_parts();
+        let query = head.uri.query().map(str::to_owned);
+        let (operation, model) = target;
+        worker.invoke(invoke::Request { operation, model, query, headers: head.headers, body }).await
+    };
+    match passed.await {
+        Ok(answer) => {
+            metrics::counter!("brevet_worker_requests_total", "outcome" => "ok").increment(1);
+            answer.map(Body::new)
+        }
+        Err(error) => {
+            metrics::counter!("brevet_worker_requests_total", "outcome" => error.explanation().code).increment(1);
+            answer::refused(&error, &id)
+        }
+    }
+}
+
+async fn not_found(Extension(id): Extension<RequestId>) -> Response {
+    answer::refused(&WorkerError::refused(Refusal::RouteUnknown, "there is no such route"), &id)
+}

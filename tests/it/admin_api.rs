@@ -1,0 +1,739 @@
+//! The admin API over the real router and a real database: whole lives, hostile and clumsy inputs, races, repeats.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use futures_util::future::join_all;
+use http::StatusCode;
+use serde_json::{Value, json};
+use time::Duration;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::support::house::{House, Listener, request};
+use crate::support::postgres;
+
+fn text(value: &Value, member: &str) -> String {
+    value[member].as_str().unwrap_or_else(|| panic!("{member} in {value}")).to_owned()
+}
+
+#[tokio::test]
+async fn a_team_lives_and_dies_over_sqlite() {
+    whole_life(House::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_team_lives_and_dies_over_postgresql() {
+    let Some(database) = postgres::database() else { return };
+    whole_life(House::over(Some(database)).await).await;
+}
+
+/// Everything once, in the order an operator does it; then everything taken away again.
+async fn whole_life(house: House) {
+    let team = house.must("POST", "/v1/teams", Some(json!({"uid": "acme", "name": "Acme"}))).await;
+    assert_eq!((text(&team, "uid"), text(&team, "created_at")), ("acme".into(), "2026-01-02T03:04:05Z".into()));
+    house.must("POST", "/v1/users", Some(json!({"uid": "ada", "name": "Ada", "email": "ada@example.com"}))).await;
+    let added = house.admin("PUT", "/v1/teams/acme/members/ada", None).await;
+    assert_eq!(added.status, StatusCode::CREATED);
+    assert_eq!(house.admin("PUT", "/v1/teams/acme/members/ada", None).await.status, StatusCode::OK);
+    let members = house.must("GET", "/v1/teams/acme/members", None).await;
+    assert_eq!(members["items"][0]["user_uid"], "ada");
+    let robot = json!({"uid": "robot", "name": "Robot"});
+    let robot = house.must("POST", "/v1/teams/acme/service-accounts", Some(robot)).await;
+    assert_eq!(robot["subject"], "scoped_principal:acme/service_account:robot");
+    let keys = "/v1/teams/acme/service-accounts/robot/keys";
+    let key = house.must("POST", keys, Some(json!({"name": "ci", "expires_in_seconds": 3600}))).await;
+    assert_eq!(key["expires_at"], "2026-01-02T04:04:05Z");
+    let worker = json!({"name": "w", "audience": "https://worker.example.com", "teams": ["acme"]});
+    let worker = house.must("POST", "/v1/worker-keys", Some(worker)).await;
+
+    // Nothing names a role yet, so that a token for STS cannot be bound to one.
+    let bearer = text(&key, "key");
+    assert!(house.mint(&bearer, json!({})).await.short().starts_with("400 role_required"));
+    let role = "arn:aws:iam::111122223333:role/bedrock";
+    let settings = json!({"region": "eu-central-1", "role_arn": role, "models": {"sonnet": "eu.anthropic.sonnet"}});
+    house.must("PATCH", "/v1/teams/acme/provider-settings", Some(settings)).await;
+    let minted = house.mint(&bearer, json!({})).await;
+    assert_eq!(minted.status, StatusCode::OK, "{}", minted.text);
+    let own = json!({"session_tags": true, "region": "eu-west-1"});
+    house.must("PATCH", "/v1/teams/acme/service-accounts/robot/provider-settings", Some(own)).await;
+    let effective = house.must("GET", "/v1/effective-settings?team=acme&service_account=robot", None).await;
+    assert_eq!(effective["region"], json!({"value": "eu-west-1", "layer": "service_account"}));
+    assert_eq!(effective["role_arn"], json!({"value": role, "layer": "team"}));
+    assert_eq!(effective["session_duration_seconds"], json!({"value": 3600, "layer": "default"}));
+    assert_eq!(effective["fault"], Value::Null);
+
+    let elsewhere = json!({"items": [{"audience": "https://vault.example.com", "lifetime_cap_seconds": 60}]});
+    house.must("PUT", "/v1/teams/acme/audiences", Some(elsewhere)).await;
+    let minted = house.mint(&bearer, json!({"lifetime_seconds": 3600})).await.json();
+    assert_eq!(
+        (text(&minted, "audience"), text(&minted, "expires_at")),
+        ("https://vault.example.com".into(), "2026-01-02T03:05:05Z".into())
+    );
+    let other = "arn:aws:iam::111122223333:role/other";
+    house.must("PUT", "/v1/teams/acme/audiences", Some(json!({"items": [{"audience": "sts.amazonaws.com"}]}))).await;
+    assert!(house.mint(&bearer, json!({"role_arn": other})).await.short().starts_with("403 role_not_allowed"));
+    let roles = json!({"items": [{"role_arn": other, "principals": ["service_account:robot"]}]});
+    assert_eq!(house.must("PUT", "/v1/teams/acme/roles", Some(roles.clone())).await["items"], roles["items"]);
+    assert_eq!(house.mint(&bearer, json!({"role_arn": other})).await.status, StatusCode::OK);
+
+    // A person gets in by a code, and out by every way there is.
+    let code = house.must("POST", "/v1/enrolment-codes", Some(json!({"user_uid": "ada"}))).await;
+    assert_eq!(code["expires_at"], "2026-01-02T03:14:05Z");
+    let open = |code: &Value| request("", "POST", "/v1/sessions", Some(json!({"code": text(code, "code")})), &[]);
+    let session = house.send(Listener::Public, open(&code)).await.json();
+    let person = text(&session, "access_token");
+    assert_eq!(house.mint(&person, json!({})).await.status, StatusCode::OK);
+    house.must("PATCH", "/v1/teams/acme/policy", Some(json!({"enrolment_codes": false}))).await;
+    assert!(house.mint(&person, json!({})).await.short().starts_with("403 sign_in_not_accepted"));
+    house.must("PATCH", "/v1/teams/acme/policy", Some(json!({"enrolment_codes": null}))).await;
+    assert_eq!(house.mint(&person, json!({})).await.status, StatusCode::OK);
+    house.must("DELETE", "/v1/teams/acme/members/ada", None).await;
+    assert_ne!(house.mint(&person, json!({})).await.status, StatusCode::OK);
+    house.must("DELETE", "/v1/users/ada", None).await;
+    assert_eq!(house.mint(&person, json!({})).await.status, StatusCode::UNAUTHORIZED);
+
+    // Off means off, at each place it can be said.
+    for (path, off, on, code) in [
+        ("/v1/teams/acme/service-accounts/robot", true, false, "403 principal_disabled"),
+        ("/v1/teams/acme", true, false, "403 team_disabled"),
+        ("/v1/teams/acme/provider-settings", true, false, "403 provider_disabled"),
+    ] {
+        house.must("PATCH", path, Some(json!({"disabled": off}))).await;
+        assert!(house.mint(&bearer, json!({})).await.short().starts_with(code), "{path}");
+        house.must("PATCH", path, Some(json!({"disabled": on}))).await;
+        assert_eq!(house.mint(&bearer, json!({})).await.status, StatusCode::OK, "{path}");
+    }
+    house.must("DELETE", &format!("{keys}/{}", text(&key, "id")), None).await;
+    assert_eq!(house.mint(&bearer, json!({})).await.status, StatusCode::UNAUTHORIZED);
+    let worker = format!("/v1/worker-keys/{}", text(&worker, "id"));
+    assert_eq!(house.must("PATCH", &worker, Some(json!({"teams": []}))).await["teams"], json!([]));
+    house.must("DELETE", &worker, None).await;
+    assert!(house.must("GET", &worker, None).await["revoked_at"].is_string());
+    house.must("DELETE", "/v1/teams/acme/service-accounts/robot", None).await;
+    house.must("DELETE", "/v1/teams/acme", None).await;
+    for path in ["/v1/teams/acme", "/v1/teams/acme/members", "/v1/teams/acme/service-accounts/robot", "/v1/users/ada"] {
+        assert!(house.admin("GET", path, None).await.short().starts_with("404 not_found"), "{path}");
+    }
+}
+
+/// Threat 11: what once named somebody never names anybody else.
+#[tokio::test]
+async fn threat_11_a_uid_is_never_used_again_in_whatever_case() {
+    let house = House::new().await;
+    let team = house.must("POST", "/v1/teams", Some(json!({"uid": "Acme", "name": "Acme"}))).await;
+    house.must("POST", "/v1/teams", Some(json!({"uid": "other", "name": "Other"}))).await;
+    let account = |team: &str| format!("/v1/teams/{team}/service-accounts");
+    house.must("POST", &account("Acme"), Some(json!({"uid": "robot", "name": "r"}))).await;
+    house.must("POST", "/v1/users", Some(json!({"uid": "ada", "name": "Ada"}))).await;
+    for deleted in [false, true] {
+        for uid in ["Acme", "acme", "ACME"] {
+            let answer = house.admin("POST", "/v1/teams", Some(json!({"uid": uid, "name": "x"}))).await;
+            assert!(answer.short().starts_with("409 uid_taken"), "{uid} {deleted}: {}", answer.short());
+        }
+        for uid in ["ada", "Ada"] {
+            let answer = house.admin("POST", "/v1/users", Some(json!({"uid": uid, "name": "x"}))).await;
+            assert!(answer.short().starts_with("409 uid_taken"), "{uid} {deleted}: {}", answer.short());
+        }
+        // An agent's uid is unique in the installation: another team cannot take it either.
+        for uid in ["robot", "ROBOT"] {
+            let answer = house.admin("POST", &account("other"), Some(json!({"uid": uid, "name": "x"}))).await;
+            assert!(answer.short().starts_with("409 uid_taken"), "{uid} {deleted}: {}", answer.short());
+        }
+        if !deleted {
+            house.must("DELETE", "/v1/teams/Acme/service-accounts/robot", None).await;
+            house.must("DELETE", "/v1/teams/Acme", None).await;
+            house.must("DELETE", "/v1/users/ada", None).await;
+        }
+    }
+    // Renaming changes no claim, and the external id is one of ours each time.
+    let renamed = house.must("PATCH", "/v1/teams/other", Some(json!({"name": "Acme"}))).await;
+    assert_eq!(renamed["uid"], "other");
+    assert_ne!(renamed["external_id"], team["external_id"]);
+    // A path names a team by its own spelling only.
+    assert_eq!(house.admin("GET", "/v1/teams/OTHER", None).await.status, StatusCode::NOT_FOUND);
+}
+
+/// Each row is one request; the snapshot has the exact answer. A clumsy request changes nothing.
+#[tokio::test]
+async fn hostile_and_clumsy_inputs_are_answered_by_field_and_rule() {
+    let house = House::new().await;
+    house.must("POST", "/v1/teams", Some(json!({"uid": "acme", "name": "Acme"}))).await;
+    house.must("POST", "/v1/users", Some(json!({"uid": "ada", "name": "Ada"}))).await;
+    house.must("POST", "/v1/teams/acme/service-accounts", Some(json!({"uid": "robot", "name": "Robot"}))).await;
+    let worker = json!({"name": "w", "audience": "https://worker.example.com", "teams": ["acme"]});
+    let worker = house.must("POST", "/v1/worker-keys", Some(worker)).await;
+    let worker = format!("/v1/worker-keys/{}", text(&worker, "id"));
+    let before = state(&house).await;
+    let long = "x".repeat(201);
+    let robot = "/v1/teams/acme/service-accounts/robot";
+    let keys = format!("{robot}/keys");
+    let settings = "/v1/teams/acme/provider-settings";
+    let many: Vec<_> = (0..21).map(|n| json!({"audience": format!("https://{n}.example.com")})).collect();
+    let unknown = "01890a5d-ac96-774b-bcce-b302099a8057";
+    let rows: Vec<(&str, String, Value)> = vec![
+        ("POST", "/v1/teams".into(), json!({})),
+        ("POST", "/v1/teams".into(), json!({"name": ""})),
+        ("POST", "/v1/teams".into(), json!({"name": "  "})),
+        ("POST", "/v1/teams".into(), json!({"name": long})),
+        ("POST", "/v1/teams".into(), json!({"name": "a\nb"})),
+        ("POST", "/v1/teams".into(), json!({"name": 7})),
+        ("POST", "/v1/teams".into(), json!({"name": "x", "uid": ""})),
+        ("POST", "/v1/teams".into(), json!({"name": "x", "uid": "a:b"})),
+        ("POST", "/v1/teams".into(), json!({"name": "x", "uid": "acme/*"})),
+        ("POST", "/v1/teams".into(), json!({"name": "", "uid": "-x"})),
+        ("POST", "/v1/teams".into(), json!({"name": "x", "external_id": "mine"})),
+        ("POST", "/v1/teams".into(), json!([])),
+        ("GET", "/v1/teams?limit=0".into(), Value::Null),
+        ("GET", "/v1/teams?limit=201".into(), Value::Null),
+        ("GET", "/v1/teams?limit=ten".into(), Value::Null),
+        ("GET", "/v1/teams?limit=1&limit=2".into(), Value::Null),
+        ("GET", "/v1/teams?after=!".into(), Value::Null),
+        ("GET", "/v1/teams?offset=1".into(), Value::Null),
+        ("GET", "/v1/teams/nobody".into(), Value::Null),
+        ("GET", "/v1/teams/a%2Fb".into(), Value::Null),
+        ("GET", "/v1/teams/%FF".into(), Value::Null),
+        ("PATCH", "/v1/teams/nobody".into(), json!({"name": "x"})),
+        ("PATCH", "/v1/teams/acme".into(), json!({"name": null})),
+        ("PATCH", "/v1/teams/acme".into(), json!({"disabled": null, "name": ""})),
+        ("PATCH", "/v1/teams/acme".into(), json!({"disabled": "yes"})),
+        ("PATCH", "/v1/teams/acme".into(), json!({"uid": "other"})),
+        ("PUT", "/v1/teams/acme/audiences".into(), json!({"items": []})),
+        ("PUT", "/v1/teams/acme/audiences".into(), json!({"items": many})),
+        ("PUT", "/v1/teams/acme/audiences".into(), json!({"items": [{"audience": "a b"}]})),
+        ("PUT", "/v1/teams/acme/audiences".into(), json!({"items": [{"audience": "x", "lifetime_cap_seconds": 59}]})),
+        ("PUT", "/v1/teams/acme/audiences".into(), json!({"items": [{"audience": "x"}, {"audience": "x"}]})),
+        (
+            "PUT",
+            "/v1/teams/acme/audiences".into(),
+            json!({"items": [{"audience": "x"}, {"audience": crate::support::app::ISSUER}]}),
+        ),
+        ("PUT", "/v1/teams/acme/audiences".into(), json!({"items": [{"audience": "https://worker.example.com"}]})),
+        ("PUT", "/v1/teams/acme/audiences".into(), json!({"audiences": []})),
+        (
+            "PUT",
+            "/v1/teams/acme/roles".into(),
+            json!({"items": [{"role_arn": "arn:aws:iam::1:role/x", "principals": ["everyone"]}]}),
+        ),
+        (
+            "PUT",
+            "/v1/teams/acme/roles".into(),
+            json!({"items": [{"role_arn": "arn:aws:iam::111122223333:role/x", "principals": []}]}),
+        ),
+        (
+            "PUT",
+            "/v1/teams/acme/roles".into(),
+            json!({"items": [{"role_arn": "arn:aws:iam::111122223333:role/x", "principals": ["user", "everyone"]}]}),
+        ),
+        (
+            "PUT",
+            "/v1/teams/acme/roles".into(),
+            json!({"items": [{"role_arn": "arn:aws:iam::111122223333:role/x", "principals": ["user:a:b"]}]}),
+        ),
+        ("PATCH", "/v1/teams/acme/policy".into(), json!({"lifetime_cap_seconds": 3601, "roles_claim": "maybe"})),
+        ("PATCH", "/v1/teams/acme/policy".into(), json!({"roles_claim": true})),
+        ("PATCH", settings.into(), json!({"region": "moon-1", "role_arn": "x", "session_duration_seconds": 899})),
+        ("PATCH", settings.into(), json!({"region": "cn-north-1", "role_arn": "arn:aws:iam::111122223333:role/x"})),
+        ("PATCH", settings.into(), json!({"role_arn": "arn:aws:sts::111122223333:assumed-role/x/y"})),
+        ("PATCH", settings.into(), json!({"models": {"": "x"}})),
+        ("PATCH", settings.into(), json!({"models": {"sonnet": "a b"}})),
+        ("PATCH", settings.into(), json!({"allowed_models": ["ok", "../x"]})),
+        ("PATCH", settings.into(), json!({"external_id": "mine"})),
+        ("PATCH", settings.into(), json!({"enabled": true})),
+        ("PATCH", format!("{robot}/provider-settings"), json!({"region": "eu-central-9x"})),
+        ("GET", "/v1/teams/acme/service-accounts/nobody/provider-settings".into(), Value::Null),
+        ("GET", "/v1/effective-settings".into(), Value::Null),
+        ("GET", "/v1/effective-settings?team=a".into(), Value::Null),
+        ("GET", "/v1/effective-settings?team=nobody".into(), Value::Null),
+        ("GET", "/v1/effective-settings?team=acme&service_account=nobody".into(), Value::Null),
+        ("POST", "/v1/users".into(), json!({"name": "x", "email": "nobody"})),
+        ("POST", "/v1/users".into(), json!({"name": "x", "uid": "é!"})),
+        ("PATCH", "/v1/users/ada".into(), json!({"email": "a@b@c"})),
+        ("PATCH", "/v1/users/nobody".into(), json!({})),
+        ("DELETE", "/v1/users/nobody".into(), Value::Null),
+        ("PUT", "/v1/teams/acme/members/nobody".into(), Value::Null),
+        ("PUT", "/v1/teams/nobody/members/ada".into(), Value::Null),
+        ("DELETE", "/v1/teams/acme/members/ada".into(), Value::Null),
+        ("POST", "/v1/teams/nobody/service-accounts".into(), json!({"name": "x"})),
+        ("POST", "/v1/teams/acme/service-accounts".into(), json!({"name": "x", "uid": "x"})),
+        ("POST", "/v1/teams/acme/service-accounts".into(), json!({"name": "x", "team_uid": "other"})),
+        ("GET", "/v1/teams/acme/service-accounts/nobody".into(), Value::Null),
+        ("POST", keys.clone(), json!({"expires_in_seconds": 59})),
+        ("POST", keys.clone(), json!({"expires_in_seconds": 400_000_000})),
+        ("POST", keys.clone(), json!({"expires_in_seconds": -1})),
+        ("POST", keys.clone(), json!({"expires_in_seconds": 1.5})),
+        ("POST", keys.clone(), json!({"name": ""})),
+        ("POST", keys.clone(), json!({"key": "bvt_sa_mine"})),
+        ("DELETE", format!("{keys}/{unknown}"), Value::Null),
+        ("DELETE", format!("{keys}/nobody"), Value::Null),
+        ("POST", "/v1/worker-keys".into(), json!({"name": "w", "audience": "sts.amazonaws.com", "teams": ["acme"]})),
+        (
+            "POST",
+            "/v1/worker-keys".into(),
+            json!({"name": "w", "audience": crate::support::app::ISSUER, "teams": ["acme"]}),
+        ),
+        (
+            "POST",
+            "/v1/worker-keys".into(),
+            json!({"name": "w", "audience": "https://x.example.com", "teams": ["nobody"]}),
+        ),
+        ("POST", "/v1/worker-keys".into(), json!({"name": "w", "audience": "", "teams": ["a"]})),
+        ("POST", "/v1/worker-keys".into(), json!({"name": "w", "audience": "https://x.example.com"})),
+        ("PATCH", worker.clone(), json!({"teams": null})),
+        ("PATCH", worker.clone(), json!({"teams": ["nobody"]})),
+        ("PATCH", worker.clone(), json!({"audience": "https://x.example.com"})),
+        ("GET", format!("/v1/worker-keys/{unknown}"), Value::Null),
+        ("POST", "/v1/enrolment-codes".into(), json!({"user_uid": "nobody"})),
+        ("POST", "/v1/enrolment-codes".into(), json!({"user_uid": "a b"})),
+        ("POST", "/v1/enrolment-codes".into(), json!({"email": "ada@example.com"})),
+        ("POST", "/v1/administrators".into(), json!({"name": "\u{202e}ops"})),
+        ("GET", "/v1/administrators/ops".into(), Value::Null),
+        ("DELETE", format!("/v1/administrators/{unknown}"), Value::Null),
+        (
+            "GET",
+            "/v1/audit?since=yesterday&action=token.steal&token_id=x&principal=ada&decision=maybe".into(),
+            Value::Null,
+        ),
+        ("GET", "/v1/audit?key=bvt_ad_x".into(), Value::Null),
+        ("GET", "/v1/signing-keys/x".into(), Value::Null),
+    ];
+    let mut said = String::new();
+    for (method, path, body) in rows {
+        let body = (!body.is_null()).then_some(body);
+        let shown = body.as_ref().map_or_else(String::new, |body| format!(" {body}"));
+        let shown =
+            if shown.len() > 160 { format!("{}…", shown.chars().take(120).collect::<String>()) } else { shown };
+        let answer = house.admin(method, &path, body).await;
+        assert!(answer.status.is_client_error(), "{method} {path}{shown}: {}", answer.short());
+        let path = path.replace(&worker, "/v1/worker-keys/{worker}");
+        writeln!(said, "{method} {path}{shown}\n  {}", answer.short()).unwrap();
+    }
+    insta::assert_snapshot!(said);
+    assert_eq!(state(&house).await, before, "a refused request changed something");
+}
+
+/// Everything the API shows, in one text; without the audit log, which only grows.
+async fn state(house: &House) -> String {
+    let mut all = String::new();
+    for path in [
+        "/v1/administrators",
+        "/v1/teams",
+        "/v1/teams/acme/audiences",
+        "/v1/teams/acme/roles",
+        "/v1/teams/acme/policy",
+        "/v1/teams/acme/provider-settings",
+        "/v1/teams/acme/members",
+        "/v1/teams/acme/service-accounts",
+        "/v1/teams/acme/service-accounts/robot/keys",
+        "/v1/users",
+        "/v1/worker-keys",
+    ] {
+        all += &house.must("GET", path, None).await.to_string();
+    }
+    all
+}
+
+/// Threat 35: a host, region or endpoint that is not AWS's, nor on the operator's list, is refused; the sandbox
+/// address that the operator listed is taken for exactly that text.
+#[tokio::test]
+async fn threat_35_no_setting_leads_to_a_foreign_host() {
+    let house = House::new().await;
+    house.must("POST", "/v1/teams", Some(json!({"uid": "acme", "name": "Acme"}))).await;
+    let settings = "/v1/teams/acme/provider-settings";
+    for host in [
+        "https://evil.example.com",
+        "http://sts.eu-central-1.amazonaws.com",
+        "https://sts.eu-central-1.amazonaws.com.evil.com",
+        "https://sts.eu-central-1.amazonaws.com@evil.com",
+        "https://sts.eu-central-1.amazonaws.com:8443",
+        "https://evil.s3.amazonaws.com",
+        "https://abc.execute-api.us-east-1.amazonaws.com",
+        "https://169.254.169.254",
+        "http://169.254.169.254/latest/meta-data",
+        "http://127.0.0.1:4567",
+        "http://127.0.0.1:4566/",
+        "http://127.0.0.1:4566/x",
+        "http://localhost:4566",
+        "file:///etc/passwd",
+        "//sts.amazonaws.com",
+        "https://sts.amazonaws.com?x=y",
+        "https://sts.amazonaws.com#x",
+        "",
+    ] {
+        for member in ["base_url", "sts_endpoint"] {
+            let answer = house.admin("PATCH", settings, Some(json!({member: host}))).await;
+            assert!(answer.short().starts_with("400 invalid_request"), "{member} {host:?}: {}", answer.short());
+        }
+    }
+    for region in
+        ["eu-central-1.evil.com", "eu-central-1/", "eu central-1", "EU-CENTRAL-1", "us-east-1@evil.com", "x", "-", ""]
+    {
+        let answer = house.admin("PATCH", settings, Some(json!({"region": region}))).await;
+        assert!(answer.short().starts_with("400 invalid_request"), "{region:?}: {}", answer.short());
+    }
+    let untouched = house.must("GET", settings, None).await;
+    assert_eq!(untouched["version"], 0);
+    let listed = json!({"sts_endpoint": "http://127.0.0.1:4566", "base_url": "https://bedrock-runtime.eu-central-1.amazonaws.com"});
+    house.must("PATCH", settings, Some(listed)).await;
+}
+
+/// Threat 20: who asks decides who is spoken for. Every key, every team, every principal: only the diagonal.
+#[tokio::test]
+async fn threat_20_a_key_of_one_team_never_touches_another() {
+    let house = House::new().await;
+    let teams = ["alpha", "beta", "gamma"];
+    let mut keys = Vec::new();
+    for team in teams {
+        house.must("POST", "/v1/teams", Some(json!({"uid": team, "name": team}))).await;
+        let audiences = json!({"items": [{"audience": format!("https://{team}.example.com")}]});
+        house.must("PUT", &format!("/v1/teams/{team}/audiences"), Some(audiences)).await;
+        let accounts = format!("/v1/teams/{team}/service-accounts");
+        house.must("POST", &accounts, Some(json!({"uid": format!("agent-{team}"), "name": "a"}))).await;
+        let key = house.must("POST", &format!("{accounts}/agent-{team}/keys"), Some(json!({}))).await;
+        keys.push((team, text(&key, "id"), text(&key, "key")));
+    }
+    for (mine, id, key) in &keys {
+        for theirs in teams {
+            let own = *mine == theirs;
+            let audience = json!({"audience": format!("https://{theirs}.example.com"), "team_uid": theirs});
+            let minted = house.mint(key, audience).await;
+            assert_eq!(minted.status.is_success(), own, "{mine} in {theirs}: {}", minted.short());
+            if own {
+                assert_eq!(minted.json()["subject"], format!("scoped_principal:{mine}/service_account:agent-{mine}"));
+            }
+            let foreign = house.mint(key, json!({"audience": format!("https://{theirs}.example.com")})).await;
+            assert_eq!(foreign.status.is_success(), own, "{mine} for {theirs}'s audience: {}", foreign.short());
+            for member in ["on_behalf_of", "subject", "sub", "principal_uid"] {
+                let body = json!({member: format!("service_account:agent-{theirs}")});
+                assert_eq!(house.mint(key, body).await.status, StatusCode::BAD_REQUEST, "{member}");
+            }
+            // Through another team's path an agent and its keys do not exist, for the operator neither.
+            let account = format!("/v1/teams/{theirs}/service-accounts/agent-{mine}");
+            assert_eq!(house.admin("GET", &account, None).await.status.is_success(), own);
+            assert_eq!(house.admin("GET", &format!("{account}/keys"), None).await.status.is_success(), own);
+            if !own {
+                for (method, path, body) in [
+                    ("PATCH", account.clone(), Some(json!({"disabled": true}))),
+                    ("DELETE", account.clone(), None),
+                    ("POST", format!("{account}/keys"), Some(json!({}))),
+                    ("DELETE", format!("{account}/keys/{id}"), None),
+                    ("DELETE", format!("/v1/teams/{theirs}/service-accounts/agent-{theirs}/keys/{id}"), None),
+                    ("PATCH", format!("{account}/provider-settings"), Some(json!({"disabled": true}))),
+                ] {
+                    let answer = house.admin(method, &path, body).await;
+                    assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method} {path}: {}", answer.short());
+                }
+            }
+            assert_eq!(
+                house.call(key, "GET", &format!("/v1/teams/{theirs}"), None).await.status,
+                StatusCode::FORBIDDEN
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_go_on_where_they_ended_whatever_comes_between() {
+    let house = House::new().await;
+    for uid in ["b1", "b2", "b3", "b4", "b5"] {
+        house.must("POST", "/v1/teams", Some(json!({"uid": uid, "name": uid}))).await;
+    }
+    let mut seen = Vec::new();
+    let mut path = "/v1/teams?limit=2".to_owned();
+    loop {
+        let page = house.must("GET", &path, None).await;
+        seen.extend(page["items"].as_array().unwrap().iter().map(|team| text(team, "uid")));
+        if seen.len() == 2 {
+            // One before the cursor, one behind it, one of those already shown deleted.
+            house.must("POST", "/v1/teams", Some(json!({"uid": "a1", "name": "x"}))).await;
+            house.must("POST", "/v1/teams", Some(json!({"uid": "b3x", "name": "x"}))).await;
+            house.must("DELETE", "/v1/teams/b2", None).await;
+        }
+        let Some(next) = page["next"].as_str() else { break };
+        assert!(!next.contains("b2"), "a cursor can be read: {next}");
+        path = format!("/v1/teams?limit=2&after={next}");
+    }
+    assert_eq!(seen, ["b1", "b2", "b3", "b3x", "b4", "b5"]);
+    // Audit rows: the newest first, each once, also where many have the same millisecond.
+    let mut rows = Vec::new();
+    let mut path = "/v1/audit?limit=3&action=admin.create".to_owned();
+    loop {
+        let page = house.must("GET", &path, None).await;
+        rows.extend(page["items"].as_array().unwrap().iter().map(|row| text(row, "target")));
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/v1/audit?limit=3&action=admin.create&after={next}");
+    }
+    let once: BTreeSet<_> = rows.iter().collect();
+    assert_eq!((rows.len(), once.len()), (7, 7), "{rows:?}");
+}
+
+#[tokio::test]
+async fn of_two_changes_to_one_version_exactly_one_is_made() {
+    let house = House::new().await;
+    let team = house.admin("POST", "/v1/teams", Some(json!({"uid": "acme", "name": "Acme"}))).await;
+    assert_eq!(team.header("etag"), "\"1\"");
+    assert_eq!(team.header("location"), "/brevet/v1/teams/acme");
+    let changes = (0..8).map(|n| {
+        let body = Some(json!({"name": format!("name {n}")}));
+        house.call_with(&house.first, "PATCH", "/v1/teams/acme", body, &[("if-match", "\"1\"")])
+    });
+    let statuses: Vec<_> = join_all(changes).await.iter().map(|answer| answer.status.as_u16()).collect();
+    let count = |status| statuses.iter().filter(|one| **one == status).count();
+    assert_eq!((count(200), count(412)), (1, 7), "{statuses:?}");
+    // Lists and policy share the team's version; without If-Match parallel edits all hold.
+    let edits = [
+        (
+            "PUT",
+            "/v1/teams/acme/roles",
+            json!({"items": [{"role_arn": "arn:aws:iam::111122223333:role/x", "principals": ["user"]}]}),
+        ),
+        ("PUT", "/v1/teams/acme/audiences", json!({"items": [{"audience": "https://x.example.com"}]})),
+        ("PATCH", "/v1/teams/acme/policy", json!({"lifetime_cap_seconds": 120})),
+        ("PATCH", "/v1/teams/acme/policy", json!({"roles_claim": "off"})),
+    ];
+    for answer in join_all(edits.map(|(method, path, body)| house.admin(method, path, Some(body)))).await {
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.short());
+    }
+    let policy = house.admin("GET", "/v1/teams/acme/policy", None).await;
+    assert_eq!(
+        policy.json(),
+        json!({"lifetime_cap_seconds": 120, "roles_claim": "off", "enrolment_codes": true, "version": 6})
+    );
+    assert_eq!(policy.header("etag"), "\"6\"");
+    for (tag, status) in
+        [("\"1\"", 412), ("W/\"6\"", 412), ("\"six\"", 412), ("6", 400), ("", 400), ("\"6\"", 200), ("*", 200)]
+    {
+        let answer = house
+            .call_with(&house.first, "PATCH", "/v1/teams/acme/policy", Some(json!({})), &[("if-match", tag)])
+            .await;
+        assert_eq!(answer.status.as_u16(), status, "{tag}: {}", answer.short());
+    }
+    let stale = house.call_with(&house.first, "DELETE", "/v1/teams/acme", None, &[("if-match", "\"1\"")]).await;
+    assert_eq!(stale.status, StatusCode::PRECONDITION_FAILED);
+}
+
+#[tokio::test]
+async fn a_repeated_create_makes_nothing_twice_and_shows_no_secret_again() {
+    let house = House::new().await;
+    house.must("POST", "/v1/teams", Some(json!({"uid": "acme", "name": "Acme"}))).await;
+    house.must("POST", "/v1/users", Some(json!({"uid": "ada", "name": "Ada"}))).await;
+    house.must("POST", "/v1/teams/acme/service-accounts", Some(json!({"uid": "robot", "name": "Robot"}))).await;
+    let creates = [
+        ("/v1/teams", json!({"name": "T"}), json!({"name": "U"})),
+        ("/v1/users", json!({"name": "P"}), json!({"name": "Q"})),
+        ("/v1/teams/acme/service-accounts", json!({"name": "A"}), json!({"name": "B"})),
+        ("/v1/teams/acme/service-accounts/robot/keys", json!({"name": "k"}), json!({"name": "l"})),
+        (
+            "/v1/worker-keys",
+            json!({"name": "w", "audience": "https://w.example.com", "teams": ["acme"]}),
+            json!({"name": "w", "audience": "https://w.example.com", "teams": []}),
+        ),
+        ("/v1/enrolment-codes", json!({"user_uid": "ada"}), json!({"user_uid": "robot"})),
+    ];
+    for (n, (path, body, other)) in creates.into_iter().enumerate() {
+        let key = format!("try-{n}");
+        let send = |body: &Value| {
+            let request = request(&house.first, "POST", path, Some(body.clone()), &[("idempotency-key", &key)]);
+            house.send(Listener::Admin, request)
+        };
+        // In parallel, so that the store decides which is first.
+        let answers = join_all((0..4).map(|_| send(&body))).await;
+        let secret = |answer: &Value| answer.get("key").or(answer.get("code")).is_some();
+        let with_secret = answers.iter().filter(|answer| secret(&answer.json())).count();
+        assert!(with_secret <= 1, "{path}: a secret was shown {with_secret} times");
+        let mut shown = BTreeSet::new();
+        for answer in &answers {
+            assert_eq!(answer.status, StatusCode::CREATED, "{path}: {}", answer.short());
+            let mut resource = answer.json();
+            resource.as_object_mut().unwrap().retain(|name, _| name != "key" && name != "code");
+            shown.insert((resource.to_string(), answer.header("location").to_owned()));
+        }
+        assert_eq!(shown.len(), 1, "{path}: {shown:?}");
+        assert!(
+            send(&other).await.short().starts_with("409 idempotency_key_reused") || path == "/v1/enrolment-codes",
+            "{path}"
+        );
+    }
+    // The same key on another route is another request.
+    let request =
+        request(&house.first, "POST", "/v1/users", Some(json!({"name": "T"})), &[("idempotency-key", "try-0")]);
+    assert!(house.send(Listener::Admin, request).await.short().starts_with("409 idempotency_key_reused"));
+    for bad in ["", "a b", &"x".repeat(201)] {
+        let answer = house
+            .call_with(&house.first, "POST", "/v1/users", Some(json!({"name": "T"})), &[("idempotency-key", bad)])
+            .await;
+        assert!(answer.short().starts_with("400 invalid_request: Idempotency-Key"), "{bad:?}: {}", answer.short());
+    }
+}
+
+#[tokio::test]
+async fn the_first_administrator_ends_with_the_second_and_the_last_one_stays() {
+    let house = House::new().await;
+    let list = house.must("GET", "/v1/administrators", None).await;
+    assert_eq!(list["items"][0]["expires_at"], "2026-01-03T03:04:05Z");
+    let first = format!("/v1/administrators/{}", text(&list["items"][0], "id"));
+    assert!(house.admin("DELETE", &first, None).await.short().starts_with("409 conflict: the last administrator"));
+    let ops = house.must("POST", "/v1/administrators", Some(json!({"name": "ops"}))).await;
+    let (ops, key) = (format!("/v1/administrators/{}", text(&ops, "id")), text(&ops, "key"));
+    assert_eq!(house.admin("GET", "/v1/teams", None).await.status, StatusCode::UNAUTHORIZED);
+    let list = house.call(&key, "GET", "/v1/administrators", None).await.json();
+    assert_eq!(list["items"].as_array().unwrap().len(), 1, "{list}");
+    assert_eq!(house.call(&key, "GET", &first, None).await.status, StatusCode::NOT_FOUND);
+    assert!(house.call(&key, "DELETE", &ops, None).await.short().starts_with("409 conflict"));
+    let other = house.call(&key, "POST", "/v1/administrators", Some(json!({"name": "other"}))).await.json();
+    assert_eq!(house.call(&text(&other, "key"), "DELETE", &ops, None).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(house.call(&key, "GET", "/v1/teams", None).await.status, StatusCode::UNAUTHORIZED);
+    // Time does not end an administrator who was made by another.
+    house.clock.advance(Duration::days(400));
+    assert_eq!(house.call(&text(&other, "key"), "GET", "/v1/teams", None).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn every_change_has_its_audit_row_and_no_refusal_has_one_of_a_change() {
+    let house = House::new().await;
+    house.must("POST", "/v1/teams", Some(json!({"uid": "acme", "name": "Acme"}))).await;
+    house.must("PATCH", "/v1/teams/acme", Some(json!({"name": "B"}))).await;
+    house.must("PUT", "/v1/teams/acme/roles", Some(json!({"items": []}))).await;
+    house.must("PATCH", "/v1/teams/acme/provider-settings", Some(json!({"session_tags": true}))).await;
+    house.must("POST", "/v1/users", Some(json!({"uid": "ada", "name": "Ada"}))).await;
+    house.must("PUT", "/v1/teams/acme/members/ada", None).await;
+    house.must("DELETE", "/v1/teams/acme/members/ada", None).await;
+    house.must("DELETE", "/v1/teams/acme", None).await;
+    house.admin("DELETE", "/v1/teams/acme", None).await;
+    house.admin("POST", "/v1/teams", Some(json!({"uid": "acme", "name": "Acme"}))).await;
+    let rows = house.must("GET", "/v1/audit?limit=200", None).await;
+    let rows = rows["items"].as_array().unwrap();
+    let said: Vec<_> = rows
+        .iter()
+        .filter(|row| row["action"].as_str().unwrap().starts_with("admin."))
+        .map(|row| {
+            assert_eq!(row["credential_kind"], "administrator_key");
+            format!("{} {}", text(row, "action"), text(row, "target"))
+        })
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "admin.delete team:acme",
+            "admin.delete member:acme/ada",
+            "admin.create member:acme/ada",
+            "admin.create user:ada",
+            "admin.update provider_settings:acme",
+            "admin.update policy:acme",
+            "admin.update team:acme",
+            "admin.create team:acme",
+        ]
+    );
+    let of_team = house.must("GET", "/v1/audit?team=acme&decision=allowed", None).await;
+    assert_eq!(of_team["items"].as_array().unwrap().len(), 7);
+    let later = house.must("GET", "/v1/audit?since=2026-01-02T03:04:06Z", None).await;
+    assert_eq!(later["items"], json!([]));
+}
+
+#[tokio::test]
+async fn omitted_keeps_and_null_clears() {
+    let house = House::new().await;
+    house.must("POST", "/v1/teams", Some(json!({"uid": "acme", "name": "Acme"}))).await;
+    house.must("POST", "/v1/users", Some(json!({"uid": "ada", "name": "Ada", "email": "ada@example.com"}))).await;
+    assert_eq!(house.must("PATCH", "/v1/users/ada", Some(json!({"name": "A"}))).await["email"], "ada@example.com");
+    assert_eq!(house.must("PATCH", "/v1/users/ada", Some(json!({"email": null}))).await.get("email"), None);
+    let settings = "/v1/teams/acme/provider-settings";
+    let whole = json!({"disabled": true, "region": "us-east-1", "role_arn": "arn:aws:iam::111122223333:role/x",
+        "session_duration_seconds": 900, "models": {"m": "x"}, "allowed_models": ["x"], "session_tags": true,
+        "source_identity": true, "base_url": "https://bedrock-runtime.us-east-1.amazonaws.com", "sts_endpoint": "https://sts.us-east-1.amazonaws.com"});
+    let mut set = house.must("PATCH", settings, Some(whole.clone())).await;
+    let kept = house.must("PATCH", settings, Some(json!({}))).await;
+    assert_eq!((set["version"].clone(), kept["version"].clone()), (json!(1), json!(2)));
+    for (name, value) in whole.as_object().unwrap() {
+        assert_eq!((&set[name], &kept[name]), (value, value), "{name}");
+    }
+    set.as_object_mut().unwrap().retain(|name, _| name == "external_id");
+    let nulls: Value = whole.as_object().unwrap().keys().map(|name| (name.clone(), Value::Null)).collect();
+    let cleared = house.must("PATCH", settings, Some(nulls)).await;
+    set["disabled"] = json!(false);
+    set["version"] = json!(3);
+    assert_eq!(cleared, set);
+}
+
+/// What the log of a test says.
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Captured {
+    type Writer = Self;
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// Threat 31: every secret is in the answer that made it, and in no other answer, log line or audit row.
+#[tokio::test]
+async fn threat_31_a_secret_stands_in_one_answer_and_nowhere_else() {
+    let captured = Captured::default();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(captured.clone());
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let house = House::new().await;
+    house.must("POST", "/v1/teams", Some(json!({"uid": "acme", "name": "Acme"}))).await;
+    house.must("POST", "/v1/users", Some(json!({"uid": "ada", "name": "Ada"}))).await;
+    house.must("PUT", "/v1/teams/acme/members/ada", None).await;
+    house.must("POST", "/v1/teams/acme/service-accounts", Some(json!({"uid": "robot", "name": "Robot"}))).await;
+    let keys = "/v1/teams/acme/service-accounts/robot/keys";
+    let key = text(&house.must("POST", keys, Some(json!({}))).await, "key");
+    let worker = json!({"name": "w", "audience": "https://w.example.com", "teams": ["acme"]});
+    let worker = text(&house.must("POST", "/v1/worker-keys", Some(worker)).await, "key");
+    let code = text(&house.must("POST", "/v1/enrolment-codes", Some(json!({"user_uid": "ada"}))).await, "code");
+    let minted = house.mint(&key, json!({"audience": "https://w.example.com"})).await;
+    let token = text(&minted.json(), "token");
+    let session = request("", "POST", "/v1/sessions", Some(json!({"code": code})), &[]);
+    let access = text(&house.send(Listener::Public, session).await.json(), "access_token");
+    let mut answers = String::new();
+    for body in [json!({"code": key}), json!({"code": code}), json!({"code": access, "x": worker})] {
+        answers += &house.send(Listener::Public, request("", "POST", "/v1/sessions", Some(body), &[])).await.text;
+    }
+    for secret in [&house.first, &key, &worker, &code, &access, &token] {
+        for (method, path) in [
+            ("GET", format!("/v1/teams?after={secret}")),
+            ("GET", format!("/v1/audit?{secret}=1")),
+            ("GET", format!("/v1/users/{secret}")),
+        ] {
+            answers += &house.admin(method, &path, None).await.text;
+        }
+        let body = json!({"name": secret, "uid": secret, "email": secret});
+        answers += &house.admin("POST", "/v1/users", Some(body)).await.text;
+        answers += &house.call(secret, "POST", "/v1/identity-tokens", None).await.text;
+        answers += &house.call(&format!("{secret}x"), "GET", "/v1/teams", None).await.text;
+        answers += &house.call_with(&house.first, "GET", "/v1/teams", None, &[("x-request-id", secret)]).await.text;
+    }
+    for path in [
+        "/v1/administrators",
+        "/v1/teams",
+        "/v1/users",
+        keys,
+        "/v1/worker-keys",
+        "/v1/signing-keys",
+        "/v1/audit?limit=200",
+    ] {
+        answers += &house.must("GET", path, None).await.to_string();
+    }
+    house.app.issuer.audit().drain().await;
+    let logged = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+    assert!(!logged.is_empty(), "nothing was captured, so the search proves nothing");
+    for secret in [&house.first, &key, &worker, &code, &access, &token] {
+        // Past the prefix, so that a part of it is found too.
+        let part = &secret[10..34];
+        assert!(!logged.contains(part), "a secret is in the log");
+        let told: Vec<_> = answers.match_indices(part).collect();
+        assert!(told.is_empty(), "a secret is in {} answers", told.len());
+    }
+}

@@ -1,0 +1,389 @@
+//! The real router over a real database of its own, with a clock that stands and randomness that repeats, so that
+//! answers can be compared to the byte.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use brevet::crypto::keypair::KeyPair;
+use brevet::crypto::new_key::new_signing_key;
+use brevet::crypto::seal::Kek;
+use brevet::domain::audience::Audience;
+use brevet::domain::audit::{Action, Decision, Event, Origin, RecordedEvent};
+use brevet::domain::clock::{Clock, ManualClock};
+use brevet::domain::credential::{CredentialKind, OpaqueCredential};
+use brevet::domain::entropy::Entropy;
+use brevet::domain::id::{CredentialId, EventId, IssuerId, ServiceAccountUid, TeamUid, UserUid};
+use brevet::domain::issuer_url::{Development, IssuerUrl};
+use brevet::domain::key_schedule::{KeySchedule, ScheduleNumbers};
+use brevet::domain::region::Region;
+use brevet::domain::role_arn::RoleArn;
+use brevet::domain::secret::SecretBytes;
+use brevet::domain::settings::ProviderLayer;
+use brevet::domain::signing_key::{KeyKind, SigningKey};
+use brevet::domain::team::{Membership, ServiceAccount, Team, TeamPolicy, User};
+use brevet::http::layer::Naming;
+use brevet::http::layer::client_address::ClientAddress;
+use brevet::http::state::IssuerState;
+use brevet::issuer::keys::KeyRing;
+use brevet::issuer::limits::LimitNumbers;
+use brevet::issuer::publish::Publication;
+use brevet::issuer::{Issuer, Parts, bootstrap};
+use brevet::store::{AuditWriter, EventFilter, NewCredential, NewEnrolmentCode, Page, Store, Target, TeamChange};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use time::Duration;
+use tower::ServiceExt as _;
+
+use super::clock;
+use super::entropy::SeededEntropy;
+
+/// The issuer URL of tests: with a path, under which every route must live.
+pub(crate) const ISSUER: &str = "https://id.example.com/brevet";
+/// Where every request of a test comes from.
+pub(crate) const ADDRESS: &str = "192.0.2.7";
+
+/// An installation with nothing in it but its keys.
+pub(crate) struct App {
+    pub(crate) issuer: Issuer,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) entropy: Arc<SeededEntropy>,
+    pub(crate) publication: Arc<Publication>,
+    pub(crate) state: IssuerState,
+    pub(crate) router: Router,
+    pub(crate) dir: TempDir,
+}
+
+/// What an app is made with, where a test cares.
+pub(crate) struct Options {
+    pub(crate) target: Option<Target>,
+    pub(crate) limits: LimitNumbers,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { target: None, limits: LimitNumbers::for_cores(2).unwrap() }
+    }
+}
+
+/// One of the two fixed key pairs, so that tokens of snapshots never change. They sign nothing but tests.
+pub(crate) fn fixed_key(name: &str) -> KeyPair {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/cases/signing-keys/{name}.pkcs8.base64"));
+    let text: String = std::fs::read_to_string(path).unwrap().split_whitespace().collect();
+    KeyPair::from_pkcs8(KeyKind::Rsa2048, &SecretBytes::new(STANDARD.decode(text).unwrap())).unwrap()
+}
+
+/// The active and the standby key of an issuer, as a first start would make them.
+pub(crate) fn fixed_keys(issuer: IssuerId, kek: &Kek, clock: &dyn Clock, entropy: &dyn Entropy) -> [SigningKey; 2] {
+    let now = clock.now();
+    let schedule = KeySchedule::new(ScheduleNumbers::default(), Development::Off).unwrap();
+    let (active, standby) = schedule.first_pair(now);
+    [("active", active), ("standby", standby)]
+        .map(|(name, times)| new_signing_key(&fixed_key(name), issuer, times, kek, entropy, now).unwrap())
+}
+
+impl App {
+    /// On SQLite, with generous limits.
+    pub(crate) async fn start() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    pub(crate) async fn with(options: Options) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (clock, entropy) = (Arc::new(clock::clock()), Arc::new(SeededEntropy::new(1)));
+        let host = bootstrap::Host { clock: clock.clone(), entropy: entropy.clone() };
+        let target = options.target.unwrap_or_else(|| Target::Sqlite { path: dir.path().join("brevet.db") });
+        let store = Store::connect(&target).await.unwrap();
+        store.migrate(clock.now()).await.unwrap();
+        let url = IssuerUrl::parse(ISSUER, Development::Off).unwrap();
+        let id = bootstrap::issuer(&store, &url, &host).await.unwrap().id;
+        let kek = Kek::generate(entropy.as_ref()).unwrap();
+        let keys = fixed_keys(id, &kek, clock.as_ref(), entropy.as_ref());
+        let event = Event { action: Action::SigningKeyCreate, ..event(id, clock.as_ref(), entropy.as_ref()) };
+        assert!(store.insert_first_keys(id, &keys, &event).await.unwrap());
+        let ring = KeyRing::open(url.clone(), id, store.clone(), kek, clock.clone(), entropy.clone()).await.unwrap();
+        let publication = Arc::new(Publication::new(url.clone(), Some(dir.path().join("published.json"))));
+        let issuer = Issuer::new(Parts {
+            url: url.clone(),
+            id,
+            store: store.clone(),
+            audit: AuditWriter::start(store.clone()),
+            keys: Arc::new(ring),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            limits: options.limits,
+        });
+        issuer.round(&publication).await;
+        let naming = Naming { clock: clock.clone(), entropy: entropy.clone() };
+        let state = IssuerState::starting(url, publication.clone(), naming);
+        state.started(issuer.clone());
+        let router = brevet::http::issuer::router(state.clone());
+        Self { issuer, store, clock, entropy, publication, state, router, dir }
+    }
+
+    /// An audit row for what a test does to the store by itself.
+    pub(crate) fn event(&self) -> Event {
+        event(self.issuer.id(), self.clock.as_ref(), self.entropy.as_ref())
+    }
+
+    /// Sends a request through every layer.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let mut request = request;
+        request.extensions_mut().insert(ClientAddress(ADDRESS.parse::<IpAddr>().unwrap()));
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    pub(crate) async fn get(&self, path: &str, bearer: Option<&str>) -> Answer {
+        self.send(request(Method::GET, path, bearer, Body::empty())).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, bearer: Option<&str>, body: &Value) -> Answer {
+        self.send(request(Method::POST, path, bearer, Body::from(body.to_string()))).await
+    }
+
+    /// Mints with the members given.
+    pub(crate) async fn mint(&self, bearer: &str, body: &Value) -> Answer {
+        self.post("/v1/identity-tokens", Some(bearer), body).await
+    }
+
+    /// A token for `audience`, which must be granted.
+    pub(crate) async fn token(&self, bearer: &str, audience: &str) -> String {
+        let answer = self.mint(bearer, &json!({ "audience": audience })).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer}");
+        answer.json()["token"].as_str().unwrap().to_owned()
+    }
+
+    /// A team that has a role in us-east-1.
+    pub(crate) async fn team(&self, uid: &str) -> TeamUid {
+        let team = Team {
+            uid: TeamUid::parse(uid).unwrap(),
+            name: format!("Team {uid}"),
+            policy: TeamPolicy::new_team(),
+            external_id: format!("external-{uid}"),
+            created_at: self.clock.now(),
+            disabled_at: None,
+            deleted_at: None,
+            version: 1,
+        };
+        self.store.create_team(&team, &self.event(), None).await.unwrap();
+        self.settings(&team.uid, None, layer("bedrock")).await;
+        team.uid
+    }
+
+    pub(crate) async fn settings(&self, team: &TeamUid, account: Option<&ServiceAccountUid>, layer: ProviderLayer) {
+        self.store.put_provider_layer(team, account, None, &layer, &self.event()).await.unwrap();
+    }
+
+    pub(crate) async fn policy(&self, team: &TeamUid, change: impl FnOnce(&mut TeamPolicy)) {
+        let mut policy = self.store.team(team).await.unwrap().unwrap().policy;
+        change(&mut policy);
+        let change = TeamChange { policy: Some(policy), ..TeamChange::default() };
+        self.store.update_team(team, None, &change, &self.event()).await.unwrap();
+    }
+
+    pub(crate) async fn agent(&self, team: &TeamUid, uid: &str) -> ServiceAccountUid {
+        let account = ServiceAccount {
+            uid: ServiceAccountUid::parse(uid).unwrap(),
+            team: team.clone(),
+            name: format!("Agent {uid}"),
+            created_at: self.clock.now(),
+            disabled_at: None,
+            deleted_at: None,
+            version: 1,
+        };
+        self.store.create_service_account(&account, &self.event(), None).await.unwrap();
+        account.uid
+    }
+
+    /// A key of an agent: its text and its id.
+    pub(crate) async fn agent_key(&self, agent: &ServiceAccountUid) -> (String, CredentialId) {
+        let (text, new) = self.new_credential(CredentialKind::ServiceAccount);
+        self.store.create_service_account_key(agent, &new, &self.event(), None).await.unwrap();
+        (text, new.id)
+    }
+
+    pub(crate) async fn person(&self, uid: &str, teams: &[&TeamUid]) -> UserUid {
+        let user = User {
+            uid: UserUid::parse(uid).unwrap(),
+            name: format!("Person {uid}"),
+            email: Some(format!("{uid}@example.com")),
+            created_at: self.clock.now(),
+            disabled_at: None,
+            deleted_at: None,
+            version: 1,
+        };
+        self.store.create_user(&user, &self.event(), None).await.unwrap();
+        for team in teams {
+            self.join(&user.uid, team).await;
+        }
+        user.uid
+    }
+
+    pub(crate) async fn join(&self, user: &UserUid, team: &TeamUid) {
+        let membership = Membership { team: team.clone(), user: user.clone(), created_at: self.clock.now() };
+        self.store.add_member(&membership, &self.event(), None).await.unwrap();
+    }
+
+    /// An enrolment code of a person, good for ten minutes.
+    pub(crate) async fn code(&self, user: &UserUid) -> String {
+        let code = OpaqueCredential::generate(CredentialKind::Enrolment, self.entropy.as_ref());
+        let new = NewEnrolmentCode {
+            id: CredentialId::new(self.entropy.uuid_v7(self.clock.now())),
+            hash: code.hash(),
+            user: user.clone(),
+            created_by: None,
+            created_at: self.clock.now(),
+            expires_at: self.clock.now() + Duration::minutes(10),
+        };
+        self.store.create_enrolment_code(&new, &self.event(), None).await.unwrap();
+        code.secret().expose().to_owned()
+    }
+
+    /// An access token of a person, by way of a code.
+    pub(crate) async fn sign_in(&self, user: &UserUid) -> String {
+        let code = self.code(user).await;
+        let answer = self.post("/v1/sessions", None, &json!({ "code": code })).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer}");
+        answer.json()["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// A worker key: its text and its id.
+    pub(crate) async fn worker(&self, audience: &str, teams: &[&TeamUid]) -> (String, CredentialId) {
+        let (text, new) = self.new_credential(CredentialKind::Worker);
+        let audience = Audience::parse(audience).unwrap();
+        let teams: Vec<_> = teams.iter().map(|team| (*team).clone()).collect();
+        self.store.create_worker_key(&new, &audience, &teams, &self.event(), None).await.unwrap();
+        (text, new.id)
+    }
+
+    /// The first administrator's key.
+    pub(crate) async fn administrator(&self) -> String {
+        let host = bootstrap::Host { clock: self.clock.clone(), entropy: self.entropy.clone() };
+        let made = bootstrap::administrator(&self.store, self.issuer.id(), &host).await.unwrap();
+        made.unwrap().key.expose().to_owned()
+    }
+
+    fn new_credential(&self, kind: CredentialKind) -> (String, NewCredential) {
+        let credential = OpaqueCredential::generate(kind, self.entropy.as_ref());
+        let new = NewCredential {
+            id: CredentialId::new(self.entropy.uuid_v7(self.clock.now())),
+            hash: credential.hash(),
+            name: "test".to_owned(),
+            expires_at: None,
+            created_at: self.clock.now(),
+            created_by: None,
+        };
+        (credential.secret().expose().to_owned(), new)
+    }
+
+    /// Every audit row of `action`, the oldest first.
+    pub(crate) async fn rows(&self, action: Action) -> Vec<RecordedEvent> {
+        let filter = EventFilter { action: Some(action), ..EventFilter::default() };
+        let mut rows = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self.store.events(&filter, &Page { after, limit: 200 }).await.unwrap();
+            rows.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                rows.reverse();
+                return rows;
+            }
+        }
+    }
+
+    /// The reasons of every refusal of `action`, the oldest first.
+    pub(crate) async fn refusals(&self, action: Action) -> Vec<String> {
+        let rows = self.rows(action).await;
+        rows.into_iter().filter(|row| row.decision == Decision::Refused).filter_map(|row| row.reason).collect()
+    }
+}
+
+/// A role in us-east-1.
+pub(crate) fn layer(role: &str) -> ProviderLayer {
+    ProviderLayer {
+        role_arn: Some(RoleArn::parse(&format!("arn:aws:iam::111122223333:role/{role}")).unwrap()),
+        region: Some(Region::parse("us-east-1").unwrap()),
+        ..ProviderLayer::default()
+    }
+}
+
+fn event(issuer: IssuerId, clock: &dyn Clock, entropy: &dyn Entropy) -> Event {
+    Event {
+        id: EventId::new(entropy.uuid_v7(clock.now())),
+        at: clock.now(),
+        issuer,
+        action: Action::AdminUpdate,
+        decision: Decision::Allowed,
+        reason: None,
+        credential: None,
+        worker: None,
+        team: None,
+        principal: None,
+        target: None,
+        token: None,
+        origin: Origin::default(),
+        count: 1,
+    }
+}
+
+/// A request under the issuer URL's path, with a JSON body where it has one.
+pub(crate) fn request(method: Method, path: &str, bearer: Option<&str>, body: Body) -> Request<Body> {
+    let mut request = Request::builder().method(&method).uri(format!("/brevet{path}")).header("user-agent", "test/1");
+    if let Some(bearer) = bearer {
+        request = request.header("authorization", format!("Bearer {bearer}"));
+    }
+    if method == Method::POST || method == Method::PUT || method == Method::PATCH {
+        request = request.header("content-type", "application/json");
+    }
+    request.body(body).unwrap()
+}
+
+/// An answer as a client gets it.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {self}"))
+    }
+
+    /// The stable code of an error answer.
+    pub(crate) fn code(&self) -> String {
+        let value = self.json();
+        value["type"].as_str().unwrap_or_default().trim_start_matches("urn:brevet:problem:").to_owned()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// Status, headers in order, and the body: whole, with nothing redacted.
+impl std::fmt::Display for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{}", self.status)?;
+        let mut headers: Vec<_> = self.headers.iter().collect();
+        headers.sort_by_key(|(name, _)| name.as_str());
+        for (name, value) in headers {
+            writeln!(f, "{name}: {}", String::from_utf8_lossy(value.as_bytes()))?;
+        }
+        match serde_json::from_slice::<Value>(&self.body) {
+            Ok(json) => write!(f, "\n{}", serde_json::to_string_pretty(&json).unwrap()),
+            Err(_) => write!(f, "\n{}", String::from_utf8_lossy(&self.body)),
+        }
+    }
+}
