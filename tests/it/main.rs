@@ -35,4 +35,6 @@ mod tls;
 mod tokens;
 mod tokens;
 mod tokens;
+mod tokens;
+mod tokens;
 mod worker;
