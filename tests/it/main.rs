@@ -11,6 +11,7 @@
 mod support;
 
 mod admin_api;
+mod api_docs;
 mod authorization;
 mod exchange;
 mod harness;
