@@ -36,4 +36,6 @@ mod tls;
 mod tokens;
 mod tokens;
 mod tokens;
+mod tokens;
+mod tokens;
 mod worker;

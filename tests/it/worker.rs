@@ -578,3 +578,21 @@ async fn threat_31_no_secret_is_in_any_log_or_answer() {
     }
     let _: Value = answers[0].json();
 }
+
+#[test]
+fn the_documented_answers_are_the_ones_there_are() {
+    let paper = include_str!("../../docs/worker.md");
+    let documented: Vec<&str> = paper
+        .lines()
+        .skip_while(|line| !line.starts_with("| code | status |"))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    let there_are: Vec<String> = brevet::worker::error::catalogue()
+        .map(|answer| {
+            let (code, status, exception) = (answer.code, answer.status, answer.exception);
+            format!("| `{code}` | {status} | `{exception}` | {} | {} |", answer.cause, answer.remedy)
+        })
+        .collect();
+    assert_eq!(documented, there_are, "write this table:\n{}", there_are.join("\n"));
+}
