@@ -18,7 +18,7 @@ use crate::config::listener::Transport;
 use crate::domain::signing_key::SigningKey;
 use crate::http::layer::Naming;
 use crate::http::layer::client_address::{self, TrustedProxies};
-use crate::http::serve::{Protection, ServeOptions, serve};
+use crate::http::serve::{Protection, ServeError, ServeOptions, Stopped, serve};
 use crate::http::state::IssuerState;
 use crate::http::tls::ServerTls;
 use crate::http::{admin, issuer as public, ops, paths};
@@ -26,7 +26,6 @@ use crate::issuer::bootstrap::{self, FirstAdministrator, Host};
 use crate::issuer::keys::KeyRing;
 use crate::issuer::limits::LimitNumbers;
 use crate::issuer::publish::Publication;
-use crate::issuer::upkeep::Publishing;
 use crate::issuer::{Issuer, Parts};
 use crate::store::{AuditWriter, IssuerRow, Store, StoreError};
 
@@ -64,16 +63,17 @@ pub(super) struct IssuerServer {
     upkeep: tokio::task::JoinHandle<()>,
 }
 
-struct Listeners {
-    public: TcpListener,
-    admin: Option<TcpListener>,
-    ops: TcpListener,
+/// The sockets of an issuer; without one of its own the admin API is on the public one.
+pub(super) struct Listeners {
+    pub(super) public: TcpListener,
+    pub(super) admin: Option<TcpListener>,
+    pub(super) ops: TcpListener,
 }
 
 impl IssuerServer {
     /// Starts everything, and returns when tokens can be minted.
     pub(super) async fn start(start: Start) -> Result<Self, Failure> {
-        let Start { settings, host, metrics, new_issuer } = start;
+        let settings = &start.settings;
         let listeners = Listeners {
             public: listen(settings.public).await?,
             admin: match settings.admin {
@@ -82,26 +82,23 @@ impl IssuerServer {
             },
             ops: listen(settings.ops).await?,
         };
-        Self::behind(listeners, settings, host, metrics, new_issuer).await
+        Self::on(listeners, start).await
     }
 
-    async fn behind(
-        bound: Listeners,
-        settings: IssuerSettings,
-        host: Host,
-        metrics: PrometheusHandle,
-        new_issuer: bool,
-    ) -> Result<Self, Failure> {
-        let protection = protection(&settings.transport)?;
+    /// The same on sockets that are open already, because their ports had to be known before.
+    pub(super) async fn on(bound: Listeners, start: Start) -> Result<Self, Failure> {
+        let Start { settings, host, metrics, new_issuer } = start;
+        let options = ServeOptions::new(protection(&settings.transport)?);
         let proxies = TrustedProxies::parse(settings.trusted_proxies.iter().map(String::as_str));
-        let proxies = Arc::new(proxies.map_err(|error| Failure::Usage(error.to_string()))?);
+        let proxies = proxies.map_err(|error| Failure::Usage(error.to_string()))?;
         let file = settings.store.data_dir.join(SAVED_DOCUMENTS);
         let publication = Arc::new(Publication::new(settings.url.clone(), Some(file)));
         if let Err(error) = publication.restore() {
             tracing::warn!(cause = %error, "the saved public documents are not served");
         }
         let naming = Naming { clock: Arc::clone(&host.clock), entropy: Arc::clone(&host.entropy) };
-        let state = IssuerState::starting(settings.url.clone(), Arc::clone(&publication), naming);
+        let state = IssuerState::starting(settings.url.clone(), Arc::clone(&publication), naming)
+            .allowing_endpoints(settings.allowed_endpoints.clone());
 
         let (stop, stop_ops) = (CancellationToken::new(), CancellationToken::new());
         let (public, ops) = (local(&bound.public)?, local(&bound.ops)?);
@@ -110,15 +107,16 @@ impl IssuerServer {
         let routes = match bound.admin {
             None => public::routes().merge(admin::routes()),
             Some(listener) => {
-                let router = client_address::of(paths::listener(state.clone(), admin::routes()), &proxies);
-                listeners.spawn(run(listener, router, protection.clone(), stop.clone()));
+                let router = client_address::told(paths::listener(state.clone(), admin::routes()), &proxies);
+                listeners.spawn(served(serve(listener, router, options.clone(), stop.clone())));
                 public::routes()
             }
         };
-        let router = client_address::of(paths::listener(state.clone(), routes), &proxies);
-        listeners.spawn(run(bound.public, router, protection.clone(), stop.clone()));
+        let router = client_address::told(paths::listener(state.clone(), routes), &proxies);
+        listeners.spawn(served(serve(bound.public, router, options.clone(), stop.clone())));
         let mut ops_listener = JoinSet::new();
-        ops_listener.spawn(run(bound.ops, ops::router(state.clone(), metrics), protection, stop_ops.clone()));
+        let router = ops::router(state.clone(), metrics);
+        ops_listener.spawn(served(serve(bound.ops, router, options, stop_ops.clone())));
 
         let (store, row) = database(&settings, &host, new_issuer).await?;
         let has_keys = !store.signing_keys(row.id).await.map_err(store_failure)?.is_empty();
@@ -138,14 +136,14 @@ impl IssuerServer {
             clock: Arc::clone(&host.clock),
             entropy: Arc::clone(&host.entropy),
             limits: LimitNumbers::for_cores(cores).map_err(Failure::refused)?,
-            allowed_endpoints: settings.allowed_endpoints.clone(),
         });
-        let publishing = Publishing { x5c: row.x5c.into(), max_age: schedule.numbers().max_age };
-        issuer.round(&publication, publishing).await;
+        let publishing =
+            Publishing { x5c: if row.x5c { X5c::On } else { X5c::Off }, max_age: schedule.numbers().max_age };
+        issuer.round(&publication).await;
         let first_administrator = bootstrap::administrator(&store, row.id, &host).await.map_err(Failure::refused)?;
         let keys = store.signing_keys(row.id).await.map_err(store_failure)?;
         state.started(issuer.clone());
-        let upkeep = tokio::spawn(issuer.clone().keep_current(publication, publishing));
+        let upkeep = tokio::spawn(issuer.clone().keep_current(publication));
         Ok(Self {
             public,
             admin,
@@ -227,12 +225,7 @@ pub(super) fn protection(transport: &Transport) -> Result<Protection, Failure> {
     })
 }
 
-/// Serves one listener until `stop`.
-pub(super) async fn run(
-    listener: TcpListener,
-    router: impl Into<crate::http::serve::Routes>,
-    protection: Protection,
-    stop: CancellationToken,
-) -> Result<(), Failure> {
-    serve(listener, router.into(), ServeOptions::new(protection), stop).await.map(drop).map_err(Failure::refused)
+/// A listener's outcome as a command's.
+pub(super) async fn served(serving: impl Future<Output = Result<Stopped, ServeError>>) -> Result<(), Failure> {
+    serving.await.map(drop).map_err(Failure::refused)
 }

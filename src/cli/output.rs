@@ -9,7 +9,7 @@ use super::outcome::Failure;
 
 /// The two outputs of a command.
 #[derive(Debug, Clone, Copy)]
-pub struct Output {
+pub(super) struct Output {
     json: bool,
     out: Paint,
     err: Paint,
@@ -17,7 +17,7 @@ pub struct Output {
 
 /// Colour where it is wanted: on a terminal, and not under `NO_COLOR`.
 #[derive(Debug, Clone, Copy)]
-pub struct Paint(bool);
+pub(super) struct Paint(bool);
 
 impl Paint {
     fn sgr(self, code: &str, text: impl Display) -> String {
@@ -25,39 +25,39 @@ impl Paint {
     }
 
     /// Bold.
-    pub fn bold(self, text: impl Display) -> String {
+    pub(super) fn bold(self, text: impl Display) -> String {
         self.sgr("1", text)
     }
     /// Faint.
-    pub fn dim(self, text: impl Display) -> String {
+    pub(super) fn dim(self, text: impl Display) -> String {
         self.sgr("2", text)
     }
     /// Green: holds.
-    pub fn good(self, text: impl Display) -> String {
+    pub(super) fn good(self, text: impl Display) -> String {
         self.sgr("32", text)
     }
     /// Red: does not hold.
-    pub fn bad(self, text: impl Display) -> String {
+    pub(super) fn bad(self, text: impl Display) -> String {
         self.sgr("31", text)
     }
     /// Yellow: mind this.
-    pub fn warn(self, text: impl Display) -> String {
+    pub(super) fn warn(self, text: impl Display) -> String {
         self.sgr("33", text)
     }
     /// Cyan: a name.
-    pub fn name(self, text: impl Display) -> String {
+    pub(super) fn name(self, text: impl Display) -> String {
         self.sgr("36", text)
     }
 
     /// Whether anything is coloured: whether a person watches a terminal.
-    pub const fn is_on(self) -> bool {
+    pub(super) const fn is_on(self) -> bool {
         self.0
     }
 }
 
 impl Output {
     /// Colours as terminal and `NO_COLOR` have it.
-    pub fn new(no_color: bool) -> Self {
+    pub(super) fn new(no_color: bool) -> Self {
         Self {
             json: false,
             out: Paint(!no_color && io::stdout().is_terminal()),
@@ -67,45 +67,45 @@ impl Output {
 
     /// The same, with data as JSON where `json` is asked for.
     #[must_use]
-    pub const fn as_json(mut self, json: bool) -> Self {
+    pub(super) const fn as_json(mut self, json: bool) -> Self {
         self.json = json;
         self
     }
 
     /// Whether data goes out as JSON.
-    pub const fn is_json(self) -> bool {
+    pub(super) const fn is_json(self) -> bool {
         self.json
     }
 
     /// Colours of stdout.
-    pub const fn out(self) -> Paint {
+    pub(super) const fn out(self) -> Paint {
         self.out
     }
 
     /// Colours of stderr.
-    pub const fn err(self) -> Paint {
+    pub(super) const fn err(self) -> Paint {
         self.err
     }
 
     /// The result, or a line of it.
-    pub fn line(self, text: impl Display) -> Result<(), Failure> {
+    pub(super) fn line(self, text: impl Display) -> Result<(), Failure> {
         Ok(writeln!(io::stdout().lock(), "{text}")?)
     }
 
     /// A piece of the result, shown at once.
-    pub fn piece(self, text: impl Display) -> Result<(), Failure> {
+    pub(super) fn piece(self, text: impl Display) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
         write!(out, "{text}")?;
         Ok(out.flush()?)
     }
 
     /// Words beside the result; nobody reading them is no failure.
-    pub fn say(self, words: impl Display) {
+    pub(super) fn say(self, words: impl Display) {
         let _ = writeln!(io::stderr().lock(), "{words}");
     }
 
     /// Data: as JSON where asked for, else as `show` puts it.
-    pub fn data<T: Serialize>(self, data: &T, show: impl FnOnce(&T) -> String) -> Result<(), Failure> {
+    pub(super) fn data<T: Serialize>(self, data: &T, show: impl FnOnce(&T) -> String) -> Result<(), Failure> {
         if self.json {
             let text = serde_json::to_string_pretty(data).map_err(Failure::refused)?;
             return self.line(text);
@@ -117,7 +117,11 @@ impl Output {
 
 /// Rows under headings, in columns as wide as their widest cell. Empty cells show `-`, so that columns can be
 /// cut apart by programs too.
-pub fn table<const N: usize>(paint: Paint, headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+pub(super) fn table<const N: usize>(
+    paint: Paint,
+    headings: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
     let rows: Vec<[String; N]> = rows
         .into_iter()
         .map(|row| row.map(|cell| if cell.is_empty() { "-".to_owned() } else { plain(&cell) }))
@@ -137,14 +141,14 @@ pub fn table<const N: usize>(paint: Paint, headings: [&str; N], rows: impl IntoI
 }
 
 /// Names and values, one a line, aligned.
-pub fn fields(paint: Paint, pairs: &[(&str, String)]) -> String {
+pub(super) fn fields(paint: Paint, pairs: &[(&str, String)]) -> String {
     let width = pairs.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
     let line = |(name, value): &(&str, String)| format!("{}  {}", paint.dim(format!("{name:width$}")), plain(value));
     pairs.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Without control characters: names come from other people, and a terminal obeys what it is shown.
-pub fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

@@ -46,6 +46,10 @@ async fn healthz() -> Response {
 /// Whether this replica can mint, and which part cannot. Without the database it is not ready, though it goes on
 /// publishing.
 async fn readyz(State(ops): State<Ops>) -> Response {
+    if ops.state.is_stopping() {
+        let parts = json!({ "issuer": "this replica is stopping" });
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "ready": false, "parts": parts }))).into_response();
+    }
     let parts = match ops.state.issuer() {
         Ok(issuer) => issuer.readiness().await,
         Err(starting) => {

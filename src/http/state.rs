@@ -1,5 +1,6 @@
 //! What handlers share.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::domain::issuer_url::IssuerUrl;
@@ -17,12 +18,20 @@ pub struct IssuerState {
     naming: Naming,
     issuer: Arc<OnceLock<Issuer>>,
     allowed_endpoints: Arc<[String]>,
+    stopping: Arc<AtomicBool>,
 }
 
 impl IssuerState {
     /// A listener whose issuer is still starting.
     pub fn starting(url: IssuerUrl, publication: Arc<Publication>, naming: Naming) -> Self {
-        Self { url, publication, naming, issuer: Arc::default(), allowed_endpoints: Arc::default() }
+        Self {
+            url,
+            publication,
+            naming,
+            issuer: Arc::default(),
+            allowed_endpoints: Arc::default(),
+            stopping: Arc::default(),
+        }
     }
 
     /// Lets provider settings name these endpoints beside AWS's own (`BREVET_ALLOWED_ENDPOINTS`), exact texts without
@@ -41,6 +50,16 @@ impl IssuerState {
     /// Hands the issuer in, once; a second one is ignored.
     pub fn started(&self, issuer: Issuer) {
         let _ = self.issuer.set(issuer);
+    }
+
+    /// From now on `/readyz` says that this replica is leaving; requests are still answered.
+    pub fn stopping(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether this replica is leaving.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     /// The issuer's URL, under whose path every route lives.

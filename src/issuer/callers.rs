@@ -140,7 +140,7 @@ impl Issuer {
     }
 
     /// Writes when credentials were last used, in one batch.
-    pub(super) async fn write_last_used(&self) {
+    pub async fn write_last_used(&self) {
         let used = std::mem::take(&mut *self.0.used.lock().unwrap_or_else(PoisonError::into_inner));
         if used.is_empty() {
             return;

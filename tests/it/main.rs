@@ -11,6 +11,7 @@
 mod support;
 
 mod admin_api;
+mod api_docs;
 mod authorization;
 mod exchange;
 mod harness;
@@ -24,6 +25,10 @@ mod public_api;
 mod sandbox;
 mod sessions;
 mod store_contract;
+mod public_api;
+mod sandbox;
+mod sessions;
+mod store_contract;
 mod store_contract;
 mod tls;
 mod tls;
@@ -31,3 +36,6 @@ mod tls;
 mod tokens;
 mod tokens;
 mod tokens;
+mod tokens;
+mod tokens;
+mod worker;

@@ -64,9 +64,7 @@ impl Administrators {
 }
 
 fn list(paint: Paint, all: &[Administrator]) -> String {
-    let row = |one: &Administrator| {
-        let times = (stamp(one.created_at), stamp_or_none(one.expires_at), stamp_or_none(one.last_used_at));
-        [one.id.clone(), one.name.clone(), times.0, times.1, times.2]
-    };
-    table(paint, ["ID", "NAME", "CREATED", "EXPIRES", "LAST USED"], all.iter().map(row))
+    let row =
+        |one: &Administrator| [one.id.clone(), one.name.clone(), stamp(one.created_at), stamp_or_none(one.expires_at)];
+    table(paint, ["ID", "NAME", "CREATED", "EXPIRES"], all.iter().map(row))
 }

@@ -7,8 +7,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use http::HeaderMap;
 
@@ -118,6 +119,11 @@ pub async fn assign(State(proxies): State<Arc<TrustedProxies>>, mut request: Req
         request.extensions_mut().insert(ClientAddress(client));
     }
     next.run(request).await
+}
+
+/// `router` with every request told its client, outside all other layers.
+pub fn told(router: Router, proxies: &TrustedProxies) -> Router {
+    router.layer(from_fn_with_state(Arc::new(proxies.clone()), assign))
 }
 
 #[cfg(test)]
