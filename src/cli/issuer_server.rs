@@ -15,7 +15,6 @@ use super::opened_store::{kek, opened, schedule, store_failure};
 use super::outcome::Failure;
 use crate::config::issuer::IssuerSettings;
 use crate::config::listener::Transport;
-use crate::crypto::jwk::X5c;
 use crate::domain::signing_key::SigningKey;
 use crate::http::layer::Naming;
 use crate::http::layer::client_address::{self, TrustedProxies};
@@ -27,7 +26,6 @@ use crate::issuer::bootstrap::{self, FirstAdministrator, Host};
 use crate::issuer::keys::KeyRing;
 use crate::issuer::limits::LimitNumbers;
 use crate::issuer::publish::Publication;
-use crate::issuer::upkeep::Publishing;
 use crate::issuer::{Issuer, Parts};
 use crate::store::{AuditWriter, IssuerRow, Store, StoreError};
 
@@ -142,13 +140,11 @@ impl IssuerServer {
             entropy: Arc::clone(&host.entropy),
             limits: LimitNumbers::for_cores(cores).map_err(Failure::refused)?,
         });
-        let publishing =
-            Publishing { x5c: if row.x5c { X5c::On } else { X5c::Off }, max_age: schedule.numbers().max_age };
-        issuer.round(&publication, publishing).await;
+        issuer.round(&publication).await;
         let first_administrator = bootstrap::administrator(&store, row.id, &host).await.map_err(Failure::refused)?;
         let keys = store.signing_keys(row.id).await.map_err(store_failure)?;
         state.started(issuer.clone());
-        let upkeep = tokio::spawn(issuer.clone().keep_current(publication, publishing));
+        let upkeep = tokio::spawn(issuer.clone().keep_current(publication));
         Ok(Self {
             public,
             admin,
