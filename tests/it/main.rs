@@ -11,6 +11,7 @@
 mod support;
 
 mod admin_api;
+mod api_docs;
 mod authorization;
 mod exchange;
 mod harness;
@@ -24,3 +25,4 @@ mod sessions;
 mod store_contract;
 mod tls;
 mod tokens;
+mod worker;

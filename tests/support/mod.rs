@@ -15,6 +15,7 @@ pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod stand_in;
 pub(crate) mod token_keys;
+pub(crate) mod worker_house;
 
 use std::ffi::OsString;
 use std::io::Write;
