@@ -208,9 +208,40 @@ where
         slot.kept = Some(kept);
     }
 
-    /// Drops every key that `goes`, with values, memories of failures, and the results of loads under way.
+    /// Drops the values of every key that `goes`, and the results of loads under way. Failures stay remembered.
     pub fn discard_all(&self, goes: impl Fn(&K) -> bool) {
-        self.0.lock().slots.retain(|key, _| !goes(key));
+        self.0.lock().slots.retain(|key, slot| {
+            if goes(key) {
+                (slot.kept, slot.flight) = (None, None);
+            }
+            slot.kept.is_some() || slot.flight.is_some() || slot.failed.is_some()
+        });
+    }
+
+    /// Remembers a failure that was learned on another way; the value goes unless it was an outage.
+    pub fn remember(&self, key: &K, failure: E) {
+        let until = self.0.clock.now() + failure.remember_for();
+        let mut guard = self.0.lock();
+        let slot = guard.slots.using(key, |slot| slot.flight.is_none());
+        if !failure.is_outage() {
+            slot.kept = None;
+        }
+        slot.failed = Some((failure, until));
+    }
+
+    /// The failure that is remembered of `key` now.
+    pub fn remembered(&self, key: &K) -> Option<E> {
+        let now = self.0.clock.now();
+        let mut guard = self.0.lock();
+        let (failure, until) = guard.slots.get(key)?.failed.as_ref()?;
+        (now < *until).then(|| failure.clone())
+    }
+
+    /// Forgets the failure of `key`: it was somebody else's.
+    pub fn forgive(&self, key: &K) {
+        if let Some(slot) = self.0.lock().slots.get(key) {
+            slot.failed = None;
+        }
     }
 
     /// How many keys are known.

@@ -15,7 +15,6 @@ use super::opened_store::{kek, opened, schedule, store_failure};
 use super::outcome::Failure;
 use crate::config::issuer::IssuerSettings;
 use crate::config::listener::Transport;
-use crate::crypto::jwk::X5c;
 use crate::domain::signing_key::SigningKey;
 use crate::http::layer::Naming;
 use crate::http::layer::client_address::{self, TrustedProxies};
@@ -27,7 +26,6 @@ use crate::issuer::bootstrap::{self, FirstAdministrator, Host};
 use crate::issuer::keys::KeyRing;
 use crate::issuer::limits::LimitNumbers;
 use crate::issuer::publish::Publication;
-use crate::issuer::upkeep::Publishing;
 use crate::issuer::{Issuer, Parts};
 use crate::store::{AuditWriter, IssuerRow, Store, StoreError};
 
@@ -65,16 +63,17 @@ pub(super) struct IssuerServer {
     upkeep: tokio::task::JoinHandle<()>,
 }
 
-struct Listeners {
-    public: TcpListener,
-    admin: Option<TcpListener>,
-    ops: TcpListener,
+/// The sockets of an issuer; without one of its own the admin API is on the public one.
+pub(super) struct Listeners {
+    pub(super) public: TcpListener,
+    pub(super) admin: Option<TcpListener>,
+    pub(super) ops: TcpListener,
 }
 
 impl IssuerServer {
     /// Starts everything, and returns when tokens can be minted.
     pub(super) async fn start(start: Start) -> Result<Self, Failure> {
-        let Start { settings, host, metrics, new_issuer } = start;
+        let settings = &start.settings;
         let listeners = Listeners {
             public: listen(settings.public).await?,
             admin: match settings.admin {
@@ -83,16 +82,12 @@ impl IssuerServer {
             },
             ops: listen(settings.ops).await?,
         };
-        Self::behind(listeners, settings, host, metrics, new_issuer).await
+        Self::on(listeners, start).await
     }
 
-    async fn behind(
-        bound: Listeners,
-        settings: IssuerSettings,
-        host: Host,
-        metrics: PrometheusHandle,
-        new_issuer: bool,
-    ) -> Result<Self, Failure> {
+    /// The same on sockets that are open already, because their ports had to be known before.
+    pub(super) async fn on(bound: Listeners, start: Start) -> Result<Self, Failure> {
+        let Start { settings, host, metrics, new_issuer } = start;
         let options = ServeOptions::new(protection(&settings.transport)?);
         let proxies = TrustedProxies::parse(settings.trusted_proxies.iter().map(String::as_str));
         let proxies = proxies.map_err(|error| Failure::Usage(error.to_string()))?;
@@ -144,11 +139,11 @@ impl IssuerServer {
         });
         let publishing =
             Publishing { x5c: if row.x5c { X5c::On } else { X5c::Off }, max_age: schedule.numbers().max_age };
-        issuer.round(&publication, publishing).await;
+        issuer.round(&publication).await;
         let first_administrator = bootstrap::administrator(&store, row.id, &host).await.map_err(Failure::refused)?;
         let keys = store.signing_keys(row.id).await.map_err(store_failure)?;
         state.started(issuer.clone());
-        let upkeep = tokio::spawn(issuer.clone().keep_current(publication, publishing));
+        let upkeep = tokio::spawn(issuer.clone().keep_current(publication));
         Ok(Self {
             public,
             admin,

@@ -6,6 +6,7 @@ mod admin;
 mod arguments;
 mod aws;
 mod completion;
+mod demo;
 mod first_start;
 mod help;
 mod issuer_server;
@@ -23,6 +24,8 @@ mod store;
 mod telemetry;
 mod token;
 mod whoami;
+mod worker;
+mod worker_server;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -58,7 +61,9 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<serve::Serve>),
+    Worker(Box<worker::Worker>),
     Sandbox(sandbox::Sandbox),
+    Demo(demo::Demo),
     Login(login::Login),
     Logout(logout::Logout),
     Whoami(whoami::WhoamiCommand),
@@ -77,7 +82,6 @@ enum Command {
 
 /// What every command runs with.
 pub(crate) struct Run {
-    environment: Environment,
     given: Given,
     output: Output,
     clock: Arc<dyn Clock>,
@@ -91,8 +95,8 @@ impl Arguments {
         // Any text means "no colour" (no-color.org), one that is not UTF-8 too.
         let no_color = !matches!(environment.text(&env::NO_COLOR), Ok(None));
         let output = Output::new(no_color);
-        let given = self.common.given(environment.clone());
-        let run = Run { environment, given, output, clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) };
+        let given = self.common.given(environment);
+        let run = Run { given, output, clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) };
         let outcome = telemetry::start(&run.given, self.command.log_level(), output.err().is_on())
             .and_then(|()| tokio::runtime::Runtime::new().map_err(Failure::refused))
             .and_then(|runtime| runtime.block_on(self.command.run(&run)));
@@ -111,7 +115,9 @@ impl Arguments {
 impl Command {
     const fn log_level(&self) -> &'static str {
         match self {
-            Self::Serve(_) | Self::Sandbox(_) => "info",
+            Self::Serve(_) | Self::Worker(_) => "info",
+            // Shows its own progress; what its parts log would tear it apart.
+            Self::Demo(_) => "error",
             _ => "warn",
         }
     }
@@ -119,7 +125,9 @@ impl Command {
     async fn run(self, run: &Run) -> Result<(), Failure> {
         match self {
             Self::Serve(command) => command.run(run).await,
+            Self::Worker(command) => command.run(run).await,
             Self::Sandbox(command) => command.run(run).await,
+            Self::Demo(command) => command.run(run).await,
             Self::Login(command) => command.run(run).await,
             Self::Logout(command) => command.run(run).await,
             Self::Whoami(command) => command.run(run).await,

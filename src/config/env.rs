@@ -90,6 +90,8 @@ variables! {
         "The folder below which brevet/ holds the saved sessions.";
     HOME "HOME" [None] "login, logout and every client command" ("")
         "Where XDG_STATE_HOME is looked for if it is not set.";
+    TMPDIR "TMPDIR" [None] "demo" ("/tmp")
+        "Where `demo` makes its folder.";
     NO_COLOR "NO_COLOR" [None] "every command" ("")
         "Any text: no colour, also on a terminal.";
 }

@@ -19,12 +19,14 @@ pub struct Body {
     inner: reqwest::Body,
     idle: Duration,
     alarm: Pin<Box<Sleep>>,
+    /// Whether the alarm runs: from the first time nothing was there, not while the reader was busy elsewhere.
+    waiting: bool,
     ended: bool,
 }
 
 impl Body {
     pub(super) fn new(inner: reqwest::Body, idle: Duration) -> Self {
-        Self { inner, idle, alarm: Box::pin(tokio::time::sleep(idle)), ended: false }
+        Self { inner, idle, alarm: Box::pin(tokio::time::sleep(idle)), waiting: false, ended: false }
     }
 
     /// The next part, or `None` at the end.
@@ -61,7 +63,7 @@ impl Stream for Body {
             match Pin::new(&mut this.inner).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => {
                     let Ok(part) = frame.into_data() else { continue };
-                    this.alarm.as_mut().reset(Instant::now() + this.idle);
+                    this.waiting = false;
                     return Poll::Ready(Some(Ok(part)));
                 }
                 Poll::Ready(Some(Err(error))) => {
@@ -72,11 +74,15 @@ impl Stream for Body {
                     this.ended = true;
                     return Poll::Ready(None);
                 }
-                Poll::Pending if this.alarm.as_mut().poll(context).is_ready() => {
+                Poll::Pending => {
+                    if !this.waiting {
+                        this.waiting = true;
+                        this.alarm.as_mut().reset(Instant::now() + this.idle);
+                    }
+                    std::task::ready!(this.alarm.as_mut().poll(context));
                     this.ended = true;
                     return Poll::Ready(Some(Err(FetchError::Timeout)));
                 }
-                Poll::Pending => return Poll::Pending,
             }
         }
     }

@@ -30,7 +30,9 @@ impl Reach {
     /// endpoint's. Link-local addresses (metadata services) stay out of reach whatever is listed.
     #[must_use]
     pub fn and_host(mut self, host: &str) -> Self {
-        self.hosts.insert(host.to_ascii_lowercase());
+        // As URLs write it or without the brackets.
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        self.hosts.insert(bare.to_ascii_lowercase());
         self
     }
 
@@ -218,5 +220,8 @@ mod tests {
         assert!(!admits("sts.vpce.example", "127.0.0.1"));
         assert!(!admits("sts.vpce.example", "169.254.169.254"));
         assert!(!admits("sts.vpce.example", "fd00:ec2::254"));
+        let reach = Reach::public().and_host("[fd12::1]").and_host("10.0.0.7");
+        assert!(reach.admits("fd12::1", "fd12::1".parse().unwrap()));
+        assert!(reach.admits("10.0.0.7", "10.0.0.7".parse().unwrap()));
     }
 }

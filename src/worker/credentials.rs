@@ -50,11 +50,6 @@ impl Sessions {
         self.kept.discard(&session.key, &session.credentials);
     }
 
-    /// Forgets every session of the principal of `caller` (threat 23).
-    pub(super) fn forget(&self, caller: &Caller) {
-        self.kept.discard_all(|key| key.owner == caller.owner);
-    }
-
     /// Opens the session of `key` with an identity token that still holds. Whoever asked first may be gone, and the
     /// settings may have changed since: a session for other settings than the key's is not opened.
     async fn open(self, caller: Caller, key: CredentialKey) -> Result<Loaded<OwnedCredentials>, WorkerError> {

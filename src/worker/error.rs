@@ -64,6 +64,21 @@ impl WorkerError {
         }
     }
 
+    /// Whether a refusal is about one token and the credential behind it, and says nothing of others of the same
+    /// principal.
+    pub const fn is_of_the_token(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                why: Refusal::TokenExpired
+                    | Refusal::TokenNotAccepted
+                    | Refusal::CallerNotAlive
+                    | Refusal::ExchangeRefused,
+                ..
+            }
+        )
+    }
+
     /// What was wrong with this request.
     pub fn detail(&self) -> &str {
         match self {

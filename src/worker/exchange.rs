@@ -11,7 +11,8 @@ use super::refusal::Refusal;
 use super::settings::Settings;
 use super::token_source::caller::Caller;
 use crate::aws::credential::Owner;
-use crate::aws::flight_cache::{Cache, Loaded};
+use crate::aws::credential_cache::CredentialCache;
+use crate::aws::flight_cache::{Cache, Failure as _, Loaded};
 use crate::client::Client;
 use crate::domain::clock::Clock;
 use crate::domain::entropy::Entropy;
@@ -74,6 +75,7 @@ pub(super) struct Exchanges {
     clock: Arc<dyn Clock>,
     grants: Cache<GrantKey, Grant, WorkerError>,
     alive: Cache<TokenId, Alive, WorkerError>,
+    sessions: CredentialCache<WorkerError>,
     checks: Checks,
 }
 
@@ -82,6 +84,7 @@ impl Exchanges {
         client: Client,
         worker_key: Secret,
         listed: Vec<String>,
+        sessions: CredentialCache<WorkerError>,
         capacity: usize,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
@@ -91,6 +94,7 @@ impl Exchanges {
             alive: Cache::new("liveness", capacity, clock.clone(), entropy),
             checks: Checks::new(client.clone(), worker_key.clone()),
             listed: listed.into(),
+            sessions,
             client,
             worker_key,
             clock,
@@ -99,26 +103,42 @@ impl Exchanges {
 
     /// The grant of `caller`, who was alive at most a minute ago (15 where the issuer cannot be asked).
     pub(super) async fn of(&self, caller: &Caller) -> Result<Arc<Grant>, WorkerError> {
+        if let Some(error) = self.alive.remembered(&caller.token_id).filter(|error| !error.is_outage()) {
+            return Err(error);
+        }
         let key = GrantKey::of(caller);
-        let grant = self.grants.get(&key, || self.clone().exchange(caller.clone())).await?;
+        let grant = self.granted_to(caller, &key).await?;
         let check = || self.clone().check(caller.clone());
         let alive = self.alive.get(&caller.token_id, check).await.map_err(WorkerError::from)?;
         if alive.version <= grant.version {
             return Ok(grant);
         }
         self.grants.discard(&key, &grant);
-        Ok(self.grants.get(&key, || self.clone().exchange(caller.clone())).await?)
+        self.granted_to(caller, &key).await
+    }
+
+    /// The grant of the caller's principal and run. What another token of theirs was refused for says nothing of
+    /// this one: it is then tried with this one.
+    async fn granted_to(&self, caller: &Caller, key: &GrantKey) -> Result<Arc<Grant>, WorkerError> {
+        let exchange = || self.clone().exchange(caller.clone());
+        match self.grants.get(key, exchange).await.map_err(WorkerError::from) {
+            Err(error) if error.is_of_the_token() && self.alive.remembered(&caller.token_id).is_none() => {
+                self.grants.forgive(key);
+                Ok(self.grants.get(key, exchange).await?)
+            }
+            granted => granted,
+        }
     }
 
     /// The grant of `caller` with an identity token that STS will still take, exchanged anew where it will not.
     pub(super) async fn with_live_token(&self, caller: &Caller) -> Result<Arc<Grant>, WorkerError> {
         let key = GrantKey::of(caller);
-        let grant = self.grants.get(&key, || self.clone().exchange(caller.clone())).await?;
+        let grant = self.granted_to(caller, &key).await?;
         if self.clock.now() + TOKEN_MARGIN < grant.identity_token_expires_at {
             return Ok(grant);
         }
         self.grants.discard(&key, &grant);
-        Ok(self.grants.get(&key, || self.clone().exchange(caller.clone())).await?)
+        self.granted_to(caller, &key).await
     }
 
     /// Drops `seen`, for the next to exchange anew.
@@ -126,16 +146,27 @@ impl Exchanges {
         self.grants.discard(&GrantKey::of(caller), seen);
     }
 
-    /// Forgets every grant of `owner` (threat 23).
-    pub(super) fn forget(&self, owner: &Owner) {
-        self.grants.discard_all(|key| key.owner == *owner);
+    /// A refusal ends all that is kept of the principal, at once, when it is learned (threat 23); not again while it
+    /// is answered from memory, or whoever holds a dead token could keep others from their sessions.
+    /// `landing` is the key whose own load has just learned it, and books the refusal itself.
+    fn learn(&self, caller: &Caller, error: &WorkerError, landing: Option<&GrantKey>) {
+        if error.is_outage() {
+            return;
+        }
+        self.grants.discard_all(|key| key.owner == caller.owner && Some(key) != landing);
+        self.sessions.discard_all(|key| key.owner == caller.owner);
+        if error.is_of_the_token() {
+            self.alive.remember(&caller.token_id, error.clone());
+        }
     }
 
     async fn exchange(self, caller: Caller) -> Result<Loaded<Grant>, WorkerError> {
         let exchanged = self.client.exchange(&self.worker_key, caller.token.clone()).await;
         let outcome = if exchanged.is_ok() { "granted" } else { "refused" };
         metrics::counter!("brevet_worker_exchanges_total", "outcome" => outcome).increment(1);
-        let exchanged = exchanged.map_err(|error| refused(&error))?;
+        let exchanged = exchanged
+            .map_err(|error| refused(&error))
+            .inspect_err(|error| self.learn(&caller, error, Some(&GrantKey::of(&caller))))?;
         let recheck_after = exchanged.recheck_after_seconds;
         let grant = self.granted(&caller, exchanged)?;
         self.alive.put(&caller.token_id, self.alive_for(&caller, grant.version, recheck_after));
@@ -182,7 +213,11 @@ impl Exchanges {
         let reason = liveness.reason.as_deref().unwrap_or("no reason given");
         match liveness.settings_version {
             Some(version) if liveness.alive => Ok(self.alive_for(&caller, version, RECHECK_AFTER)),
-            _ => Err(WorkerError::refused(of_reason(reason), reason)),
+            _ => {
+                let error = WorkerError::refused(of_reason(reason), reason);
+                self.learn(&caller, &error, None);
+                Err(error)
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! One invocation, from the request to the first byte of the answer.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 
@@ -14,7 +16,6 @@ use crate::aws::bedrock::Operation;
 use crate::aws::bedrock_client::{AnswerBody, Call};
 use crate::aws::bedrock_fault::BedrockFault;
 use crate::aws::error::AwsError;
-use crate::aws::flight_cache::Failure as _;
 
 /// What a client asks for.
 #[derive(Debug)]
@@ -75,30 +76,16 @@ impl Worker {
         }
     }
 
-    /// The caller's grant and its session at AWS. A refusal of the issuer ends all that is kept of the principal.
-    async fn session(&self, caller: &Caller) -> Result<(std::sync::Arc<Grant>, Session), WorkerError> {
+    /// The caller's grant and its session at AWS.
+    async fn session(&self, caller: &Caller) -> Result<(Arc<Grant>, Session), WorkerError> {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let grant = match self.exchanges.of(caller).await {
-                Ok(grant) => grant,
-                Err(error) => {
-                    if !error.is_outage() && !is_of_the_token(&error) {
-                        self.exchanges.forget(&caller.owner);
-                        self.sessions.forget(caller);
-                    }
-                    return Err(error);
-                }
-            };
+            let grant = self.exchanges.of(caller).await?;
             match self.sessions.of(caller, &grant).await {
                 Err(WorkerError::Refused { why: Refusal::SettingsChanging, .. }) if attempts < 3 => {}
                 session => return Ok((grant, session?)),
             }
         }
     }
-}
-
-/// Whether a refusal is about the one token and says nothing of the principal.
-fn is_of_the_token(error: &WorkerError) -> bool {
-    matches!(error, WorkerError::Refused { why: Refusal::TokenExpired, .. })
 }

@@ -77,9 +77,16 @@ impl Worker {
     pub fn new(parts: Parts) -> Self {
         let Parts { issuer, client, audience, worker_key, allowed_endpoints, .. } = parts;
         let (capacity, clock, entropy) = (parts.capacity, parts.clock, parts.entropy);
-        let exchanges =
-            Exchanges::new(client.clone(), worker_key, allowed_endpoints, capacity, clock.clone(), entropy.clone());
         let kept = credential_cache::new(capacity, clock.clone(), entropy.clone());
+        let exchanges = Exchanges::new(
+            client.clone(),
+            worker_key,
+            allowed_endpoints,
+            kept.clone(),
+            capacity,
+            clock.clone(),
+            entropy.clone(),
+        );
         Self {
             keys: IssuerKeys::new(issuer, client, clock, entropy),
             audience,

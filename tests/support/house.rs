@@ -8,6 +8,8 @@ use brevet::domain::clock::ManualClock;
 use brevet::domain::secret::Secret;
 use brevet::http::{admin, issuer, paths};
 use brevet::issuer::bootstrap::{self, Host};
+use brevet::issuer::limits::LimitNumbers;
+use brevet::limit::rate::Rate;
 use brevet::store::Target;
 use http::{HeaderMap, Request, StatusCode};
 use serde_json::Value;
@@ -74,7 +76,10 @@ impl House {
     /// Over PostgreSQL where a database is given.
     pub(crate) async fn over(database: Option<TestDatabase>) -> Self {
         let target = database.as_ref().map(|database| Target::Postgres { url: Secret::new(database.url()) });
-        let app = App::with(Options { target, ..Options::default() }).await;
+        // One test sends more bad bearers from one address than a minute's limit allows.
+        let address = Rate::new(600_000, 100_000).unwrap();
+        let limits = LimitNumbers { address, ..Options::default().limits };
+        let app = App::with(Options { target, limits }).await;
         let host = Host { clock: app.clock.clone(), entropy: app.entropy.clone() };
         let first = bootstrap::administrator(&app.store, app.issuer.id(), &host).await.unwrap().expect("nobody yet");
         let state = app.state.clone().allowing_endpoints(vec!["http://127.0.0.1:4566".to_owned()]);

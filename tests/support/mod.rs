@@ -9,12 +9,13 @@ pub(crate) mod clients;
 pub(crate) mod clock;
 pub(crate) mod documents;
 pub(crate) mod entropy;
-pub(crate) mod logs;
 pub(crate) mod house;
+pub(crate) mod logs;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod stand_in;
 pub(crate) mod token_keys;
+pub(crate) mod worker_house;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -8,17 +8,21 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use crate::http::error::Code;
 
 /// What every operation of the admin API may answer.
-const ALWAYS: [Code; 6] = [
+const ALWAYS: [Code; 10] = [
+    Code::InvalidRequest,
     Code::CredentialRequired,
     Code::InvalidCredential,
     Code::NotPermitted,
+    Code::PrincipalDisabled,
+    Code::TeamDisabled,
+    Code::RateLimited,
     Code::Internal,
     Code::Unavailable,
     Code::Timeout,
 ];
 
 /// What every body may be refused for.
-const BODY: [Code; 4] = [Code::InvalidRequest, Code::InvalidJson, Code::BodyTooLarge, Code::UnsupportedMediaType];
+const BODY: [Code; 3] = [Code::InvalidJson, Code::BodyTooLarge, Code::UnsupportedMediaType];
 
 /// The refusals of a list.
 pub(super) struct OfList;
@@ -33,7 +37,7 @@ pub(super) struct OfDelete;
 
 impl IntoResponses for OfList {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problems(ALWAYS.into_iter().chain([Code::InvalidRequest, Code::NotFound]))
+        problems(ALWAYS.into_iter().chain([Code::NotFound]))
     }
 }
 
@@ -58,7 +62,7 @@ impl IntoResponses for OfChange {
 
 impl IntoResponses for OfDelete {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        let more = [Code::InvalidRequest, Code::NotFound, Code::Conflict, Code::VersionMismatch];
+        let more = [Code::NotFound, Code::Conflict, Code::VersionMismatch];
         problems(ALWAYS.into_iter().chain(more))
     }
 }

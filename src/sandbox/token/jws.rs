@@ -116,3 +116,45 @@ fn ec(alg: &str, curve: Curve) -> Option<&'static dyn VerificationAlgorithm> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn token(header: &str, claims: &str) -> String {
+        format!("{}.{}.AAAA", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims))
+    }
+
+    #[test]
+    fn what_is_no_jws() {
+        let good = token(r#"{"alg":"RS256"}"#, "{}");
+        assert!(Jws::parse(&good).is_ok());
+        for text in [
+            String::new(),
+            "a.b".to_owned(),
+            format!("{good}.AAAA"),
+            format!("{good}="),
+            token("[]", "{}"),
+            token(r#"{"alg":"RS256"}"#, "[]"),
+            token("{}", "{}"),
+            token(r#"{"alg":1}"#, "{}"),
+            token(r#"{"alg":"RS256","kid":1}"#, "{}"),
+            token(r#"{"alg":"RS256","crit":["b64"]}"#, "{}"),
+            token(r#"{"alg":"RS256"}"#, "{} {}"),
+        ] {
+            assert!(Jws::parse(&text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn threat_1_no_text_is_verified_without_a_key(alg in "[A-Za-z0-9]{0,6}", text in "[ -~]{0,40}") {
+            let _ = Jws::parse(&text);
+            let header = serde_json::json!({ "alg": alg, "kid": "k" }).to_string();
+            let jws = Jws::parse(&token(&header, "{}")).unwrap();
+            prop_assert!(jws.verify(&[]).is_err());
+        }
+    }
+}
