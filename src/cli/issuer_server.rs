@@ -63,17 +63,16 @@ pub(super) struct IssuerServer {
     upkeep: tokio::task::JoinHandle<()>,
 }
 
-/// The sockets of an issuer; without one of its own the admin API is on the public one.
-pub(super) struct Listeners {
-    pub(super) public: TcpListener,
-    pub(super) admin: Option<TcpListener>,
-    pub(super) ops: TcpListener,
+struct Listeners {
+    public: TcpListener,
+    admin: Option<TcpListener>,
+    ops: TcpListener,
 }
 
 impl IssuerServer {
     /// Starts everything, and returns when tokens can be minted.
     pub(super) async fn start(start: Start) -> Result<Self, Failure> {
-        let settings = &start.settings;
+        let Start { settings, host, metrics, new_issuer } = start;
         let listeners = Listeners {
             public: listen(settings.public).await?,
             admin: match settings.admin {
@@ -82,12 +81,16 @@ impl IssuerServer {
             },
             ops: listen(settings.ops).await?,
         };
-        Self::on(listeners, start).await
+        Self::behind(listeners, settings, host, metrics, new_issuer).await
     }
 
-    /// The same on sockets that are open already, because their ports had to be known before.
-    pub(super) async fn on(bound: Listeners, start: Start) -> Result<Self, Failure> {
-        let Start { settings, host, metrics, new_issuer } = start;
+    async fn behind(
+        bound: Listeners,
+        settings: IssuerSettings,
+        host: Host,
+        metrics: PrometheusHandle,
+        new_issuer: bool,
+    ) -> Result<Self, Failure> {
         let options = ServeOptions::new(protection(&settings.transport)?);
         let proxies = TrustedProxies::parse(settings.trusted_proxies.iter().map(String::as_str));
         let proxies = proxies.map_err(|error| Failure::Usage(error.to_string()))?;
@@ -137,8 +140,6 @@ impl IssuerServer {
             entropy: Arc::clone(&host.entropy),
             limits: LimitNumbers::for_cores(cores).map_err(Failure::refused)?,
         });
-        let publishing =
-            Publishing { x5c: if row.x5c { X5c::On } else { X5c::Off }, max_age: schedule.numbers().max_age };
         issuer.round(&publication).await;
         let first_administrator = bootstrap::administrator(&store, row.id, &host).await.map_err(Failure::refused)?;
         let keys = store.signing_keys(row.id).await.map_err(store_failure)?;
