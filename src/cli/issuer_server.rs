@@ -63,16 +63,17 @@ pub(super) struct IssuerServer {
     upkeep: tokio::task::JoinHandle<()>,
 }
 
-struct Listeners {
-    public: TcpListener,
-    admin: Option<TcpListener>,
-    ops: TcpListener,
+/// The sockets of an issuer; without one of its own the admin API is on the public one.
+pub(super) struct Listeners {
+    pub(super) public: TcpListener,
+    pub(super) admin: Option<TcpListener>,
+    pub(super) ops: TcpListener,
 }
 
 impl IssuerServer {
     /// Starts everything, and returns when tokens can be minted.
     pub(super) async fn start(start: Start) -> Result<Self, Failure> {
-        let Start { settings, host, metrics, new_issuer } = start;
+        let settings = &start.settings;
         let listeners = Listeners {
             public: listen(settings.public).await?,
             admin: match settings.admin {
@@ -81,16 +82,12 @@ impl IssuerServer {
             },
             ops: listen(settings.ops).await?,
         };
-        Self::behind(listeners, settings, host, metrics, new_issuer).await
+        Self::on(listeners, start).await
     }
 
-    async fn behind(
-        bound: Listeners,
-        settings: IssuerSettings,
-        host: Host,
-        metrics: PrometheusHandle,
-        new_issuer: bool,
-    ) -> Result<Self, Failure> {
+    /// The same on sockets that are open already, because their ports had to be known before.
+    pub(super) async fn on(bound: Listeners, start: Start) -> Result<Self, Failure> {
+        let Start { settings, host, metrics, new_issuer } = start;
         let options = ServeOptions::new(protection(&settings.transport)?);
         let proxies = TrustedProxies::parse(settings.trusted_proxies.iter().map(String::as_str));
         let proxies = proxies.map_err(|error| Failure::Usage(error.to_string()))?;
