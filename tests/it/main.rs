@@ -26,3 +26,4 @@ mod store_contract;
 mod tls;
 mod tokens;
 mod worker;
+mod worker_whole;
