@@ -96,13 +96,17 @@ impl App {
     }
 
     pub(crate) async fn with(options: Options) -> Self {
+        Self::at(IssuerUrl::parse(ISSUER, Development::Off).unwrap(), options).await
+    }
+
+    /// Under another URL, for clients that really connect to it.
+    pub(crate) async fn at(url: IssuerUrl, options: Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (clock, entropy) = (Arc::new(clock::clock()), Arc::new(SeededEntropy::new(1)));
         let host = bootstrap::Host { clock: clock.clone(), entropy: entropy.clone() };
         let target = options.target.unwrap_or_else(|| Target::Sqlite { path: dir.path().join("brevet.db") });
         let store = Store::connect(&target).await.unwrap();
         store.migrate(clock.now()).await.unwrap();
-        let url = IssuerUrl::parse(ISSUER, Development::Off).unwrap();
         let id = bootstrap::issuer(&store, &url, &host).await.unwrap().id;
         let kek = Kek::generate(entropy.as_ref()).unwrap();
         let keys = fixed_keys(id, &kek, clock.as_ref(), entropy.as_ref());

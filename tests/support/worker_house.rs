@@ -273,27 +273,7 @@ impl WorkerHouse {
             "models": { "haiku": MODEL }, "session_tags": false, "source_identity": false,
             "base_url": aws.url(), "sts_endpoint": aws.url(),
         });
-        let client = || {
-            fetch::Client::new(fetch::Settings { reach: Reach::public().and_loopback(), ..Default::default() }).unwrap()
-        };
-        let worker = Worker::new(Parts {
-            issuer: IssuerUrl::parse(&issuer.url, Development::On).unwrap(),
-            client: Client::new(&issuer.url, client()),
-            audience: Audience::parse(AUDIENCE).unwrap(),
-            worker_key: Secret::new(WORKER_KEY.into()),
-            allowed_endpoints: [&[aws.url()], endpoints].concat(),
-            sts: Sts::new(client(), clock.clone()),
-            bedrock: Bedrock::new(client(), clock.clone()),
-            capacity: 100,
-            places: PLACES,
-            clock: clock.clone(),
-            entropy: Arc::new(SeededEntropy::new(2)),
-        });
-        let naming = Naming { clock: clock.clone(), entropy: Arc::new(SeededEntropy::new(3)) };
-        let router = brevet::http::worker::router(Arc::new(worker), naming);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let url = start_worker(&issuer.url, WORKER_KEY, [&[aws.url()], endpoints].concat(), clock.clone()).await;
         Self { issuer, aws, clock, client: client(), url }
     }
 
@@ -330,7 +310,42 @@ pub(crate) fn prompt() -> Value {
     json!({ "messages": [{ "role": "user", "content": [{ "text": "Say something." }] }] })
 }
 
-async fn start_aws(issuer: &str, stream_pause_ms: u64, clock: Arc<ManualClock>) -> Running {
+/// A client that reaches loopback.
+pub(crate) fn client() -> fetch::Client {
+    let limits = fetch::Limits { total: Duration::from_secs(60), ..Default::default() };
+    fetch::Client::new(fetch::Settings { reach: Reach::public().and_loopback(), limits, ..Default::default() }).unwrap()
+}
+
+/// A worker of the issuer at that URL; its own URL.
+pub(crate) async fn start_worker(
+    issuer: &str,
+    worker_key: &str,
+    allowed_endpoints: Vec<String>,
+    clock: Arc<ManualClock>,
+) -> String {
+    let worker = Worker::new(Parts {
+        issuer: IssuerUrl::parse(issuer, Development::On).unwrap(),
+        client: Client::new(issuer, client()),
+        audience: Audience::parse(AUDIENCE).unwrap(),
+        worker_key: Secret::new(worker_key.into()),
+        allowed_endpoints,
+        sts: Sts::new(client(), clock.clone()),
+        bedrock: Bedrock::new(client(), clock.clone()),
+        capacity: 100,
+        places: PLACES,
+        clock: clock.clone(),
+        entropy: Arc::new(SeededEntropy::new(2)),
+    });
+    let naming = Naming { clock, entropy: Arc::new(SeededEntropy::new(3)) };
+    let router = brevet::http::worker::router(Arc::new(worker), naming);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+/// A stand-in that trusts the issuer at that URL for the subjects of `team-1`, at [`ROLE`].
+pub(crate) async fn start_aws(issuer: &str, stream_pause_ms: u64, clock: Arc<ManualClock>) -> Running {
     let provider = issuer.trim_start_matches("http://");
     let trust = json!({ "Version": "2012-10-17", "Statement": [{
         "Effect": "Allow",
