@@ -15,8 +15,10 @@ use crate::http::ops;
 /// It holds no AWS keys: it exchanges callers' tokens at the issuer and at AWS STS, signs, and streams. Its own
 /// credential is a worker key in BREVET_TOKEN or BREVET_TOKEN_FILE.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  BREVET_TOKEN_FILE=worker.key brevet worker --issuer https://id.example.com \\\n    \
-                        --worker-audience https://inference.example.com --behind-tls-proxy")]
+#[command(
+    after_help = "Example:\n  BREVET_TOKEN_FILE=worker.key brevet worker --issuer https://id.example.com \\\n    \
+                        --worker-audience https://inference.example.com --behind-tls-proxy"
+)]
 pub(super) struct Worker {
     #[command(flatten)]
     server: ServerFlags,

@@ -73,7 +73,8 @@ impl WorkerServer {
 fn worker(settings: WorkerSettings, naming: &Naming) -> Result<Worker, Failure> {
     let client = remote::client(settings.issuer.as_str(), &settings.outbound)?;
     // STS keeps a verdict for a connection's life, so its connections are shared with nothing; Bedrock's wait longer.
-    let (sts, bedrock) = (aws(&settings, Limits::default())?, aws(&settings, Limits { idle: MODEL_IDLE, ..Limits::default() })?);
+    let (sts, bedrock) =
+        (aws(&settings, Limits::default())?, aws(&settings, Limits { idle: MODEL_IDLE, ..Limits::default() })?);
     Ok(Worker::new(Parts {
         client,
         issuer: settings.issuer,

@@ -14,7 +14,7 @@ thread_local! {
 ///
 /// The subscriber is the process's: with one of the thread only, an event that another thread met first would be
 /// remembered as of no interest to anyone.
-pub(crate) struct Logs;
+pub(crate) struct Logs(());
 
 impl Logs {
     pub(crate) fn capture() -> Self {
@@ -25,9 +25,11 @@ impl Logs {
             tracing::subscriber::set_global_default(subscriber).expect("no other subscriber is installed");
         });
         CAPTURED.set(Some(Vec::new()));
-        Self
+        Self(())
     }
 
+    /// What there is so far.
+    #[expect(clippy::unused_self, reason = "only while the capture lasts")]
     pub(crate) fn text(&self) -> String {
         CAPTURED.with_borrow(|bytes| String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned())
     }

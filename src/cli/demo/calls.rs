@@ -6,13 +6,14 @@ use crate::cli::outcome::Failure;
 
 /// Prints them. The credentials stand in files of the demo's private folder, never in the lines.
 pub(super) fn show(stage: &Stage, board: &Board, keep: bool) -> Result<(), Failure> {
-    board.note(if keep { "The same by hand:" } else { "The same by hand (they work while `brevet demo --keep` runs):" })?;
+    board.note(if keep {
+        "The same by hand:"
+    } else {
+        "The same by hand (they work while `brevet demo --keep` runs):"
+    })?;
     let (url, aws, worker) = (&stage.url, stage.aws.url(), &stage.worker_url);
     let key = stage.agent.file.display();
-    board.call(
-        "mint a token for AWS STS",
-        &format!("TOKEN=$(BREVET_TOKEN_FILE={key} brevet token --issuer {url})"),
-    )?;
+    board.call("mint a token for AWS STS", &format!("TOKEN=$(BREVET_TOKEN_FILE={key} brevet token --issuer {url})"))?;
     board.call(
         "the same without brevet",
         &format!(

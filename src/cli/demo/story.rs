@@ -39,9 +39,7 @@ pub(super) async fn tell(stage: &Stage, board: &mut Board) -> Result<(), Failure
 
     board.section("Ask a model through the worker, and hear the answer as it comes")?;
     let mut tokens = vec![person.token_id.clone(), agent.token_id.clone()];
-    for (player, question) in
-        [(&stage.agent, "Which build broke?"), (&stage.person, "Who am I to you?")]
-    {
+    for (player, question) in [(&stage.agent, "Which build broke?"), (&stage.person, "Who am I to you?")] {
         let token = mint(stage, player, Some(WORKER_AUDIENCE)).await?;
         answer::ask(stage, board, player, &token.token.0, question).await?;
         tokens.push(token.token_id);
@@ -99,7 +97,8 @@ pub(super) async fn assume(
         duration: SessionDuration::DEFAULT,
         token,
         subject: &subject,
-        tagged: true,
+        // Only for a better word on a denial: the token itself says whether it carries tags.
+        tagged: claims(token.expose()).is_some_and(|claims| !claims["https://aws.amazon.com/tags"].is_null()),
     };
     Ok(stage.sts.assume_role_with_web_identity(&request).await)
 }
@@ -110,7 +109,10 @@ async fn exchange(stage: &Stage, board: &Board, minted: &MintedToken) -> Result<
     let subject = Subject::parse(&minted.subject).map_err(Failure::refused)?;
     let name = SessionName::new(subject.principal(), None);
     let left: OffsetDateTime = opened.expires_at;
-    board.holds("session", format_args!("assumed-role/brevet-acme/{name}  {}  until {}", opened.access_key_id, stamp(left)))
+    board.holds(
+        "session",
+        format_args!("assumed-role/brevet-acme/{name}  {}  until {}", opened.access_key_id, stamp(left)),
+    )
 }
 
 async fn audited(stage: &Stage, board: &Board, tokens: &[String]) -> Result<(), Failure> {
