@@ -119,7 +119,7 @@ impl ScriptedIssuer {
             "jti": Uuid::from_u128(u128::try_from(now).unwrap() << 64 | serial()).to_string(),
         });
         for (name, value) in change.as_object().unwrap() {
-            claims[name] = value.clone();
+            claims[name].clone_from(value);
         }
         let header = json!({ "alg": "ES256", "typ": "JWT", "kid": kid() });
         token_keys::sign("ES256", &header.to_string(), &claims.to_string())
@@ -193,7 +193,7 @@ async fn exchange(State(issuer): State<ScriptedIssuer>, headers: HeaderMap, Json
     let mut change =
         json!({ "exp": now.unix_timestamp() + 300, "https://aws.amazon.com/roles": [settings["role_arn"]] });
     for (name, value) in claims.as_object().unwrap() {
-        change[name] = value.clone();
+        change[name].clone_from(value);
     }
     let identity = issuer.token(&subject, "sts.amazonaws.com", &change);
     issuer.script().made.push(identity.clone());
@@ -207,7 +207,7 @@ async fn exchange(State(issuer): State<ScriptedIssuer>, headers: HeaderMap, Json
         "settings": settings, "settings_version": version, "recheck_after_seconds": 60,
     });
     for (name, value) in changed.as_object().unwrap() {
-        answer[name] = value.clone();
+        answer[name].clone_from(value);
     }
     Json(answer).into_response()
 }
@@ -290,7 +290,7 @@ impl WorkerHouse {
     }
 
     pub(crate) async fn send(&self, request: http::Request<Bytes>) -> Answer {
-        let patient = fetch::Limits { total: Duration::from_secs(60), body: 1 << 20, ..self.client.limits() };
+        let patient = fetch::Limits { total: Duration::from_mins(1), body: 1 << 20, ..self.client.limits() };
         let (head, body) = self.client.with_limits(patient).send(request).await.unwrap().into_parts();
         Answer { status: head.status.as_u16(), headers: head.headers, body }
     }
@@ -312,7 +312,7 @@ pub(crate) fn prompt() -> Value {
 
 /// A client that reaches loopback.
 pub(crate) fn client() -> fetch::Client {
-    let limits = fetch::Limits { total: Duration::from_secs(60), ..Default::default() };
+    let limits = fetch::Limits { total: Duration::from_mins(1), ..Default::default() };
     fetch::Client::new(fetch::Settings { reach: Reach::public().and_loopback(), limits, ..Default::default() }).unwrap()
 }
 
@@ -377,7 +377,7 @@ pub(crate) async fn start_aws(issuer: &str, stream_pause_ms: u64, clock: Arc<Man
             trust: trust.to_string(),
             policies: [("bedrock".to_owned(), permissions.to_string())].into(),
             max_session_seconds: 3600,
-            tags: Default::default(),
+            tags: std::collections::BTreeMap::default(),
         }],
         ..Config::default()
     };
