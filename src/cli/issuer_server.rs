@@ -137,8 +137,6 @@ impl IssuerServer {
             entropy: Arc::clone(&host.entropy),
             limits: LimitNumbers::for_cores(cores).map_err(Failure::refused)?,
         });
-        let publishing =
-            Publishing { x5c: if row.x5c { X5c::On } else { X5c::Off }, max_age: schedule.numbers().max_age };
         issuer.round(&publication).await;
         let first_administrator = bootstrap::administrator(&store, row.id, &host).await.map_err(Failure::refused)?;
         let keys = store.signing_keys(row.id).await.map_err(store_failure)?;

@@ -18,6 +18,7 @@ mod harness;
 mod interop_verifiers;
 mod mint;
 mod openapi;
+mod ops;
 mod papers;
 mod public_api;
 mod sandbox;

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use brevet::config::host::SystemClock;
 use brevet::crypto::keypair::KeyPair;
 use brevet::crypto::new_key::new_signing_key;
 use brevet::crypto::seal::Kek;
@@ -63,6 +64,7 @@ pub(crate) struct App {
 
 /// What an app is made with, where a test cares.
 pub(crate) struct Options {
+    /// SQLite in the app's own folder where absent.
     pub(crate) target: Option<Target>,
     pub(crate) limits: LimitNumbers,
 }
@@ -97,7 +99,12 @@ impl App {
 
     pub(crate) async fn with(options: Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (clock, entropy) = (Arc::new(clock::clock()), Arc::new(SeededEntropy::new(1)));
+        // PostgreSQL has a clock of its own, with which ours is compared.
+        let now = match options.target {
+            Some(Target::Postgres { .. }) => SystemClock.now(),
+            _ => clock::START,
+        };
+        let (clock, entropy) = (Arc::new(ManualClock::new(now)), Arc::new(SeededEntropy::new(1)));
         let host = bootstrap::Host { clock: clock.clone(), entropy: entropy.clone() };
         let target = options.target.unwrap_or_else(|| Target::Sqlite { path: dir.path().join("brevet.db") });
         let store = Store::connect(&target).await.unwrap();
@@ -135,12 +142,7 @@ impl App {
 
     /// Sends a request through every layer.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let mut request = request;
-        request.extensions_mut().insert(ClientAddress(ADDRESS.parse::<IpAddr>().unwrap()));
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes().to_vec();
-        Answer { status: parts.status, headers: parts.headers, body }
+        send(&self.router, request).await
     }
 
     pub(crate) async fn get(&self, path: &str, bearer: Option<&str>) -> Answer {
@@ -335,6 +337,15 @@ fn event(issuer: IssuerId, clock: &dyn Clock, entropy: &dyn Entropy) -> Event {
         origin: Origin::default(),
         count: 1,
     }
+}
+
+/// Sends a request from [`ADDRESS`] through a router.
+pub(crate) async fn send(router: &Router, mut request: Request<Body>) -> Answer {
+    request.extensions_mut().insert(ClientAddress(ADDRESS.parse::<IpAddr>().unwrap()));
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes().to_vec();
+    Answer { status: parts.status, headers: parts.headers, body }
 }
 
 /// A request under the issuer URL's path, with a JSON body where it has one.
