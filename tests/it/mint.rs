@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use axum::body::Body;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use brevet::config::host::SystemClock;
 use brevet::domain::audience::Audience;
 use brevet::domain::audit::{Action, Decision};
 use brevet::domain::clock::Clock;
@@ -373,7 +374,7 @@ async fn threat_42_no_row_commits_after_a_disable_has_returned_on_postgresql() {
     let Some(database) = postgres::database() else { return };
     let target = Target::Postgres { url: Secret::new(database.url()) };
     let options = Options { target: Some(target), ..Options::default() };
-    disable_under_load(App::with(options).await).await;
+    disable_under_load(App::at(SystemClock.now(), options).await).await;
 }
 
 async fn disable_under_load(app: App) {
@@ -560,7 +561,8 @@ async fn threat_24_what_finds_no_place_is_told_to_come_back() {
     let app = App::with(Options { limits, ..Options::default() }).await;
     let (_, key) = agent(&app).await;
     let body = json!({});
-    // The first waits for its row when the second comes.
+    // The key and the team are remembered, so that the first waits for nothing but its row when the second comes.
+    assert_eq!(app.mint(&key, &body).await.status, StatusCode::OK);
     let (first, second) = futures_util::join!(app.mint(&key, &body), app.mint(&key, &body));
     assert_eq!(first.status, StatusCode::OK);
     assert_eq!((second.status, second.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, Some("1")));

@@ -9,7 +9,6 @@ use axum::Router;
 use axum::body::Body;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use brevet::config::host::SystemClock;
 use brevet::crypto::keypair::KeyPair;
 use brevet::crypto::new_key::new_signing_key;
 use brevet::crypto::seal::Kek;
@@ -39,7 +38,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 use tower::ServiceExt as _;
 
 use super::clock;
@@ -98,12 +97,13 @@ impl App {
     }
 
     pub(crate) async fn with(options: Options) -> Self {
+        Self::at(clock::START, options).await
+    }
+
+    /// With the clock standing at `now`: to mint over PostgreSQL, whose clock is compared with ours, it must be the
+    /// host's.
+    pub(crate) async fn at(now: OffsetDateTime, options: Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        // PostgreSQL has a clock of its own, with which ours is compared.
-        let now = match options.target {
-            Some(Target::Postgres { .. }) => SystemClock.now(),
-            _ => clock::START,
-        };
         let (clock, entropy) = (Arc::new(ManualClock::new(now)), Arc::new(SeededEntropy::new(1)));
         let host = bootstrap::Host { clock: clock.clone(), entropy: entropy.clone() };
         let target = options.target.unwrap_or_else(|| Target::Sqlite { path: dir.path().join("brevet.db") });
