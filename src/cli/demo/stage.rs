@@ -111,9 +111,9 @@ impl Stage {
         };
         let admin = Admin::new(client.clone(), first.key.clone());
         // The worker serves both teams, so that what keeps them apart in the story is AWS's check and not its own.
-        for team in [TEAM, OTHER_TEAM] {
+        for (team, tagged) in [(TEAM, true), (OTHER_TEAM, false)] {
             admin.create_team(&CreateTeam { uid: Some(team.to_owned()), name: team.to_owned() }).await?;
-            admin.change_provider_settings(team, None, &settings(&aws.url())).await?;
+            admin.change_provider_settings(team, None, &settings(&aws.url(), tagged)).await?;
         }
         let key = CreateWorkerKey {
             name: "demo".to_owned(),
@@ -229,13 +229,13 @@ async fn worker(props: &Props, issuer: &IssuerUrl, key: Secret, aws_url: String)
     WorkerServer::start(settings, naming, props.metrics.clone()).await
 }
 
-fn settings(aws_url: &str) -> ChangeProviderSettings {
+fn settings(aws_url: &str, tagged: bool) -> ChangeProviderSettings {
     ChangeProviderSettings {
         region: Patch::Set(REGION.to_owned()),
         role_arn: Patch::Set(ROLE.to_owned()),
         allowed_models: Patch::Set(vec![MODEL.to_owned()]),
-        session_tags: Patch::Set(true),
-        source_identity: Patch::Set(true),
+        session_tags: Patch::Set(tagged),
+        source_identity: Patch::Set(tagged),
         base_url: Patch::Set(aws_url.to_owned()),
         sts_endpoint: Patch::Set(aws_url.to_owned()),
         ..ChangeProviderSettings::default()

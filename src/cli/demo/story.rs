@@ -97,7 +97,8 @@ pub(super) async fn assume(
         duration: SessionDuration::DEFAULT,
         token,
         subject: &subject,
-        tagged: true,
+        // Only for a better word on a denial: the token itself says whether it carries tags.
+        tagged: claims(token.expose()).is_some_and(|claims| !claims["https://aws.amazon.com/tags"].is_null()),
     };
     Ok(stage.sts.assume_role_with_web_identity(&request).await)
 }

@@ -1,0 +1,40 @@
+//! What `scripts/bench` measures, in one program, because each more would be linked with its own copy of everything:
+//! `cargo bench --bench brevet -- [claims] [sign] [mint] [jwks]`.
+//!
+//! Rates are per second of CPU time, so that other work on the machine moves them little; the two sides of a ratio take
+//! turns within one run, so that whatever slows the machine down for a while slows both. Prints one figure a line, six
+//! fields divided by tabs: key, what it is, unit, median, least, greatest. `BREVET_BENCH_QUICK` asks for fewer and
+//! shorter rounds.
+
+mod claims;
+mod cpu;
+mod figures;
+mod jwks;
+mod load;
+mod mint;
+mod raw;
+mod server;
+mod sign;
+
+use std::error::Error;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> Outcome<()> {
+    let rounds = figures::Rounds::of_environment();
+    // Cargo adds `--bench`, by which a harness would know that it is not run as a test.
+    let mut chosen: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if chosen.is_empty() {
+        chosen = ["claims", "sign", "mint", "jwks"].map(str::to_owned).to_vec();
+    }
+    for name in chosen {
+        match name.as_str() {
+            "claims" => claims::measure(&rounds)?,
+            "sign" => sign::measure(&rounds)?,
+            "mint" => mint::measure(&rounds)?,
+            "jwks" => jwks::measure(&rounds)?,
+            _ => return Err(format!("no bench {name}: there are claims, sign, mint and jwks").into()),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! What a mint costs over HTTP with its audit row committed before the answer, beside the bare signature.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+use brevet::domain::audit::Action;
+use brevet::domain::secret::Secret;
+use brevet::domain::signing_key::KeyKind;
+use brevet::store::{EventFilter, Page, Store, Target};
+use serde_json::json;
+
+use crate::figures::{Rounds, tell};
+use crate::load::{Load, Round};
+use crate::raw::{Raw, twins};
+use crate::server::{Database, Issuer, request};
+use crate::{Outcome, cpu};
+
+/// Connections, each of an agent of its own, so that no limit of the default settings is met.
+const CONNECTIONS: usize = 64;
+const TEAMS: usize = 8;
+
+pub(crate) fn measure(rounds: &Rounds) -> Outcome<()> {
+    let (mut raw, _) = twins(KeyKind::default())?;
+    of_database(rounds, &mut raw, "sqlite", "SQLite", &Database::Sqlite, None)?;
+    let Some(url) = variable("BREVET_BENCH_POSTGRES") else {
+        eprintln!("no PostgreSQL is given in BREVET_BENCH_POSTGRES: not measured");
+        return Ok(());
+    };
+    let process = variable("BREVET_BENCH_POSTGRES_PROCESS").map(|id| id.parse()).transpose()?;
+    of_database(rounds, &mut raw, "postgres", "PostgreSQL", &Database::Postgres(url), process)
+}
+
+#[expect(clippy::disallowed_methods, reason = "how scripts/bench tells of the database that it has started")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn of_database(
+    rounds: &Rounds,
+    raw: &mut Raw,
+    key: &str,
+    name: &str,
+    database: &Database,
+    database_process: Option<u32>,
+) -> Outcome<()> {
+    let issuer = Issuer::start(database)?;
+    sleep(Duration::from_secs(1));
+    let idle = cpu::resident(issuer.server.id())?;
+    let public = issuer.server.public;
+    let mint = |key: String| request(public, "POST", "/v1/identity-tokens", &key, Some(&json!({})), "keep-alive");
+    let requests = issuer.agents(CONNECTIONS, TEAMS)?.into_iter().map(mint).collect();
+    let mut load = Load::connect(public, requests)?;
+
+    let (text, released) = (vec![b'x'; 900], RefCell::new(HashSet::new()));
+    let note = |body: &[u8]| {
+        released.borrow_mut().insert(token_id(body).unwrap_or_default().to_owned());
+    };
+    let mut received = load.round(issuer.server.id(), rounds.load, note)?.answers;
+    let mut sides = Vec::new();
+    let mut of_database = Vec::new();
+    // Bare, load, bare, load, ..., bare: each round of load stands between the two that it is compared with.
+    let mut bare = || cpu::rate(rounds.length / 2, &mut || raw.sign(&text));
+    let mut before = bare()?;
+    for _ in 0..rounds.count {
+        let database_before = database_process.map(cpu::of_family).transpose()?;
+        let round = load.round(issuer.server.id(), rounds.load, note)?;
+        if let Some((id, earlier)) = database_process.zip(database_before) {
+            let spent = cpu::of_family(id)?.saturating_sub(earlier);
+            of_database.push(spent.as_secs_f64() / round.cpu.as_secs_f64());
+        }
+        let after = bare()?;
+        received += round.answers;
+        sides.push((f64::midpoint(before, after), round));
+        before = after;
+    }
+    let busy = cpu::resident(issuer.server.id())?;
+    let folder = issuer.stop()?;
+    prove(folder.path(), database, received, &released.into_inner())?;
+
+    let of = |figure: fn(&Round) -> f64| sides.iter().map(|(_, round)| figure(round)).collect::<Vec<_>>();
+    let bare: Vec<_> = sides.iter().map(|(bare, _)| *bare).collect();
+    let ratios: Vec<_> = sides.iter().map(|(bare, round)| round.per_cpu_second() / bare).collect();
+    let tell = |suffix: &str, what: &str, unit, values: &[f64]| {
+        tell(&format!("mint_{suffix}_{key}"), &format!("{name}: {what}"), unit, values)
+    };
+    tell("raw", "bare signature between the rounds", "per CPU s", &bare)?;
+    tell("rate", "mints", "per server CPU s", &of(Round::per_cpu_second))?;
+    tell("ratio", "mints / bare signature", "ratio", &ratios)?;
+    tell("wall", "mints by the clock", "per s", &of(Round::per_second))?;
+    tell("p50", "mint, median of 64 connections", "ms", &of(|round| round.percentile(50)))?;
+    tell("p99", "mint, 99 of 100 on 64 connections", "ms", &of(|round| round.percentile(99)))?;
+    if !of_database.is_empty() {
+        tell("database_cpu", "CPU time of the database server / of brevet", "ratio", &of_database)?;
+    }
+    tell("rss", "memory after the load", "MiB", &[busy])?;
+    if matches!(database, Database::Sqlite) {
+        crate::figures::tell("rss_idle_mb", "SQLite: memory, idle", "MiB", &[idle])?;
+    }
+    Ok(())
+}
+
+/// The `token_id` of an answer of the mint.
+fn token_id(body: &[u8]) -> Option<&str> {
+    const NAME: &[u8] = br#""token_id":""#;
+    let at = body.windows(NAME.len()).rposition(|window| window == NAME)? + NAME.len();
+    std::str::from_utf8(body.get(at..at + 36)?).ok()
+}
+
+/// Every token that was received has its row, and no row is about another.
+fn prove(folder: &Path, database: &Database, received: usize, released: &HashSet<String>) -> Outcome<()> {
+    let target = match database {
+        Database::Sqlite => Target::Sqlite { path: folder.join("brevet.db") },
+        Database::Postgres(url) => Target::Postgres { url: Secret::new(url.clone()) },
+    };
+    let rows = tokio::runtime::Runtime::new()?.block_on(rows(&target))?;
+    let kept: HashSet<_> = rows.iter().cloned().collect();
+    if received == released.len() && rows.len() == received && kept == *released {
+        eprintln!("{received} tokens received, {} audit rows, each of one of them", rows.len());
+        return Ok(());
+    }
+    let (received_once, kept) = (released.len(), kept.len());
+    Err(format!("{received} tokens ({received_once} ids) do not match {} audit rows ({kept} ids)", rows.len()).into())
+}
+
+async fn rows(target: &Target) -> Outcome<Vec<String>> {
+    let store = Store::connect(target).await?;
+    let filter = EventFilter { action: Some(Action::TokenMint), ..EventFilter::default() };
+    let (mut page, mut rows) = (Page::default(), Vec::new());
+    loop {
+        let paged = store.events(&filter, &page).await?;
+        rows.extend(paged.items.into_iter().filter_map(|event| event.token).map(|token| token.token_id));
+        match paged.next {
+            Some(next) => page.after = Some(next),
+            None => break,
+        }
+    }
+    store.close().await;
+    Ok(rows)
+}

@@ -1,0 +1,223 @@
+//! The servers under load, each a process of its own, so that its CPU time is its own.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::Outcome;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A child that never outlives its bench.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) public: SocketAddr,
+}
+
+impl Server {
+    fn start(mut command: Command, public: SocketAddr) -> Outcome<Self> {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+        Ok(Self { child, public })
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until `path` at `address` answers with 200.
+    fn ready(&mut self, address: SocketAddr, path: &str) -> Outcome<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(ended) = self.child.try_wait()? {
+                return Err(format!("the server ended at its start: {ended}").into());
+            }
+            if call(address, "GET", path, "", None).is_ok_and(|(status, _)| status == 200) {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(50));
+        }
+        Err("the server does not get ready".into())
+    }
+
+    /// Asks it to end, and waits for it.
+    pub(crate) fn stop(mut self) -> Outcome<()> {
+        let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw).ok_or("no process id")?;
+        kill_process(id, Signal::TERM)?;
+        let ended = self.child.wait()?;
+        if ended.success() { Ok(()) } else { Err(format!("the server did not end in peace: {ended}").into()) }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Fails only for a child that has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where the issuer keeps its rows.
+pub(crate) enum Database {
+    Sqlite,
+    /// The URL of an empty database.
+    Postgres(String),
+}
+
+/// `brevet serve`, with every setting at its default but where it listens and what it stores.
+pub(crate) struct Issuer {
+    pub(crate) server: Server,
+    admin: SocketAddr,
+    administrator: String,
+    data: TempDir,
+}
+
+impl Issuer {
+    pub(crate) fn start(database: &Database) -> Outcome<Self> {
+        // Beside the build, and not in a folder for temporary files: that may be in memory, where a commit costs nothing.
+        let data = TempDir::with_prefix_in("brevet-bench-", env!("CARGO_TARGET_TMPDIR"))?;
+        let [public, admin, ops] = free_addresses()?;
+        let brevet = env!("CARGO_BIN_EXE_brevet");
+        let mut command = Command::new(brevet);
+        command.env_clear().env("HOME", data.path()).current_dir(data.path());
+        command.args(["serve", "--development", "--issuer-url", &format!("http://{public}"), "--data-dir", "."]);
+        command.args(["--public-listen", &public.to_string(), "--admin-listen", &admin.to_string()]);
+        command.args(["--ops-listen", &ops.to_string()]);
+        if let Database::Postgres(url) = database {
+            let made = Command::new(brevet).args(["keys", "init-kek", "--print"]).env_clear().output()?;
+            command.env("DATABASE_URL", url).env("BREVET_KEK", String::from_utf8(made.stdout)?.trim());
+        }
+        command.stderr(fs::File::create(data.path().join("log"))?);
+        let mut server = Server::start(command, public)?;
+        let ready = server.ready(ops, "/readyz");
+        let log = || fs::read_to_string(data.path().join("log")).unwrap_or_default();
+        ready.map_err(|fault| format!("{fault}\n{}", log()))?;
+        let key = data.path().join("first-administrator.key");
+        let deadline = Instant::now() + PATIENCE;
+        while !fs::read_to_string(&key).is_ok_and(|text| text.ends_with('\n')) {
+            if Instant::now() > deadline {
+                return Err("no key of the first administrator".into());
+            }
+            sleep(Duration::from_millis(10));
+        }
+        let administrator = fs::read_to_string(&key)?.trim().to_owned();
+        Ok(Self { server, admin, administrator, data })
+    }
+
+    /// One call of the admin API that must succeed.
+    pub(crate) fn administer(&self, method: &str, path: &str, body: &Value) -> Outcome<Value> {
+        let (status, answer) = call(self.admin, method, path, &self.administrator, Some(body))?;
+        let text = String::from_utf8_lossy(&answer);
+        if !(200..300).contains(&status) {
+            return Err(format!("{method} {path}: {status} {text}").into());
+        }
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// The keys of `accounts` service accounts, spread over `teams` teams that may each use one role.
+    pub(crate) fn agents(&self, accounts: usize, teams: usize) -> Outcome<Vec<String>> {
+        let role = json!({"role_arn": "arn:aws:iam::111122223333:role/bedrock", "region": "us-east-1"});
+        for team in 0..teams {
+            self.administer("POST", "/v1/teams", &json!({"uid": format!("team-{team}"), "name": "Team"}))?;
+            self.administer("PATCH", &format!("/v1/teams/team-{team}/provider-settings"), &role)?;
+        }
+        let agent = |number: usize| -> Outcome<String> {
+            let accounts = format!("/v1/teams/team-{}/service-accounts", number % teams);
+            self.administer("POST", &accounts, &json!({"uid": format!("agent-{number}"), "name": "Agent"}))?;
+            let key = self.administer("POST", &format!("{accounts}/agent-{number}/keys"), &json!({"name": "bench"}))?;
+            Ok(key["key"].as_str().ok_or("no key")?.to_owned())
+        };
+        (0..accounts).map(agent).collect()
+    }
+
+    /// Ends the server; its data folder stays for as long as what is returned.
+    pub(crate) fn stop(self) -> Outcome<TempDir> {
+        self.server.stop()?;
+        Ok(self.data)
+    }
+}
+
+/// nginx with one process that serves `body` from a file at `path`, `None` where it is not installed.
+pub(crate) fn nginx(folder: &Path, path: &str, body: &[u8]) -> Outcome<Option<Server>> {
+    let Some(program) = installed("nginx") else { return Ok(None) };
+    let file = folder.join("public").join(path.trim_start_matches('/'));
+    fs::create_dir_all(file.parent().ok_or("no folder")?)?;
+    fs::write(&file, body)?;
+    let [address] = free_addresses()?;
+    let folder_text = folder.to_str().ok_or("a folder whose name is no text")?;
+    let configuration = format!(
+        "daemon off; master_process off; pid {folder_text}/pid; error_log {folder_text}/error.log;
+        events {{ worker_connections 1024; }}
+        http {{
+            access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000; open_file_cache max=100;
+            client_body_temp_path {folder_text}/a; proxy_temp_path {folder_text}/b; fastcgi_temp_path {folder_text}/c;
+            uwsgi_temp_path {folder_text}/d; scgi_temp_path {folder_text}/e;
+            server {{ listen {address}; root {folder_text}/public; default_type application/json; }}
+        }}\n"
+    );
+    fs::write(folder.join("nginx.conf"), configuration)?;
+    let mut command = Command::new(program);
+    command.args(["-p", folder_text, "-e", &format!("{folder_text}/error.log"), "-c", "nginx.conf"]);
+    let mut server = Server::start(command, address)?;
+    server.ready(address, path)?;
+    Ok(Some(server))
+}
+
+fn installed(program: &str) -> Option<PathBuf> {
+    let folders = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"];
+    folders.iter().map(|folder| Path::new(folder).join(program)).find(|path| path.is_file())
+}
+
+/// Free loopback addresses. Somebody else may take one before it is used; the bench then fails, and says so.
+fn free_addresses<const N: usize>() -> Outcome<[SocketAddr; N]> {
+    let listeners = (0..N).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<Vec<_>, _>>()?;
+    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+    addresses.try_into().map_err(|_| "no addresses".into())
+}
+
+/// One request on a connection of its own: status and body of the answer.
+pub(crate) fn call(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    bearer: &str,
+    body: Option<&Value>,
+) -> Outcome<(u16, Vec<u8>)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(&request(address, method, path, bearer, body, "close"))?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").ok_or("an answer without an end of its head")?;
+    let status = std::str::from_utf8(answer.get(9..12).unwrap_or_default())?.parse()?;
+    Ok((status, answer.split_off(end + 4)))
+}
+
+/// The bytes of a request.
+pub(crate) fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    bearer: &str,
+    body: Option<&Value>,
+    connection: &str,
+) -> Vec<u8> {
+    let bearer = if bearer.is_empty() { String::new() } else { format!("Authorization: Bearer {bearer}\r\n") };
+    let body = body.map(Value::to_string);
+    let body_head = body.as_ref().map_or(String::new(), |body| {
+        format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len())
+    });
+    let body = body.unwrap_or_default();
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: brevet-bench\r\nConnection: {connection}\r\n\
+         {bearer}{body_head}\r\n{body}"
+    )
+    .into_bytes()
+}
