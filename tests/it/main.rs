@@ -23,6 +23,7 @@ mod interop;
 mod interop_verifiers;
 mod mint;
 mod openapi;
+mod ops;
 mod papers;
 mod public_api;
 mod sandbox;
