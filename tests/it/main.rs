@@ -32,3 +32,4 @@ mod store_contract;
 mod tls;
 mod tokens;
 mod worker;
+mod worker_whole;

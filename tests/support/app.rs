@@ -97,19 +97,27 @@ impl App {
     }
 
     pub(crate) async fn with(options: Options) -> Self {
-        Self::at(clock::START, options).await
+        Self::placed(IssuerUrl::parse(ISSUER, Development::Off).unwrap(), clock::START, options).await
+    }
+
+    /// Under another URL, for clients that really connect to it.
+    pub(crate) async fn at(url: IssuerUrl, options: Options) -> Self {
+        Self::placed(url, clock::START, options).await
     }
 
     /// With the clock standing at `now`: to mint over PostgreSQL, whose clock is compared with ours, it must be the
     /// host's.
-    pub(crate) async fn at(now: OffsetDateTime, options: Options) -> Self {
+    pub(crate) async fn on(now: OffsetDateTime, options: Options) -> Self {
+        Self::placed(IssuerUrl::parse(ISSUER, Development::Off).unwrap(), now, options).await
+    }
+
+    async fn placed(url: IssuerUrl, now: OffsetDateTime, options: Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (clock, entropy) = (Arc::new(ManualClock::new(now)), Arc::new(SeededEntropy::new(1)));
         let host = bootstrap::Host { clock: clock.clone(), entropy: entropy.clone() };
         let target = options.target.unwrap_or_else(|| Target::Sqlite { path: dir.path().join("brevet.db") });
         let store = Store::connect(&target).await.unwrap();
         store.migrate(clock.now()).await.unwrap();
-        let url = IssuerUrl::parse(ISSUER, Development::Off).unwrap();
         let id = bootstrap::issuer(&store, &url, &host).await.unwrap().id;
         let kek = Kek::generate(entropy.as_ref()).unwrap();
         let keys = fixed_keys(id, &kek, clock.as_ref(), entropy.as_ref());
