@@ -42,10 +42,12 @@ fn the_walk_of_getting_started_can_be_walked() {
     let bin = home.path().join("bin");
     fs::create_dir(&bin).expect("a folder");
     symlink(env!("CARGO_BIN_EXE_brevet"), bin.join("brevet")).expect("a link");
-    let whole = format!("trap 'kill $(jobs -p) 2>/dev/null' EXIT\n{script}echo walked\n");
+    // What the walk leaves running ends with it.
+    let script = script.replace(" 2>&1 &\n", " 2>&1 & echo $! >> running\n");
+    let whole = format!("trap 'kill $(cat running) || true' EXIT\n{script}echo walked\n");
     fs::write(home.path().join("walk.sh"), whole).expect("the script is written");
     let mut walk = home.command("sh");
-    walk.args(["-eux", "walk.sh"])
+    walk.args(["-eu", "walk.sh"])
         .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display()))
         .env("BREVET_PUBLIC_LISTEN", public)
         .env("BREVET_WORKER_LISTEN", worker)
