@@ -22,9 +22,7 @@ pub(super) async fn refuse_taken(url: &IssuerUrl, outbound: &Outbound) -> Result
         return Ok(());
     }
     let answer = http(url.as_str(), outbound)?.document(&url.join(JWKS_PATH)).await;
-    let keys = answer.ok().and_then(|body| serde_json::from_slice::<Value>(&body).ok());
-    let taken = keys.is_some_and(|jwks| jwks["keys"].as_array().is_some_and(|keys| !keys.is_empty()));
-    if taken {
+    if answer.is_ok_and(|body| lists_keys(&body)) {
         return Err(Failure::Refused(format!(
             "the store is empty, but {} already answers with other keys: connect the right store, or give \
              --new-issuer to replace that installation (tokens of the old keys stop verifying)",
@@ -32,6 +30,13 @@ pub(super) async fn refuse_taken(url: &IssuerUrl, outbound: &Outbound) -> Result
         )));
     }
     Ok(())
+}
+
+/// Whether a document is a JWKS with at least one key. Whatever else answers there (a proxy's page, our own 503
+/// before the first start) is no other installation.
+fn lists_keys(body: &[u8]) -> bool {
+    let jwks: Option<Value> = serde_json::from_slice(body).ok();
+    jwks.is_some_and(|jwks| jwks["keys"].as_array().is_some_and(|keys| !keys.is_empty()))
 }
 
 /// Hands the first administrator key out, once: on a terminal by showing it, else in a private file whose path
@@ -58,4 +63,35 @@ fn write_key(data_dir: &Path, first: &FirstAdministrator) -> io::Result<PathBuf>
     writeln!(file, "{}", first.key.expose())?;
     file.sync_all()?;
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::domain::id::AdministratorId;
+    use crate::domain::secret::Secret;
+
+    #[test]
+    fn threat_14_only_a_jwks_with_keys_is_another_installation() {
+        assert!(lists_keys(br#"{"keys":[{"kid":"a"}]}"#));
+        for other in [&b"{\"keys\":[]}"[..], b"{}", b"[]", b"<html>", b""] {
+            assert!(!lists_keys(other));
+        }
+    }
+
+    #[test]
+    fn threat_31_the_first_key_goes_into_a_private_file_and_never_into_an_existing_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = FirstAdministrator {
+            key: Secret::new("bvt_ad_canary".to_owned()),
+            id: AdministratorId::new(uuid::Uuid::nil()),
+            expires_at: time::OffsetDateTime::UNIX_EPOCH,
+        };
+        let path = write_key(folder.path(), &first).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "bvt_ad_canary\n");
+        assert_eq!(write_key(folder.path(), &first).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    }
 }

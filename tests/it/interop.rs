@@ -169,9 +169,22 @@ fn boto3_streams_from_the_stand_in_and_through_the_worker() {
     assert_eq!(answer["ok"], true, "{answer}");
 
     let endpoint = format!("{}/bedrock", running.worker);
+    // boto3 sends bearers over https only; what it signs with instead is a token in the place of an AWS session's.
     let token = running.token(WORKER_AUDIENCE);
-    let arguments =
-        ["--endpoint-url", &endpoint, "--region", "eu-central-1", "--model", MODEL, "--bearer-token", &token];
+    let arguments = [
+        "--endpoint-url",
+        &endpoint,
+        "--region",
+        "eu-central-1",
+        "--model",
+        MODEL,
+        "--access-key-id",
+        "BREVETTOKEN00000000",
+        "--secret-access-key",
+        "unused",
+        "--session-token",
+        &token,
+    ];
     let relayed = through.args(arguments).run().json();
     assert_eq!(relayed["ok"], true, "{relayed}");
     assert_eq!(relayed["stop_reason"], answer["stop_reason"]);
