@@ -33,10 +33,7 @@ pub(crate) fn tell(key: &str, what: &str, unit: &str, values: &[f64]) -> Outcome
         middling if middling < 1000.0 => 1,
         _ => 0,
     };
-    writeln!(
-        std::io::stdout(),
-        "{key}\t{what}\t{unit}\t{median:.digits$}\t{low:.digits$}\t{high:.digits$}"
-    )?;
+    writeln!(std::io::stdout(), "{key}\t{what}\t{unit}\t{median:.digits$}\t{low:.digits$}\t{high:.digits$}")?;
     Ok(())
 }
 

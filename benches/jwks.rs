@@ -5,10 +5,10 @@ use std::iter::repeat_n;
 
 use tempfile::TempDir;
 
+use crate::Outcome;
 use crate::figures::{Rounds, tell};
 use crate::load::{Load, Round};
 use crate::server::{Database, Issuer, Server, call, nginx, request};
-use crate::Outcome;
 
 const PATH: &str = "/.well-known/jwks.json";
 const CONNECTIONS: usize = 64;
