@@ -33,11 +33,13 @@ pub(crate) fn tell(key: &str, what: &str, unit: &str, values: &[f64]) -> Outcome
         middling if middling < 1000.0 => 1,
         _ => 0,
     };
-    writeln!(
-        std::io::stdout(),
-        "{key}\t{what}\t{unit}\t{median:.digits$}\t{low:.digits$}\t{high:.digits$}"
-    )?;
+    writeln!(std::io::stdout(), "{key}\t{what}\t{unit}\t{median:.digits$}\t{low:.digits$}\t{high:.digits$}")?;
     Ok(())
+}
+
+/// One line for whoever looks on.
+pub(crate) fn remark(words: &str) -> Outcome<()> {
+    Ok(writeln!(std::io::stderr(), "{words}")?)
 }
 
 /// Least, median and greatest.

@@ -5,10 +5,10 @@ use std::iter::repeat_n;
 
 use tempfile::TempDir;
 
-use crate::figures::{Rounds, tell};
+use crate::Outcome;
+use crate::figures::{Rounds, remark, tell};
 use crate::load::{Load, Round};
 use crate::server::{Database, Issuer, Server, call, nginx, request};
-use crate::Outcome;
 
 const PATH: &str = "/.well-known/jwks.json";
 const CONNECTIONS: usize = 64;
@@ -21,7 +21,7 @@ pub(crate) fn measure(rounds: &Rounds) -> Outcome<()> {
     fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     let other = nginx(folder.path(), PATH, &keys)?;
     if other.is_none() {
-        eprintln!("nginx is not installed (Debian: apt-get install nginx-light): no comparison");
+        remark("nginx is not installed (Debian: apt-get install nginx-light): no comparison")?;
     }
 
     let connect = |server: &Server| {

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::Outcome;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A child that never outlives its bench.
 pub(crate) struct Server {
@@ -195,7 +195,8 @@ pub(crate) fn call(
     stream.write_all(&request(address, method, path, bearer, body, "close"))?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").ok_or("an answer without an end of its head")?;
+    let end =
+        answer.windows(4).position(|window| window == b"\r\n\r\n").ok_or("an answer without an end of its head")?;
     let status = std::str::from_utf8(answer.get(9..12).unwrap_or_default())?.parse()?;
     Ok((status, answer.split_off(end + 4)))
 }
@@ -211,9 +212,9 @@ pub(crate) fn request(
 ) -> Vec<u8> {
     let bearer = if bearer.is_empty() { String::new() } else { format!("Authorization: Bearer {bearer}\r\n") };
     let body = body.map(Value::to_string);
-    let body_head = body.as_ref().map_or(String::new(), |body| {
-        format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len())
-    });
+    let body_head = body
+        .as_ref()
+        .map_or(String::new(), |body| format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
     let body = body.unwrap_or_default();
     format!(
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: brevet-bench\r\nConnection: {connection}\r\n\
