@@ -13,6 +13,7 @@ pub(crate) mod house;
 pub(crate) mod logs;
 pub(crate) mod postgres;
 pub(crate) mod process;
+pub(crate) mod served;
 pub(crate) mod stand_in;
 pub(crate) mod token_keys;
 pub(crate) mod worker_house;

@@ -15,6 +15,7 @@ use crate::wire::admin::administrator::{Administrator, CreateAdministrator};
 #[command(after_help = "Example:\n  brevet admin administrators create --name ops")]
 pub(in crate::cli) enum Administrators {
     /// List them
+    #[command(after_help = "Example:\n  brevet admin administrators list --json")]
     List(AdminFlags),
     /// Make one and print its key, once: alone on stdout
     #[command(after_help = "Example:\n  brevet admin administrators create --name ops > ops.key")]

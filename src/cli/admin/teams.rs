@@ -15,6 +15,7 @@ use crate::wire::admin::team::{ChangeTeam, CreateTeam, Team};
 #[command(after_help = "Example:\n  brevet admin teams create --uid red --name Red")]
 pub(in crate::cli) enum Teams {
     /// List the teams
+    #[command(after_help = "Example:\n  brevet admin teams list --json")]
     List(AdminFlags),
     /// Make a team
     #[command(after_help = "Example:\n  brevet admin teams create --uid red --name Red")]

@@ -16,6 +16,7 @@ use crate::wire::patch::Patch;
 #[command(after_help = "Example:\n  brevet admin users create --uid ann --name 'Ann Other' --email ann@example.com")]
 pub(in crate::cli) enum Users {
     /// List the people
+    #[command(after_help = "Example:\n  brevet admin users list --json")]
     List(AdminFlags),
     /// Make a person known; give them a way in with `admin enrolment-codes create`
     #[command(after_help = "Example:\n  brevet admin users create --uid ann --name 'Ann Other'")]

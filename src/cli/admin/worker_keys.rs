@@ -18,6 +18,7 @@ use crate::wire::patch::Patch;
 )]
 pub(in crate::cli) enum WorkerKeys {
     /// List the keys
+    #[command(after_help = "Example:\n  brevet admin worker-keys list --json")]
     List(AdminFlags),
     /// Make a key and print it, once: alone on stdout
     #[command(

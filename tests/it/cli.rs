@@ -1,0 +1,248 @@
+//! The real binary in an empty home: each command's good way, and what clumsy uses are told.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+
+use crate::support::process::{self, Home};
+use crate::support::served::{MODEL, ROLE, Served};
+
+/// Every command there is, as its path: read from the help texts.
+fn commands(path: &[String], found: &mut Vec<Vec<String>>) {
+    let arguments = path.iter().map(String::as_str).chain(["--help"]);
+    let help = process::run(Home::new().brevet(arguments));
+    assert_eq!(help.code(), Some(0), "{path:?}: {help:#?}");
+    assert!(help.stdout.contains("Example"), "`{} --help` has no example", path.join(" "));
+    found.push(path.to_vec());
+    let listed = help.stdout.lines().skip_while(|line| *line != "Commands:").skip(1);
+    for line in listed.take_while(|line| line.starts_with(' ')) {
+        if let Some(name) = line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')) {
+            let name = name.split_whitespace().next().expect("a name");
+            commands(&[path, &[name.to_owned()]].concat(), found);
+        }
+    }
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let mut found = Vec::new();
+    commands(&[], &mut found);
+    assert!(found.len() > 60, "only {} commands were found", found.len());
+    let top: Vec<_> = found.iter().filter(|path| path.len() == 1).map(|path| path[0].as_str()).collect();
+    let expected = [
+        "serve", "worker", "sandbox", "demo", "login", "logout", "whoami", "token", "aws", "admin", "keys", "store",
+        "completion", "help",
+    ];
+    assert_eq!(top, expected);
+}
+
+#[test]
+fn the_way_of_a_person_and_of_an_agent() {
+    let mut served = Served::start();
+    let bot = served.furnish();
+    let code = served.admin(&["admin", "enrolment-codes", "create", "--user", "ann"]);
+    let signed_in = served.brevet(None, &["login", "--code", &code, "--device", "test"]);
+    assert_eq!((signed_in.code(), signed_in.stdout.as_str()), (Some(0), ""), "{signed_in:#?}");
+    let whoami: Value = serde_json::from_str(&served.succeeds(None, &["whoami", "--json"])).unwrap();
+    assert_eq!(whoami["teams"][0]["subject"], "scoped_principal:red/user:ann");
+
+    let minted: Value = serde_json::from_str(&served.succeeds(None, &["token", "--format", "json"])).unwrap();
+    assert_eq!(minted["subject"], "scoped_principal:red/user:ann");
+    assert_eq!(minted["audience"], "sts.amazonaws.com");
+    let token = served.succeeds(Some(&bot), &["token", "--lifetime", "2m", "--role-arn", ROLE]);
+    assert_eq!(token.split('.').count(), 3, "stdout carries the token alone");
+    let id = minted["token_id"].as_str().unwrap();
+    let rows = served.admin(&["admin", "audit", "--token-id", id, "--json"]);
+    let rows: Value = serde_json::from_str(&rows).unwrap();
+    assert_eq!(rows["items"].as_array().unwrap().len(), 1);
+
+    // Secrets that were used are in no log and on no stderr but the one that shows them.
+    let session = session_file(&served);
+    let saved: Value = serde_json::from_str(&fs::read_to_string(&session).unwrap()).unwrap();
+    let bearer = saved["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(served.succeeds(None, &["logout"]), "");
+    assert!(!session.exists());
+    let after = served.brevet(Some(&bearer), &["whoami"]);
+    assert_eq!(after.code(), Some(1));
+    assert!(after.stderr.contains("sign in again with `brevet login`"), "{}", after.stderr);
+    let ended = served.stop();
+    assert_eq!(ended.code(), Some(0), "{ended:#?}");
+    assert!(ended.stderr.contains("stopped"), "{}", ended.stderr);
+    for secret in [&bot, &code, &bearer, &token, &served.admin_key] {
+        assert!(!ended.stderr.contains(secret.as_str()), "threat 31: a secret is in the log");
+    }
+}
+
+fn session_file(served: &Served) -> std::path::PathBuf {
+    let folder = served.home.path().join(".local/state/brevet");
+    let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(files.len(), 1);
+    files.pop().unwrap()
+}
+
+#[test]
+fn threat_31_a_saved_session_is_private_and_a_readable_one_is_refused() {
+    let served = Served::start();
+    served.furnish();
+    let code = served.admin(&["admin", "enrolment-codes", "create", "--user", "ann"]);
+    served.succeeds(None, &["login", "--code", &code]);
+    let file = session_file(&served);
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let refused = served.brevet(None, &["token"]);
+    assert_eq!(refused.code(), Some(1));
+    assert!(refused.stderr.contains("has mode 0644; others must not read it: chmod 0600 it"), "{}", refused.stderr);
+    let again = served.brevet(None, &["login", "--code", &code]);
+    assert_eq!(again.code(), Some(1), "a code works once");
+    assert!(again.stderr.contains("(enrolment_code_refused)"), "{}", again.stderr);
+}
+
+#[test]
+fn administration_from_the_terminal() {
+    let served = Served::start();
+    served.furnish();
+    let json = |arguments: &[&str]| -> Value { serde_json::from_str(&served.admin(arguments)).unwrap() };
+    assert_eq!(json(&["admin", "teams", "list", "--json"])[0]["uid"], "red");
+    assert_eq!(json(&["admin", "teams", "update", "red", "--name", "Reds", "--json"])["name"], "Reds");
+    assert_eq!(json(&["admin", "users", "update", "ann", "--email", "a@b.example", "--json"])["email"], "a@b.example");
+    assert_eq!(json(&["admin", "users", "update", "ann", "--email", "", "--json"])["email"], Value::Null);
+    let set = ["admin", "audiences", "set", "--team", "red", "sts.amazonaws.com", "https://v.example=600", "--json"];
+    assert_eq!(json(&set)["items"][1]["lifetime_cap_seconds"], 600);
+    let batch = "arn:aws:iam::111122223333:role/batch";
+    let add = ["admin", "roles", "add", "--team", "red", batch, "--principal", "service_account", "--json"];
+    assert_eq!(json(&add)["items"][0]["principals"][0], "service_account");
+    assert!(json(&["admin", "roles", "remove", "--team", "red", batch, "--json"])["items"].as_array().unwrap().is_empty());
+    let policy = ["admin", "policy", "set", "--team", "red", "--lifetime-cap", "15m", "--json"];
+    assert_eq!(json(&policy)["lifetime_cap_seconds"], 900);
+    let effective = json(&["admin", "provider-settings", "effective", "--team", "red", "--json"]);
+    assert_eq!(effective["role_arn"]["layer"], "team");
+    let worker = served.admin(&["admin", "worker-keys", "create", "--name", "w", "--audience", "w", "--team", "red"]);
+    assert!(worker.starts_with("bvt_wk_"));
+    assert_eq!(json(&["keys", "list", "--json"])["items"].as_array().unwrap().len(), 2);
+    let table = served.admin(&["admin", "service-accounts", "list", "--team", "red"]);
+    assert!(table.contains("scoped_principal:red/service_account:bot"), "{table}");
+    let keys = json(&["admin", "service-accounts", "list-keys", "--team", "red", "bot", "--json"]);
+    let key = keys[0]["id"].as_str().unwrap();
+    served.admin(&["admin", "service-accounts", "delete-key", "--team", "red", "bot", key]);
+    let second = served.admin(&["admin", "administrators", "create", "--name", "ops"]);
+    let first = served.brevet(Some(&served.admin_key), &["admin", "teams", "list"]);
+    assert_eq!(first.code(), Some(1), "the first key ends when a second administrator exists");
+    assert_eq!(served.brevet(Some(&second), &["admin", "users", "delete", "ann"]).code(), Some(0));
+}
+
+#[test]
+fn aws_setup_speaks_of_the_team_and_its_settings() {
+    let served = Served::start();
+    served.furnish();
+    let printed: Value = serde_json::from_str(&served.admin(&["aws", "setup", "--team", "red"])).unwrap();
+    let host = served.url.strip_prefix("http://").unwrap();
+    let condition = &printed["trust_policy"]["Statement"][0]["Condition"];
+    assert_eq!(condition["StringLike"][format!("{host}:sub")], "scoped_principal:red/*");
+    assert_eq!(condition["StringEquals"][format!("{host}:aud")], "sts.amazonaws.com");
+    assert_eq!(condition["Bool"]["sts:RoleAuthorizedByIdp"], "true");
+    let model = format!("arn:aws:bedrock:eu-central-1::foundation-model/{MODEL}");
+    assert_eq!(printed["permission_policy"]["Statement"][0]["Resource"], model);
+    let script = served.admin(&["aws", "setup", "--team", "red", "--actor", "service_account:bot", "--format", "cli"]);
+    assert!(script.contains("scoped_principal:red/service_account:bot"), "{script}");
+    fs::write(served.home.path().join("setup.sh"), &script).unwrap();
+    let mut parsed = served.home.command("sh");
+    parsed.args(["-n", "setup.sh"]);
+    assert_eq!(process::run(parsed).code(), Some(0), "the script is no shell script");
+}
+
+/// What is typed wrongly, with the exit code and the words it gets. `{url}` is a serving issuer.
+const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
+    (&[], None, 2, "Usage: brevet <COMMAND>"),
+    (&["tokn"], None, 2, "unrecognized subcommand 'tokn'"),
+    (&["token", "--lifetime", "5x"], None, 2, "must be a number of seconds"),
+    (&["token", "--format", "xml"], None, 2, "invalid value 'xml'"),
+    (&["token"], None, 1, "not signed in to {url}: run `brevet login --issuer URL --code CODE`, or set BREVET_TOKEN"),
+    (&["whoami"], None, 1, "not signed in"),
+    (&["token"], Some("hunter2"), 1, "(invalid_credential)"),
+    (&["token", "--issuer", "http://127.0.0.1:1"], Some("x"), 3, "http://127.0.0.1:1 cannot be reached"),
+    (&["token", "--issuer", "https://id.example/"], Some("x"), 2, "--issuer (BREVET_ISSUER) path must be lower case"),
+    (&["token", "--token-file", "/nowhere"], None, 2, "--token-file (BREVET_TOKEN_FILE) names /nowhere, which cannot be read"),
+    (&["login", "--code", "hunter2"], None, 2, "--code is not a Brevet credential (those begin with bvt_)"),
+    (&["login", "--code", "bvt_en_short"], None, 2, "--code is cut short or mistyped"),
+    (&["login"], None, 2, "--code <CODE>"),
+    (&["logout"], None, 0, "not signed in to {url}"),
+    (&["admin", "teams", "list"], None, 1, "administration needs an administrator key (bvt_ad_…)"),
+    (&["admin", "teams", "create"], None, 2, "--name <NAME>"),
+    (&["admin", "policy", "set", "--team", "red", "--enrolment-codes", "maybe"], None, 2, "must be on or off"),
+    (&["aws", "setup", "--team", "red", "--actor", "robot"], None, 2, "must be user:<uid> or service_account:<uid>"),
+    (&["aws", "setup", "--team", "*", "--role-arn", ROLE, "--region", "eu-central-1", "--model", MODEL], None, 2,
+        "--team must have 2 to 48 characters"),
+    (&["aws", "setup", "--team", "red", "--role-arn", ROLE, "--region", "cn-north-1", "--model", MODEL], None, 2,
+        "region must lie in the partition of role_arn"),
+    (&["help", "nonsense"], None, 2, "there is no command or topic \"nonsense\""),
+    (&["token", "--log", "loud"], None, 2, "--log (BREVET_LOG) must be off, error"),
+    (&["serve"], None, 2, "--issuer-url (BREVET_ISSUER_URL) is required"),
+    (&["serve", "--issuer-url", "http://127.0.0.1:8080"], None, 2, "only with --development"),
+    (&["serve", "--issuer-url", "https://id.example", "--public-listen", "0.0.0.0:1"], None, 2, "is off loopback and needs"),
+    (&["worker"], None, 2, "--worker-audience (BREVET_WORKER_AUDIENCE) is required"),
+    (&["worker", "--worker-audience", "w"], Some("bvt_wk_x"), 2, "BREVET_TOKEN is cut short or mistyped"),
+    (&["sandbox", "--listen", "0.0.0.0:1"], None, 2, "must be a loopback address"),
+    (&["sandbox", "--config", "/nowhere"], None, 2, "--config names /nowhere"),
+    (&["store", "migrate", "--data-dir", "/nowhere"], None, 1, "/nowhere"),
+];
+
+#[test]
+fn clumsy_uses_are_told_what_is_wrong() {
+    let served = Served::start();
+    let mut wrong = Vec::new();
+    for (arguments, token, code, words) in CLUMSY {
+        // The servers know BREVET_ISSUER_URL only; a worker without its issuer would be told that first.
+        let ended = served.brevet(*token, arguments);
+        let words = words.replace("{url}", &served.url);
+        let quiet = ended.stdout.is_empty();
+        if ended.code() != Some(*code) || !ended.stderr.contains(&words) || !quiet {
+            wrong.push(format!("{arguments:?}: wanted {code} and {words:?}, got {ended:#?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn two_processes_do_not_share_a_sqlite_store_and_one_store_has_one_issuer() {
+    let mut served = Served::start();
+    let init = process::run(served.home.brevet(["admin", "init", "--issuer-url", "https://id.example"]));
+    assert_eq!(init.code(), Some(1));
+    assert!(init.stderr.contains("is locked: another brevet process has this store open"), "{}", init.stderr);
+    served.stop();
+    let other = process::run(served.home.brevet(["admin", "init", "--issuer-url", "https://id.example"]));
+    assert_eq!(other.code(), Some(1));
+    let names = format!("the store belongs to issuer {}, but the configured issuer URL is https://id.example", served.url);
+    assert!(other.stderr.contains(&names), "threat 14: {}", other.stderr);
+    let own = ["admin", "init", "--development", "--issuer-url", &served.url];
+    let second = process::run(served.home.brevet(own));
+    assert!(second.stderr.contains("there is an administrator already"), "{}", second.stderr);
+}
+
+#[test]
+fn a_first_administrator_by_hand_and_a_migrated_store() {
+    let home = Home::new();
+    let migrated = process::run(home.brevet(["store", "migrate", "--json"]));
+    assert_eq!(migrated.json()["from"], 0);
+    let init = process::run(home.brevet(["admin", "init", "--issuer-url", "https://id.example"]));
+    assert_eq!(init.code(), Some(0), "{init:#?}");
+    assert!(init.stdout.starts_with("bvt_ad_") && !init.stderr.contains("bvt_ad_"), "{init:#?}");
+    let kek = process::run(home.brevet(["keys", "init-kek"]));
+    assert_eq!(kek.code(), Some(0), "{kek:#?}");
+    assert_eq!(process::run(home.brevet(["keys", "init-kek"])).code(), Some(1), "a second one would lock the first out");
+    assert_eq!(process::run(home.brevet(["keys", "init-kek", "--print"])).stdout.lines().count(), 1);
+}
+
+#[test]
+fn output_that_nobody_reads_is_no_failure_and_completions_are_scripts() {
+    let home = Home::new();
+    let mut piped = home.command("bash");
+    let script = format!("set -o pipefail; {} help environment | true", env!("CARGO_BIN_EXE_brevet"));
+    piped.args(["-c", &script]);
+    assert_eq!(process::run(piped).code(), Some(0));
+    for (shell, mark) in [("bash", "_brevet()"), ("zsh", "#compdef brevet"), ("fish", "complete -c brevet")] {
+        let ended = process::run(home.brevet(["completion", shell]));
+        assert!(ended.stdout.contains(mark), "{shell}");
+    }
+}

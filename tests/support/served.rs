@@ -1,0 +1,96 @@
+//! `brevet serve` as a user runs it: the real binary on SQLite in an empty home, on free loopback ports.
+
+use std::fs;
+use std::net::TcpListener;
+
+use super::process::{self, Ended, Home, Running};
+
+/// A serving issuer and its home.
+pub(crate) struct Served {
+    pub(crate) home: Home,
+    pub(crate) url: String,
+    pub(crate) admin_key: String,
+    running: Option<Running>,
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").expect("loopback").local_addr().expect("an address").port()
+}
+
+impl Served {
+    pub(crate) fn start() -> Self {
+        let home = Home::new();
+        let url = format!("http://127.0.0.1:{}", free_port());
+        let mut served = Self { home, url, admin_key: String::new(), running: None };
+        served.serve();
+        let key = fs::read_to_string(served.home.path().join("first-administrator.key")).expect("the first key");
+        served.admin_key = key.trim().to_owned();
+        served
+    }
+
+    /// Starts it, on the same store and port as before.
+    pub(crate) fn serve(&mut self) {
+        let listen = self.url.strip_prefix("http://").expect("a loopback issuer").to_owned();
+        let arguments = ["serve", "--development", "--issuer-url", &self.url, "--public-listen", &listen];
+        let mut command = self.home.brevet(arguments);
+        command.args(["--admin-listen", "same", "--ops-listen", "127.0.0.1:0"]);
+        let running = process::start(command);
+        running.wait_for("\"serving\"");
+        if self.admin_key.is_empty() {
+            running.wait_for("first administrator key");
+        }
+        self.running = Some(running);
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) -> Ended {
+        self.running.take().expect("it runs").kill()
+    }
+
+    /// SIGTERM, and its end.
+    pub(crate) fn stop(&mut self) -> Ended {
+        let running = self.running.take().expect("it runs");
+        running.terminate();
+        running.finish()
+    }
+
+    /// A client command, with `token` as its credential where one is given.
+    pub(crate) fn brevet(&self, token: Option<&str>, arguments: &[&str]) -> Ended {
+        let mut command = self.home.brevet(arguments.iter().copied());
+        command.env("BREVET_ISSUER", &self.url);
+        if let Some(token) = token {
+            command.env("BREVET_TOKEN", token);
+        }
+        process::run(command)
+    }
+
+    /// An administrator's command that succeeds; its standard output without the line's end.
+    #[track_caller]
+    pub(crate) fn admin(&self, arguments: &[&str]) -> String {
+        self.succeeds(Some(&self.admin_key), arguments)
+    }
+
+    /// A command that succeeds.
+    #[track_caller]
+    pub(crate) fn succeeds(&self, token: Option<&str>, arguments: &[&str]) -> String {
+        let ended = self.brevet(token, arguments);
+        assert_eq!(ended.code(), Some(0), "{arguments:?}: {ended:#?}");
+        ended.stdout.trim_end().to_owned()
+    }
+
+    /// A team with provider settings, a person in it and an agent; the agent's key.
+    #[track_caller]
+    pub(crate) fn furnish(&self) -> String {
+        self.admin(&["admin", "teams", "create", "--uid", "red", "--name", "Red"]);
+        self.admin(&["admin", "users", "create", "--uid", "ann", "--name", "Ann"]);
+        self.admin(&["admin", "members", "add", "--team", "red", "ann"]);
+        self.admin(&["admin", "service-accounts", "create", "--team", "red", "--uid", "bot", "--name", "Bot"]);
+        let role = ["--role-arn", ROLE, "--region", "eu-central-1", "--allow-model", MODEL];
+        self.admin(&[&["admin", "provider-settings", "set", "--team", "red"][..], &role].concat());
+        self.admin(&["admin", "service-accounts", "create-key", "--team", "red", "bot"])
+    }
+}
+
+pub(crate) const ROLE: &str = "arn:aws:iam::111122223333:role/brevet-red";
+pub(crate) const MODEL: &str = "anthropic.claude-3-haiku-20240307-v1:0";
