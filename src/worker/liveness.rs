@@ -123,6 +123,7 @@ pub(super) fn of_reason(code: &str) -> Refusal {
         "unavailable" | "internal" | "timeout" => Refusal::IssuerUnreachable,
         "rate_limited" => Refusal::IssuerBusy,
         "invalid_token" => Refusal::TokenNotAccepted,
+        "caller_not_alive" | "not_member" => Refusal::CallerNotAlive,
         code if code.starts_with("token_") => Refusal::TokenNotAccepted,
         code if ["_disabled", "_deleted", "_revoked", "_expired", "_ended", "_removed"]
             .iter()
@@ -147,6 +148,8 @@ mod tests {
             ("credential_expired", Refusal::CallerNotAlive),
             ("team_deleted", Refusal::CallerNotAlive),
             ("principal_disabled", Refusal::CallerNotAlive),
+            ("caller_not_alive", Refusal::CallerNotAlive),
+            ("not_member", Refusal::CallerNotAlive),
             ("provider_disabled", Refusal::ProviderDisabled),
             ("provider_not_configured", Refusal::ProviderNotConfigured),
             ("token_expired", Refusal::TokenExpired),

@@ -154,7 +154,7 @@ fn aws_setup_speaks_of_the_team_and_its_settings() {
 
 /// What is typed wrongly, with the exit code and the words it gets. `{url}` is a serving issuer.
 const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
-    (&[], None, 2, "Usage: brevet <COMMAND>"),
+    (&[], None, 2, "Usage: brevet [OPTIONS] <COMMAND>"),
     (&["tokn"], None, 2, "unrecognized subcommand 'tokn'"),
     (&["token", "--lifetime", "5x"], None, 2, "must be a number of seconds"),
     (&["token", "--format", "xml"], None, 2, "invalid value 'xml'"),
@@ -181,8 +181,8 @@ const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
     (&["serve"], None, 2, "--issuer-url (BREVET_ISSUER_URL) is required"),
     (&["serve", "--issuer-url", "http://127.0.0.1:8080"], None, 2, "only with --development"),
     (&["serve", "--issuer-url", "https://id.example", "--public-listen", "0.0.0.0:1"], None, 2, "is off loopback and needs"),
-    (&["worker"], None, 2, "--worker-audience (BREVET_WORKER_AUDIENCE) is required"),
-    (&["worker", "--worker-audience", "w"], Some("bvt_wk_x"), 2, "BREVET_TOKEN is cut short or mistyped"),
+    (&["worker", "--development"], None, 2, "--worker-audience (BREVET_WORKER_AUDIENCE) is required"),
+    (&["worker", "--development", "--worker-audience", "w"], Some("bvt_wk_x"), 2, "BREVET_TOKEN is cut short or mistyped"),
     (&["sandbox", "--listen", "0.0.0.0:1"], None, 2, "must be a loopback address"),
     (&["sandbox", "--config", "/nowhere"], None, 2, "--config names /nowhere"),
     (&["store", "migrate", "--data-dir", "/nowhere"], None, 1, "/nowhere"),

@@ -44,6 +44,7 @@ async fn a_live_token_is_exchanged_for_settings_and_a_token_bound_to_their_role(
     assert_eq!(exchange(&app, &worker, &token).await.status, StatusCode::OK);
 }
 
+#[expect(clippy::too_many_lines, reason = "one table of everything that a worker could present")]
 #[tokio::test]
 async fn threat_34_a_worker_key_without_a_live_callers_token_for_it_gets_nothing() {
     let app = App::start().await;

@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use axum::body::Body;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use brevet::config::host::SystemClock;
 use brevet::domain::audience::Audience;
 use brevet::domain::audit::{Action, Decision};
 use brevet::domain::clock::Clock;
+use brevet::domain::credential::SecretHash;
 use brevet::domain::id::TeamUid;
 use brevet::domain::lifetime::Lifetime;
 use brevet::domain::principal::ActorType;
@@ -18,21 +19,18 @@ use brevet::domain::settings::ProviderLayer;
 use brevet::domain::team::{AudienceRule, RoleRule, RolesClaim, WhoMay};
 use brevet::issuer::limits::LimitNumbers;
 use brevet::limit::rate::Rate;
-use brevet::store::{ServiceAccountChange, TeamChange, UserChange};
+use brevet::store::{ServiceAccountChange, Target, TeamChange, UserChange};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use time::Duration;
 
 use crate::support::app::{App, Options, layer, request};
 use crate::support::logs::Logs;
+use crate::support::postgres;
 
 fn claims(token: &str) -> Value {
     let payload = token.split('.').nth(1).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 async fn agent(app: &App) -> (TeamUid, String) {
@@ -78,7 +76,7 @@ async fn no_token_leaves_without_its_committed_row() {
     let rows = app.rows(Action::TokenMint).await;
     let facts = rows[0].token.as_ref().unwrap();
     let (input, _) = token.rsplit_once('.').unwrap();
-    assert_eq!(facts.signing_input_sha256, hex(digest(&SHA256, input.as_bytes()).as_ref()));
+    assert_eq!(facts.signing_input_sha256, SecretHash::of(input).to_hex());
     assert_eq!(json!(facts.token_id), answer["token_id"]);
     assert_eq!(facts.lifetime_seconds, 60);
     assert_eq!(rows[0].origin.address.map(|address| address.to_string()).as_deref(), Some("192.0.2.7"));
@@ -368,7 +366,19 @@ async fn threat_23_whatever_is_switched_off_mints_no_more_even_where_it_is_remem
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn threat_42_no_row_commits_after_a_disable_has_returned() {
-    let app = std::sync::Arc::new(App::start().await);
+    disable_under_load(App::start().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn threat_42_no_row_commits_after_a_disable_has_returned_on_postgresql() {
+    let Some(database) = postgres::database() else { return };
+    let target = Target::Postgres { url: Secret::new(database.url()) };
+    let options = Options { target: Some(target), ..Options::default() };
+    disable_under_load(App::on(SystemClock.now(), options).await).await;
+}
+
+async fn disable_under_load(app: App) {
+    let app = std::sync::Arc::new(app);
     for round in 0..5 {
         let team = app.team(&format!("team-{round}")).await;
         let account = app.agent(&team, &format!("agent-{round}")).await;
@@ -543,4 +553,19 @@ async fn threat_31_no_secret_of_any_request_stands_in_a_log_or_an_answer_to_anot
         let rows = format!("{:?}", app.rows(action).await);
         assert!(secrets.iter().all(|secret| !rows.contains(secret.as_str())), "{action}");
     }
+}
+
+#[tokio::test]
+async fn threat_24_what_finds_no_place_is_told_to_come_back() {
+    let limits = LimitNumbers { in_flight: 1, ..Options::default().limits };
+    let app = App::with(Options { limits, ..Options::default() }).await;
+    let (_, key) = agent(&app).await;
+    let body = json!({});
+    // The key and the team are remembered, so that the first waits for nothing but its row when the second comes.
+    assert_eq!(app.mint(&key, &body).await.status, StatusCode::OK);
+    let (first, second) = futures_util::join!(app.mint(&key, &body), app.mint(&key, &body));
+    assert_eq!(first.status, StatusCode::OK);
+    assert_eq!((second.status, second.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, Some("1")));
+    assert_eq!(second.json()["detail"], json!("too many requests are in flight; try again"));
+    assert_eq!(app.mint(&key, &body).await.status, StatusCode::OK, "the place came back");
 }

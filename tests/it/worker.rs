@@ -224,7 +224,7 @@ async fn threat_34_and_35_what_the_issuer_sends_is_checked_again() {
         {
             let mut script = house.issuer.script();
             for (name, value) in settings.as_object().unwrap() {
-                script.settings[name] = value.clone();
+                script.settings[name].clone_from(value);
             }
             script.answer = answer;
         }
@@ -566,9 +566,7 @@ async fn threat_31_no_secret_is_in_any_log_or_answer() {
     drop(logging);
     let mut told = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
     assert!(told.contains("brevet::access"), "the log was captured");
-    for answer in &answers {
-        told.push_str(&format!("{:?} {}", answer.headers, String::from_utf8_lossy(&answer.body)));
-    }
+    told.extend(answers.iter().map(|answer| format!("{:?} {}", answer.headers, String::from_utf8_lossy(&answer.body))));
     let signature = |token: &str| token.rsplit('.').next().unwrap().to_owned();
     let mut secrets = vec![signature(&token), "canary-of-the-worker-key".to_owned(), "bvt_sa_canary".to_owned()];
     secrets.extend(house.issuer.script().made.iter().map(|made| signature(made)));

@@ -38,7 +38,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 use tower::ServiceExt as _;
 
 use super::clock;
@@ -63,6 +63,7 @@ pub(crate) struct App {
 
 /// What an app is made with, where a test cares.
 pub(crate) struct Options {
+    /// SQLite in the app's own folder where absent.
     pub(crate) target: Option<Target>,
     pub(crate) limits: LimitNumbers,
 }
@@ -96,13 +97,27 @@ impl App {
     }
 
     pub(crate) async fn with(options: Options) -> Self {
+        Self::placed(IssuerUrl::parse(ISSUER, Development::Off).unwrap(), clock::START, options).await
+    }
+
+    /// Under another URL, for clients that really connect to it.
+    pub(crate) async fn at(url: IssuerUrl, options: Options) -> Self {
+        Self::placed(url, clock::START, options).await
+    }
+
+    /// With the clock standing at `now`: to mint over PostgreSQL, whose clock is compared with ours, it must be the
+    /// host's.
+    pub(crate) async fn on(now: OffsetDateTime, options: Options) -> Self {
+        Self::placed(IssuerUrl::parse(ISSUER, Development::Off).unwrap(), now, options).await
+    }
+
+    async fn placed(url: IssuerUrl, now: OffsetDateTime, options: Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (clock, entropy) = (Arc::new(clock::clock()), Arc::new(SeededEntropy::new(1)));
+        let (clock, entropy) = (Arc::new(ManualClock::new(now)), Arc::new(SeededEntropy::new(1)));
         let host = bootstrap::Host { clock: clock.clone(), entropy: entropy.clone() };
         let target = options.target.unwrap_or_else(|| Target::Sqlite { path: dir.path().join("brevet.db") });
         let store = Store::connect(&target).await.unwrap();
         store.migrate(clock.now()).await.unwrap();
-        let url = IssuerUrl::parse(ISSUER, Development::Off).unwrap();
         let id = bootstrap::issuer(&store, &url, &host).await.unwrap().id;
         let kek = Kek::generate(entropy.as_ref()).unwrap();
         let keys = fixed_keys(id, &kek, clock.as_ref(), entropy.as_ref());
@@ -135,12 +150,7 @@ impl App {
 
     /// Sends a request through every layer.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let mut request = request;
-        request.extensions_mut().insert(ClientAddress(ADDRESS.parse::<IpAddr>().unwrap()));
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes().to_vec();
-        Answer { status: parts.status, headers: parts.headers, body }
+        send(&self.router, request).await
     }
 
     pub(crate) async fn get(&self, path: &str, bearer: Option<&str>) -> Answer {
@@ -335,6 +345,15 @@ fn event(issuer: IssuerId, clock: &dyn Clock, entropy: &dyn Entropy) -> Event {
         origin: Origin::default(),
         count: 1,
     }
+}
+
+/// Sends a request from [`ADDRESS`] through a router.
+pub(crate) async fn send(router: &Router, mut request: Request<Body>) -> Answer {
+    request.extensions_mut().insert(ClientAddress(ADDRESS.parse::<IpAddr>().unwrap()));
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes().to_vec();
+    Answer { status: parts.status, headers: parts.headers, body }
 }
 
 /// A request under the issuer URL's path, with a JSON body where it has one.

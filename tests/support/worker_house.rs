@@ -119,7 +119,7 @@ impl ScriptedIssuer {
             "jti": Uuid::from_u128(u128::try_from(now).unwrap() << 64 | serial()).to_string(),
         });
         for (name, value) in change.as_object().unwrap() {
-            claims[name] = value.clone();
+            claims[name].clone_from(value);
         }
         let header = json!({ "alg": "ES256", "typ": "JWT", "kid": kid() });
         token_keys::sign("ES256", &header.to_string(), &claims.to_string())
@@ -193,7 +193,7 @@ async fn exchange(State(issuer): State<ScriptedIssuer>, headers: HeaderMap, Json
     let mut change =
         json!({ "exp": now.unix_timestamp() + 300, "https://aws.amazon.com/roles": [settings["role_arn"]] });
     for (name, value) in claims.as_object().unwrap() {
-        change[name] = value.clone();
+        change[name].clone_from(value);
     }
     let identity = issuer.token(&subject, "sts.amazonaws.com", &change);
     issuer.script().made.push(identity.clone());
@@ -207,7 +207,7 @@ async fn exchange(State(issuer): State<ScriptedIssuer>, headers: HeaderMap, Json
         "settings": settings, "settings_version": version, "recheck_after_seconds": 60,
     });
     for (name, value) in changed.as_object().unwrap() {
-        answer[name] = value.clone();
+        answer[name].clone_from(value);
     }
     Json(answer).into_response()
 }
@@ -273,27 +273,7 @@ impl WorkerHouse {
             "models": { "haiku": MODEL }, "session_tags": false, "source_identity": false,
             "base_url": aws.url(), "sts_endpoint": aws.url(),
         });
-        let client = || {
-            fetch::Client::new(fetch::Settings { reach: Reach::public().and_loopback(), ..Default::default() }).unwrap()
-        };
-        let worker = Worker::new(Parts {
-            issuer: IssuerUrl::parse(&issuer.url, Development::On).unwrap(),
-            client: Client::new(&issuer.url, client()),
-            audience: Audience::parse(AUDIENCE).unwrap(),
-            worker_key: Secret::new(WORKER_KEY.into()),
-            allowed_endpoints: [&[aws.url()], endpoints].concat(),
-            sts: Sts::new(client(), clock.clone()),
-            bedrock: Bedrock::new(client(), clock.clone()),
-            capacity: 100,
-            places: PLACES,
-            clock: clock.clone(),
-            entropy: Arc::new(SeededEntropy::new(2)),
-        });
-        let naming = Naming { clock: clock.clone(), entropy: Arc::new(SeededEntropy::new(3)) };
-        let router = brevet::http::worker::router(Arc::new(worker), naming);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let url = start_worker(&issuer.url, WORKER_KEY, [&[aws.url()], endpoints].concat(), clock.clone()).await;
         Self { issuer, aws, clock, client: client(), url }
     }
 
@@ -310,7 +290,7 @@ impl WorkerHouse {
     }
 
     pub(crate) async fn send(&self, request: http::Request<Bytes>) -> Answer {
-        let patient = fetch::Limits { total: Duration::from_secs(60), body: 1 << 20, ..self.client.limits() };
+        let patient = fetch::Limits { total: Duration::from_mins(1), body: 1 << 20, ..self.client.limits() };
         let (head, body) = self.client.with_limits(patient).send(request).await.unwrap().into_parts();
         Answer { status: head.status.as_u16(), headers: head.headers, body }
     }
@@ -330,7 +310,42 @@ pub(crate) fn prompt() -> Value {
     json!({ "messages": [{ "role": "user", "content": [{ "text": "Say something." }] }] })
 }
 
-async fn start_aws(issuer: &str, stream_pause_ms: u64, clock: Arc<ManualClock>) -> Running {
+/// A client that reaches loopback.
+pub(crate) fn client() -> fetch::Client {
+    let limits = fetch::Limits { total: Duration::from_mins(1), ..Default::default() };
+    fetch::Client::new(fetch::Settings { reach: Reach::public().and_loopback(), limits, ..Default::default() }).unwrap()
+}
+
+/// A worker of the issuer at that URL; its own URL.
+pub(crate) async fn start_worker(
+    issuer: &str,
+    worker_key: &str,
+    allowed_endpoints: Vec<String>,
+    clock: Arc<ManualClock>,
+) -> String {
+    let worker = Worker::new(Parts {
+        issuer: IssuerUrl::parse(issuer, Development::On).unwrap(),
+        client: Client::new(issuer, client()),
+        audience: Audience::parse(AUDIENCE).unwrap(),
+        worker_key: Secret::new(worker_key.into()),
+        allowed_endpoints,
+        sts: Sts::new(client(), clock.clone()),
+        bedrock: Bedrock::new(client(), clock.clone()),
+        capacity: 100,
+        places: PLACES,
+        clock: clock.clone(),
+        entropy: Arc::new(SeededEntropy::new(2)),
+    });
+    let naming = Naming { clock, entropy: Arc::new(SeededEntropy::new(3)) };
+    let router = brevet::http::worker::router(Arc::new(worker), naming);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+/// A stand-in that trusts the issuer at that URL for the subjects of `team-1`, at [`ROLE`].
+pub(crate) async fn start_aws(issuer: &str, stream_pause_ms: u64, clock: Arc<ManualClock>) -> Running {
     let provider = issuer.trim_start_matches("http://");
     let trust = json!({ "Version": "2012-10-17", "Statement": [{
         "Effect": "Allow",
@@ -362,7 +377,7 @@ async fn start_aws(issuer: &str, stream_pause_ms: u64, clock: Arc<ManualClock>) 
             trust: trust.to_string(),
             policies: [("bedrock".to_owned(), permissions.to_string())].into(),
             max_session_seconds: 3600,
-            tags: Default::default(),
+            tags: std::collections::BTreeMap::default(),
         }],
         ..Config::default()
     };

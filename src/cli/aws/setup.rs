@@ -37,8 +37,8 @@ pub(in crate::cli) struct Setup {
     /// Who of the team: user, service_account, user:UID or service_account:UID; everyone by default
     #[arg(long = "actor", value_name = "WHO", value_parser = actor)]
     actors: Vec<Actor>,
-    /// policies prints the documents as JSON, cli a shell script of AWS CLI calls
-    #[arg(long, value_name = "FORMAT", default_value = "policies", value_parser = ["policies", "cli"])]
+    /// policies prints all documents as JSON, cli a shell script of AWS CLI calls, the others one document alone
+    #[arg(long, value_name = "FORMAT", default_value = "policies", value_parser = FORMATS)]
     format: String,
     /// The role to make, instead of the one in the provider settings
     #[arg(long, value_name = "ARN")]
@@ -56,6 +56,8 @@ pub(in crate::cli) struct Setup {
     #[arg(long)]
     source_identity: bool,
 }
+
+const FORMATS: [&str; 4] = ["policies", "cli", "trust-policy", "permission-policy"];
 
 fn actor(text: &str) -> Result<Actor, String> {
     match ActorType::parse(text) {
@@ -95,6 +97,8 @@ impl Setup {
             )));
         }
         match self.format.as_str() {
+            "trust-policy" => run.output.line(policies.trust.to_json()),
+            "permission-policy" => run.output.line(policies.permissions.to_json()),
             "cli" => run.output.piece(script::of(&setup, &policies)),
             _ => run.output.line(documents(&setup, &policies)?),
         }
