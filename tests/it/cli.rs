@@ -31,8 +31,20 @@ fn every_command_has_help_with_an_example() {
     assert!(found.len() > 60, "only {} commands were found", found.len());
     let top: Vec<_> = found.iter().filter(|path| path.len() == 1).map(|path| path[0].as_str()).collect();
     let expected = [
-        "serve", "worker", "sandbox", "demo", "login", "logout", "whoami", "token", "aws", "admin", "keys", "store",
-        "completion", "help",
+        "serve",
+        "worker",
+        "sandbox",
+        "demo",
+        "login",
+        "logout",
+        "whoami",
+        "token",
+        "aws",
+        "admin",
+        "keys",
+        "store",
+        "completion",
+        "help",
     ];
     assert_eq!(top, expected);
 }
@@ -113,7 +125,9 @@ fn administration_from_the_terminal() {
     let batch = "arn:aws:iam::111122223333:role/batch";
     let add = ["admin", "roles", "add", "--team", "red", batch, "--principal", "service_account", "--json"];
     assert_eq!(json(&add)["items"][0]["principals"][0], "service_account");
-    assert!(json(&["admin", "roles", "remove", "--team", "red", batch, "--json"])["items"].as_array().unwrap().is_empty());
+    assert!(
+        json(&["admin", "roles", "remove", "--team", "red", batch, "--json"])["items"].as_array().unwrap().is_empty()
+    );
     let policy = ["admin", "policy", "set", "--team", "red", "--lifetime-cap", "15m", "--json"];
     assert_eq!(json(&policy)["lifetime_cap_seconds"], 900);
     let effective = json(&["admin", "provider-settings", "effective", "--team", "red", "--json"]);
@@ -163,7 +177,12 @@ const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
     (&["token"], Some("hunter2"), 1, "(invalid_credential)"),
     (&["token", "--issuer", "http://127.0.0.1:1"], Some("x"), 3, "http://127.0.0.1:1 cannot be reached"),
     (&["token", "--issuer", "https://id.example/"], Some("x"), 2, "--issuer (BREVET_ISSUER) path must be lower case"),
-    (&["token", "--token-file", "/nowhere"], None, 2, "--token-file (BREVET_TOKEN_FILE) names /nowhere, which cannot be read"),
+    (
+        &["token", "--token-file", "/nowhere"],
+        None,
+        2,
+        "--token-file (BREVET_TOKEN_FILE) names /nowhere, which cannot be read",
+    ),
     (&["login", "--code", "hunter2"], None, 2, "--code is not a Brevet credential (those begin with bvt_)"),
     (&["login", "--code", "bvt_en_short"], None, 2, "--code is cut short or mistyped"),
     (&["login"], None, 2, "--code <CODE>"),
@@ -172,17 +191,35 @@ const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
     (&["admin", "teams", "create"], None, 2, "--name <NAME>"),
     (&["admin", "policy", "set", "--team", "red", "--enrolment-codes", "maybe"], None, 2, "must be on or off"),
     (&["aws", "setup", "--team", "red", "--actor", "robot"], None, 2, "must be user:<uid> or service_account:<uid>"),
-    (&["aws", "setup", "--team", "*", "--role-arn", ROLE, "--region", "eu-central-1", "--model", MODEL], None, 2,
-        "--team must have 2 to 48 characters"),
-    (&["aws", "setup", "--team", "red", "--role-arn", ROLE, "--region", "cn-north-1", "--model", MODEL], None, 2,
-        "region must lie in the partition of role_arn"),
+    (
+        &["aws", "setup", "--team", "*", "--role-arn", ROLE, "--region", "eu-central-1", "--model", MODEL],
+        None,
+        2,
+        "--team must have 2 to 48 characters",
+    ),
+    (
+        &["aws", "setup", "--team", "red", "--role-arn", ROLE, "--region", "cn-north-1", "--model", MODEL],
+        None,
+        2,
+        "region must lie in the partition of role_arn",
+    ),
     (&["help", "nonsense"], None, 2, "there is no command or topic \"nonsense\""),
     (&["token", "--log", "loud"], None, 2, "--log (BREVET_LOG) must be off, error"),
     (&["serve"], None, 2, "--issuer-url (BREVET_ISSUER_URL) is required"),
     (&["serve", "--issuer-url", "http://127.0.0.1:8080"], None, 2, "only with --development"),
-    (&["serve", "--issuer-url", "https://id.example", "--public-listen", "0.0.0.0:1"], None, 2, "is off loopback and needs"),
+    (
+        &["serve", "--issuer-url", "https://id.example", "--public-listen", "0.0.0.0:1"],
+        None,
+        2,
+        "is off loopback and needs",
+    ),
     (&["worker", "--development"], None, 2, "--worker-audience (BREVET_WORKER_AUDIENCE) is required"),
-    (&["worker", "--development", "--worker-audience", "w"], Some("bvt_wk_x"), 2, "BREVET_TOKEN is cut short or mistyped"),
+    (
+        &["worker", "--development", "--worker-audience", "w"],
+        Some("bvt_wk_x"),
+        2,
+        "BREVET_TOKEN is cut short or mistyped",
+    ),
     (&["sandbox", "--listen", "0.0.0.0:1"], None, 2, "must be a loopback address"),
     (&["sandbox", "--config", "/nowhere"], None, 2, "--config names /nowhere"),
     (&["store", "migrate", "--data-dir", "/nowhere"], None, 1, "/nowhere"),
@@ -213,7 +250,8 @@ fn two_processes_do_not_share_a_sqlite_store_and_one_store_has_one_issuer() {
     served.stop();
     let other = process::run(served.home.brevet(["admin", "init", "--issuer-url", "https://id.example"]));
     assert_eq!(other.code(), Some(1));
-    let names = format!("the store belongs to issuer {}, but the configured issuer URL is https://id.example", served.url);
+    let names =
+        format!("the store belongs to issuer {}, but the configured issuer URL is https://id.example", served.url);
     assert!(other.stderr.contains(&names), "threat 14: {}", other.stderr);
     let own = ["admin", "init", "--development", "--issuer-url", &served.url];
     let second = process::run(served.home.brevet(own));
@@ -230,7 +268,11 @@ fn a_first_administrator_by_hand_and_a_migrated_store() {
     assert!(init.stdout.starts_with("bvt_ad_") && !init.stderr.contains("bvt_ad_"), "{init:#?}");
     let kek = process::run(home.brevet(["keys", "init-kek"]));
     assert_eq!(kek.code(), Some(0), "{kek:#?}");
-    assert_eq!(process::run(home.brevet(["keys", "init-kek"])).code(), Some(1), "a second one would lock the first out");
+    assert_eq!(
+        process::run(home.brevet(["keys", "init-kek"])).code(),
+        Some(1),
+        "a second one would lock the first out"
+    );
     assert_eq!(process::run(home.brevet(["keys", "init-kek", "--print"])).stdout.lines().count(), 1);
 }
 

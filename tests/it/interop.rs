@@ -71,8 +71,18 @@ fn the_aws_cli_assumes_the_role_and_invokes_a_model() {
     let running = Loop::start();
     let token = running.token("sts.amazonaws.com");
     let arguments = [
-        "sts", "assume-role-with-web-identity", "--region", "eu-central-1", "--role-arn", ROLE,
-        "--role-session-name", "s.builder", "--web-identity-token", &token, "--output", "json",
+        "sts",
+        "assume-role-with-web-identity",
+        "--region",
+        "eu-central-1",
+        "--role-arn",
+        ROLE,
+        "--role-session-name",
+        "s.builder",
+        "--web-identity-token",
+        &token,
+        "--output",
+        "json",
     ];
     let assumed = sts.env("AWS_ENDPOINT_URL_STS", &running.aws).args(arguments).run().json();
     assert_eq!(assumed["SubjectFromWebIdentityToken"], "scoped_principal:acme/service_account:builder");
@@ -80,10 +90,20 @@ fn the_aws_cli_assumes_the_role_and_invokes_a_model() {
 
     let bedrock = clients::aws_cli().unwrap();
     let out = running.home.path().join("answer.json");
-    let body = r#"{"anthropic_version":"bedrock-2023-05-31","max_tokens":50,"messages":[{"role":"user","content":"Hello"}]}"#;
+    let body =
+        r#"{"anthropic_version":"bedrock-2023-05-31","max_tokens":50,"messages":[{"role":"user","content":"Hello"}]}"#;
     let arguments = [
-        "bedrock-runtime", "invoke-model", "--region", "eu-central-1", "--model-id", MODEL, "--body", body,
-        "--content-type", "application/json", out.to_str().unwrap(),
+        "bedrock-runtime",
+        "invoke-model",
+        "--region",
+        "eu-central-1",
+        "--model-id",
+        MODEL,
+        "--body",
+        body,
+        "--content-type",
+        "application/json",
+        out.to_str().unwrap(),
     ];
     let invoked = bedrock
         .env("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", &running.aws)
@@ -103,8 +123,16 @@ fn the_aws_cli_is_refused_a_role_that_the_token_does_not_name() {
     let running = Loop::start();
     let token = running.token("sts.amazonaws.com");
     let arguments = [
-        "sts", "assume-role-with-web-identity", "--region", "eu-central-1", "--role-arn",
-        "arn:aws:iam::111122223333:role/billing", "--role-session-name", "s.builder", "--web-identity-token", &token,
+        "sts",
+        "assume-role-with-web-identity",
+        "--region",
+        "eu-central-1",
+        "--role-arn",
+        "arn:aws:iam::111122223333:role/billing",
+        "--role-session-name",
+        "s.builder",
+        "--web-identity-token",
+        &token,
     ];
     let refused = sts.env("AWS_ENDPOINT_URL_STS", &running.aws).args(arguments).run();
     assert_ne!(refused.code(), Some(0));
@@ -122,8 +150,20 @@ fn boto3_streams_from_the_stand_in_and_through_the_worker() {
     let file = running.home.path().join("identity.jwt");
     fs::write(&file, running.token("sts.amazonaws.com")).unwrap();
     let arguments = [
-        "--endpoint-url", &running.aws, "--region", "eu-central-1", "--model", MODEL, "--role-arn", ROLE,
-        "--token-file", file.to_str().unwrap(), "--sts-endpoint-url", &running.aws, "--session-name", "s.builder",
+        "--endpoint-url",
+        &running.aws,
+        "--region",
+        "eu-central-1",
+        "--model",
+        MODEL,
+        "--role-arn",
+        ROLE,
+        "--token-file",
+        file.to_str().unwrap(),
+        "--sts-endpoint-url",
+        &running.aws,
+        "--session-name",
+        "s.builder",
     ];
     let answer = direct.args(arguments).run().json();
     assert_eq!(answer["ok"], true, "{answer}");
