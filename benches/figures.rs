@@ -37,6 +37,11 @@ pub(crate) fn tell(key: &str, what: &str, unit: &str, values: &[f64]) -> Outcome
     Ok(())
 }
 
+/// One line for whoever looks on.
+pub(crate) fn remark(words: &str) -> Outcome<()> {
+    Ok(writeln!(std::io::stderr(), "{words}")?)
+}
+
 /// Least, median and greatest.
 fn spread(values: &[f64]) -> Option<(f64, f64, f64)> {
     let mut values = values.to_vec();

@@ -6,7 +6,7 @@ use std::iter::repeat_n;
 use tempfile::TempDir;
 
 use crate::Outcome;
-use crate::figures::{Rounds, tell};
+use crate::figures::{Rounds, remark, tell};
 use crate::load::{Load, Round};
 use crate::server::{Database, Issuer, Server, call, nginx, request};
 
@@ -21,7 +21,7 @@ pub(crate) fn measure(rounds: &Rounds) -> Outcome<()> {
     fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     let other = nginx(folder.path(), PATH, &keys)?;
     if other.is_none() {
-        eprintln!("nginx is not installed (Debian: apt-get install nginx-light): no comparison");
+        remark("nginx is not installed (Debian: apt-get install nginx-light): no comparison")?;
     }
 
     let connect = |server: &Server| {

@@ -12,7 +12,7 @@ use brevet::domain::signing_key::KeyKind;
 use brevet::store::{EventFilter, Page, Store, Target};
 use serde_json::json;
 
-use crate::figures::{Rounds, tell};
+use crate::figures::{Rounds, remark, tell};
 use crate::load::{Load, Round};
 use crate::raw::{Raw, twins};
 use crate::server::{Database, Issuer, request};
@@ -26,8 +26,7 @@ pub(crate) fn measure(rounds: &Rounds) -> Outcome<()> {
     let (mut raw, _) = twins(KeyKind::default())?;
     of_database(rounds, &mut raw, "sqlite", "SQLite", &Database::Sqlite, None)?;
     let Some(url) = variable("BREVET_BENCH_POSTGRES") else {
-        eprintln!("no PostgreSQL is given in BREVET_BENCH_POSTGRES: not measured");
-        return Ok(());
+        return remark("no PostgreSQL is given in BREVET_BENCH_POSTGRES: not measured");
     };
     let process = variable("BREVET_BENCH_POSTGRES_PROCESS").map(|id| id.parse()).transpose()?;
     of_database(rounds, &mut raw, "postgres", "PostgreSQL", &Database::Postgres(url), process)
@@ -118,8 +117,7 @@ fn prove(folder: &Path, database: &Database, received: usize, released: &HashSet
     let rows = tokio::runtime::Runtime::new()?.block_on(rows(&target))?;
     let kept: HashSet<_> = rows.iter().cloned().collect();
     if received == released.len() && rows.len() == received && kept == *released {
-        eprintln!("{received} tokens received, {} audit rows, each of one of them", rows.len());
-        return Ok(());
+        return remark(&format!("{received} tokens received, {} audit rows, each of one of them", rows.len()));
     }
     let (received_once, kept) = (released.len(), kept.len());
     Err(format!("{received} tokens ({received_once} ids) do not match {} audit rows ({kept} ids)", rows.len()).into())

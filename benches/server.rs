@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::Outcome;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A child that never outlives its bench.
 pub(crate) struct Server {

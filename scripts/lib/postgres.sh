@@ -1,12 +1,13 @@
 # A PostgreSQL server of one's own in a temporary folder. Sourced after stage.sh and packages.sh.
 #
-# It listens on a free loopback port and on a socket in its folder, with a password of its own, and never syncs to
-# disk, since nothing of it outlives the run. PostgreSQL refuses to run as root, so for root it runs as an ordinary
-# user. It stops when the script ends, also when the script is killed.
+# It listens on a free loopback port and on a socket in its folder, with a password of its own. PostgreSQL refuses to
+# run as root, so for root it runs as an ordinary user. It stops when the script ends, also when the script is killed.
 
 postgres_dir=
 postgres_pid=
 postgres_url=
+# Nothing of it outlives the run, so it does not wait for the disk; whoever measures that takes these away.
+postgres_options=(-c fsync=off -c full_page_writes=off)
 
 # postgres_start: sets postgres_url, a superuser's URL.
 postgres_start() {
@@ -40,7 +41,7 @@ postgres_start() {
         (
             cd "$postgres_dir" || exit
             exec ${as_user[@]+"${as_user[@]}"} ${dies_with_us[@]+"${dies_with_us[@]}"} "$bin/postgres" -D data \
-                -h 127.0.0.1 -p "$port" -k "$postgres_dir" -N 400 -c fsync=off -c full_page_writes=off \
+                -h 127.0.0.1 -p "$port" -k "$postgres_dir" -N 400 ${postgres_options[@]+"${postgres_options[@]}"} \
                 -c timezone=UTC -c log_timezone=UTC >server.log 2>&1 </dev/null
         ) &
         postgres_pid=$!

@@ -1,6 +1,7 @@
 //! The ops listener: `/healthz`, `/readyz`, `/metrics`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -17,10 +18,24 @@ use crate::issuer::Issuer;
 /// Bounds of the buckets of every histogram, in seconds.
 const BUCKETS: [f64; 12] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
 
+/// How often samples are counted into buckets.
+const UPKEEP: Duration = Duration::from_secs(5);
+
 /// Makes this process's metrics readable: the recorder is the process's, so it is installed once, by the
-/// composition root.
+/// composition root, inside its runtime.
 pub fn recorder() -> Result<PrometheusHandle, BuildError> {
-    PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()
+    let metrics = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
+    tokio::spawn(keep_small(metrics.clone()));
+    Ok(metrics)
+}
+
+/// Until they are counted, samples lie in memory one by one: where nobody reads the metrics, without end.
+async fn keep_small(metrics: PrometheusHandle) {
+    let mut ticks = tokio::time::interval(UPKEEP);
+    loop {
+        ticks.tick().await;
+        metrics.run_upkeep();
+    }
 }
 
 #[derive(Clone)]

@@ -157,7 +157,7 @@ const TEXTS: [&str; 24] = [
 ];
 const INTEGERS: [&str; 5] = ["at", "lifetime_seconds", "occurrences", "proven", "proof_version"];
 
-const INSERT: &str = "INSERT INTO audit_events (id, at, issuer_id, action, decision, reason, credential_kind,
+const INSERT: &str = " INTO audit_events (id, at, issuer_id, action, decision, reason, credential_kind,
     credential_id, worker_id, team_uid, principal, target, audience, lifetime_seconds, token_id, kid, role_arn,
     run_id, signing_input_sha256, address, user_agent, occurrences)
 SELECT r.id, r.at, r.issuer_id, r.action, r.decision, r.reason, r.credential_kind, r.credential_id, r.worker_id,
@@ -197,15 +197,22 @@ const ALIVE: &str = " WHERE r.proven = 0 OR (
             AND o.at > r.at - 7200000))
 ) RETURNING id";
 
+/// Both steps are materialized: SQLite would otherwise write each row out as JSON again, and read it, once for every
+/// place where the statement names one of its members. `OR FAIL` spares it the copies of pages by which it could undo
+/// this statement alone: after an error nobody goes on, and the whole transaction is rolled back.
 static SQLITE: LazyLock<String> = LazyLock::new(|| {
     let columns: Vec<_> = TEXTS.iter().chain(&INTEGERS).map(|name| format!("value ->> '{name}' AS {name}")).collect();
-    format!("{INSERT}(SELECT {} FROM json_each($1)) r{ALIVE}", columns.join(", "))
+    format!(
+        "WITH members AS MATERIALIZED (SELECT value FROM json_each($1)),
+        r AS MATERIALIZED (SELECT {} FROM members) INSERT OR FAIL{INSERT}r{ALIVE}",
+        columns.join(", ")
+    )
 });
 
 static POSTGRES: LazyLock<String> = LazyLock::new(|| {
     let texts = TEXTS.iter().map(|name| format!("{name} text"));
     let columns: Vec<_> = texts.chain(INTEGERS.iter().map(|name| format!("{name} bigint"))).collect();
-    format!("{INSERT}jsonb_to_recordset($1::jsonb) AS r({}){ALIVE}", columns.join(", "))
+    format!("INSERT{INSERT}jsonb_to_recordset($1::jsonb) AS r({}){ALIVE}", columns.join(", "))
 });
 
 /// Writes `entries` in one statement and tells which of them were written. One row that the database refuses
