@@ -1,7 +1,6 @@
 //! The whole way on real parts: issuer, worker and stand-in AWS, each on a socket of its own.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use brevet::domain::audit::{Action, Decision};
 use brevet::domain::endpoint::Endpoint;
