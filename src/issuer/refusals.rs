@@ -146,8 +146,8 @@ pub enum Unavailable {
     /// What is known of the keys is too old: the database has not answered for a minute.
     #[error("the signing keys were last read {0} seconds ago")]
     StaleKeys(i64),
-    /// This replica's clock is off the database's.
-    #[error("this host's clock is {0} ms off the database's; at most 5000 are allowed")]
+    /// This replica's clock is off the database's, or has jumped.
+    #[error("this host's clock is {0} ms off; at most 5000 are allowed")]
     Clock(i64),
     /// What was released changed under our hands, twice.
     #[error("credential, team or signing key changed while the token was being released")]
