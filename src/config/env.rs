@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// An environment variable that Brevet reads.
 #[derive(Debug, PartialEq, Eq)]
@@ -92,6 +93,11 @@ variables! {
         "Where `demo` makes its folder.";
     NO_COLOR "NO_COLOR" [None] "every command" ("")
         "Any text: no colour, also on a terminal.";
+}
+
+/// The path of the running program, for lines that people copy; its bare name where the system does not tell.
+pub fn program() -> PathBuf {
+    std::env::current_exe().unwrap_or_else(|_| PathBuf::from("brevet"))
 }
 
 /// A value that is not UTF-8.
