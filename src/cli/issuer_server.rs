@@ -96,6 +96,12 @@ impl IssuerServer {
         let options = ServeOptions::new(protection(&settings.transport)?);
         let proxies = TrustedProxies::parse(settings.trusted_proxies.iter().map(String::as_str));
         let proxies = proxies.map_err(|error| Failure::Usage(error.to_string()))?;
+        if settings.transport == Transport::BehindProxy && settings.trusted_proxies.is_empty() {
+            // One stranger's failed attempts would then be counted against everyone.
+            tracing::warn!(
+                "without BREVET_TRUSTED_PROXIES every client has the proxy's address, in limits and audit rows"
+            );
+        }
         let file = settings.store.data_dir.join(SAVED_DOCUMENTS);
         let publication = Arc::new(Publication::new(settings.url.clone(), Some(file)));
         if let Err(error) = publication.restore() {

@@ -153,7 +153,8 @@ fn aws_setup_speaks_of_the_team_and_its_settings() {
     let printed: Value = serde_json::from_str(&served.admin(&["aws", "setup", "--team", "red"])).unwrap();
     let host = served.url.strip_prefix("http://").unwrap();
     let condition = &printed["trust_policy"]["Statement"][0]["Condition"];
-    assert_eq!(condition["StringLike"][format!("{host}:sub")], "scoped_principal:red/*");
+    let subjects = serde_json::json!(["scoped_principal:red/user:*", "scoped_principal:red/service_account:*"]);
+    assert_eq!(condition["StringLike"][format!("{host}:sub")], subjects);
     assert_eq!(condition["StringEquals"][format!("{host}:aud")], "sts.amazonaws.com");
     assert_eq!(condition["Bool"]["sts:RoleAuthorizedByIdp"], "true");
     let model = format!("arn:aws:bedrock:eu-central-1::foundation-model/{MODEL}");

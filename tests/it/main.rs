@@ -14,6 +14,7 @@ mod admin_api;
 mod api_docs;
 mod authorization;
 mod cli;
+mod cli_postgres;
 mod demo;
 mod docs_commands;
 mod drill_crash;

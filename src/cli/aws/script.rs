@@ -5,29 +5,37 @@ use crate::iam::generate::{Policies, Setup};
 /// Under which name the permissions stand in the role.
 const POLICY_NAME: &str = "brevet-bedrock";
 
-/// Writes the script. Everything that goes into it is of a grammar without quotes, and is quoted all the same.
+/// Writes the script. Everything that goes into it is quoted, and the template is filled in one pass: a role may be
+/// called `@PATH@`, and what stands for one name must not be read as another.
 pub(super) fn of(setup: &Setup, policies: &Policies) -> String {
     let (role, partition) = (&setup.role, setup.role.partition());
-    let path = role_path(role.as_str(), role.name());
-    TEMPLATE
-        .replace("@VERSION@", env!("CARGO_PKG_VERSION"))
-        .replace("@TEAM@", setup.team.as_str())
-        .replace("@ACCOUNT@", role.account())
-        .replace("@PARTITION@", partition.as_str())
-        .replace("@URL@", &quote(setup.issuer.as_str()))
-        .replace("@PROVIDER@", &quote(&setup.provider_arn()))
-        .replace("@AUDIENCE@", &quote(setup.audience.as_str()))
-        .replace("@ROLE@", &quote(role.name()))
-        .replace("@PATH@", &quote(&path))
-        .replace("@NAME@", POLICY_NAME)
-        .replace("@TRUST@", &quote(&policies.trust.to_json()))
-        .replace("@PERMISSIONS@", &quote(&policies.permissions.to_json()))
+    let values = [
+        ("VERSION", env!("CARGO_PKG_VERSION").to_owned()),
+        ("TEAM", setup.team.to_string()),
+        ("ACCOUNT", role.account().to_owned()),
+        ("PARTITION", partition.to_string()),
+        ("URL", quote(setup.issuer.as_str())),
+        ("PROVIDER", quote(&setup.provider_arn())),
+        ("AUDIENCE", quote(setup.audience.as_str())),
+        ("ROLE", quote(role.name())),
+        ("PATH", quote(role_path(role.as_str(), role.name()))),
+        ("NAME", POLICY_NAME.to_owned()),
+        ("TRUST", quote(&policies.trust.to_json())),
+        ("PERMISSIONS", quote(&policies.permissions.to_json())),
+    ];
+    // Text and names take turns.
+    let piece = |(at, piece): (usize, &'static str)| {
+        let named = values.iter().find(|(name, _)| at % 2 == 1 && *name == piece);
+        named.map_or_else(|| piece.to_owned(), |(_, value)| value.clone())
+    };
+    TEMPLATE.split('@').enumerate().map(piece).collect()
 }
 
 /// `/`, or the path between `role` and the name, both slashes included.
-fn role_path(arn: &str, name: &str) -> String {
+fn role_path<'a>(arn: &'a str, name: &str) -> &'a str {
     let resource = arn.splitn(6, ':').nth(5).unwrap_or_default();
-    resource.trim_start_matches("role").trim_end_matches(name).to_owned()
+    let path = resource.strip_prefix("role").unwrap_or(resource);
+    path.strip_suffix(name).unwrap_or(path)
 }
 
 fn quote(text: &str) -> String {
@@ -91,6 +99,47 @@ esac
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::audience::Audience;
+    use crate::domain::id::TeamUid;
+    use crate::domain::issuer_url::{Development, IssuerUrl};
+    use crate::domain::region::Region;
+    use crate::domain::role_arn::RoleArn;
+    use crate::domain::settings::ModelId;
+
+    fn script(role: &str) -> String {
+        let setup = Setup {
+            issuer: IssuerUrl::parse("https://id.example", Development::Off).unwrap(),
+            role: RoleArn::parse(role).unwrap(),
+            region: Region::parse("eu-central-1").unwrap(),
+            audience: Audience::sts(),
+            team: TeamUid::parse("red").unwrap(),
+            actors: Vec::new(),
+            role_bound: true,
+            session_tags: false,
+            source_identity: false,
+            models: vec![ModelId::parse("anthropic.claude-3-haiku-20240307-v1:0").unwrap()],
+        };
+        of(&setup, &setup.policies().unwrap())
+    }
+
+    /// The customer's administrator runs the script, and the role's name and path came from somebody else: IAM's
+    /// grammar has `@` in names, and nearly everything in paths.
+    #[test]
+    fn threat_12_no_name_or_path_of_a_role_gets_out_of_its_quotes() {
+        let text = script("arn:aws:iam::111122223333:role/$(id)/@PATH@");
+        assert!(text.contains("\nrole='@PATH@'\npath='/$(id)/'\n"), "{text}");
+        let text = script("arn:aws:iam::111122223333:role/it's/@TRUST@/@TRUST@");
+        assert!(text.contains("\nrole='@TRUST@'\npath='/it'\\''s/@TRUST@/'\n"), "{text}");
+        let text = script("arn:aws:iam::111122223333:role/rolerole/x/xx/x");
+        assert!(text.contains("\nrole='x'\npath='/rolerole/x/xx/'\n"), "{text}");
+    }
+
+    #[test]
+    fn nothing_in_the_template_stays_unfilled() {
+        let text = script("arn:aws:iam::111122223333:role/brevet-red");
+        assert!(!text.contains('@'), "{text}");
+        assert!(text.contains("\nrole='brevet-red'\npath='/'\n"), "{text}");
+    }
 
     #[test]
     fn a_path_keeps_both_its_slashes_and_quotes_hold() {

@@ -34,7 +34,8 @@ pub(in crate::cli) struct Setup {
     /// The team's uid
     #[arg(long, value_name = "UID")]
     team: String,
-    /// Who of the team: user, service_account, user:UID or service_account:UID; everyone by default
+    /// Who of the team: user, service_account, user:UID or service_account:UID; all users and service accounts by
+    /// default
     #[arg(long = "actor", value_name = "WHO", value_parser = actor)]
     actors: Vec<Actor>,
     /// policies prints all documents as JSON, cli a shell script of AWS CLI calls, the others one document alone

@@ -135,7 +135,8 @@ impl Stage {
         let (stranger, _) = agent_of_others(&admin, &props).await?;
         board.holds("AWS role", ROLE)?;
         let trusted = TeamUid::parse(&props.trusted_team).map_err(Failure::refused)?;
-        board.more(format_args!("trusts {}, as `brevet aws setup` wrote it", Subject::team_pattern(&trusted)))?;
+        let patterns = Subject::team_patterns(&trusted).join(" and ");
+        board.more(format_args!("trusts {patterns}, as `brevet aws setup` wrote it"))?;
         let sts = Sts::new(http.clone(), props.host.clock.clone());
         Ok(Self { url, worker_url, aws, client, admin, http, sts, person, agent, stranger, issuer, worker })
     }
