@@ -67,6 +67,8 @@ variables! {
         "URLs, divided by commas, that provider settings may name as base_url or sts_endpoint beside AWS's own names.";
     MIGRATE "BREVET_MIGRATE" [Some("--migrate")] "serve" ("on")
         "off: refuse an older store instead of migrating it at start (run `brevet store migrate`).";
+    AUDIT_RETENTION_DAYS "BREVET_AUDIT_RETENTION_DAYS" [Some("--audit-retention-days")] "serve" ("400")
+        "How many days an audit row is kept: 1 to 36500.";
     DEVELOPMENT "BREVET_DEVELOPMENT" [Some("--development")] "serve, worker, store, admin init, keys" ("off")
         "on: take a loopback http issuer URL and let outbound requests reach loopback. Never in production.";
     ISSUER "BREVET_ISSUER" [Some("--issuer")] "worker and every client command" ("the only saved session's issuer")

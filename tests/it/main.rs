@@ -28,6 +28,7 @@ mod openapi;
 mod ops;
 mod papers;
 mod public_api;
+mod retention;
 mod sandbox;
 mod sessions;
 mod store_contract;
