@@ -7,7 +7,7 @@ use time::Duration;
 use crate::crypto::keypair::{KeyError, KeyPair};
 use crate::crypto::new_key::{NewKeyError, new_signing_key};
 use crate::crypto::seal::Kek;
-use crate::domain::audit::{Action, Decision, Event, Origin};
+use crate::domain::audit::{Action, Decision, Event};
 use crate::domain::clock::Clock;
 use crate::domain::credential::{CredentialKind, OpaqueCredential};
 use crate::domain::entropy::Entropy;
@@ -64,22 +64,7 @@ pub struct Host {
 impl Host {
     fn event(&self, issuer: IssuerId, action: Action) -> Event {
         let at = self.clock.now();
-        Event {
-            id: EventId::new(self.entropy.uuid_v7(at)),
-            at,
-            issuer,
-            action,
-            decision: Decision::Allowed,
-            reason: None,
-            credential: None,
-            worker: None,
-            team: None,
-            principal: None,
-            target: None,
-            token: None,
-            origin: Origin::default(),
-            count: 1,
-        }
+        Event::new(EventId::new(self.entropy.uuid_v7(at)), at, issuer, action, Decision::Allowed)
     }
 }
 

@@ -13,7 +13,7 @@ use brevet::crypto::keypair::KeyPair;
 use brevet::crypto::new_key::new_signing_key;
 use brevet::crypto::seal::Kek;
 use brevet::domain::audience::Audience;
-use brevet::domain::audit::{Action, Decision, Event, Origin, RecordedEvent};
+use brevet::domain::audit::{Action, Decision, Event, RecordedEvent};
 use brevet::domain::clock::{Clock, ManualClock};
 use brevet::domain::credential::{CredentialKind, OpaqueCredential};
 use brevet::domain::entropy::Entropy;
@@ -329,22 +329,8 @@ pub(crate) fn layer(role: &str) -> ProviderLayer {
 }
 
 fn event(issuer: IssuerId, clock: &dyn Clock, entropy: &dyn Entropy) -> Event {
-    Event {
-        id: EventId::new(entropy.uuid_v7(clock.now())),
-        at: clock.now(),
-        issuer,
-        action: Action::AdminUpdate,
-        decision: Decision::Allowed,
-        reason: None,
-        credential: None,
-        worker: None,
-        team: None,
-        principal: None,
-        target: None,
-        token: None,
-        origin: Origin::default(),
-        count: 1,
-    }
+    let now = clock.now();
+    Event::new(EventId::new(entropy.uuid_v7(now)), now, issuer, Action::AdminUpdate, Decision::Allowed)
 }
 
 /// Sends a request from [`ADDRESS`] through a router.
