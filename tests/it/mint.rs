@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use brevet::config::host::SystemClock;
 use brevet::domain::audience::Audience;
-use brevet::domain::audit::{Action, Decision};
+use brevet::domain::audit::{Action, Decision, Origin};
 use brevet::domain::clock::Clock;
 use brevet::domain::credential::SecretHash;
 use brevet::domain::id::TeamUid;
@@ -451,6 +451,24 @@ async fn threat_24_limits_of_credential_principal_and_team_say_when_to_come_back
         let (key, _) = app.agent_key(&app.agent(&other, "agent-2").await).await;
         assert_eq!(app.mint(&key, &json!({})).await.status, StatusCode::OK, "another team is not moved");
     }
+}
+
+#[tokio::test]
+async fn threat_24_all_callers_of_one_address_share_its_limit_and_other_addresses_do_not() {
+    let limits = LimitNumbers { address: Rate::new(1, 2).unwrap(), ..Options::default().limits };
+    let app = App::with(Options { limits, ..Options::default() }).await;
+    let (team, key) = agent(&app).await;
+    let (other, _) = app.agent_key(&app.agent(&team, "agent-2").await).await;
+    assert_eq!(app.mint(&key, &json!({})).await.status, StatusCode::OK);
+    // Also what mints nothing counts, and so does another caller.
+    assert_eq!(app.get("/v1/whoami", Some(&other)).await.status, StatusCode::OK);
+    for caller in [&key, &other] {
+        let limited = app.mint(caller, &json!({})).await;
+        assert_eq!((limited.status, limited.code().as_str()), (StatusCode::TOO_MANY_REQUESTS, "rate_limited"));
+        assert!((1..=60).contains(&limited.header("retry-after").unwrap().parse::<u64>().unwrap()));
+    }
+    let elsewhere = Origin { address: Some("192.0.2.8".parse().unwrap()), user_agent: None };
+    assert!(app.issuer.authenticate(&key, &elsewhere).await.is_ok(), "another address is not moved");
 }
 
 #[tokio::test]

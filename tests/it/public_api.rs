@@ -220,7 +220,7 @@ async fn a_bearer_is_read_from_one_header_only() {
 #[tokio::test]
 async fn threat_24_failed_attempts_of_an_address_are_limited_before_the_database_is_asked() {
     let limits = brevet::issuer::limits::LimitNumbers {
-        address: brevet::limit::rate::Rate::new(1, 3).unwrap(),
+        failures: brevet::limit::rate::Rate::new(1, 3).unwrap(),
         ..Options::default().limits
     };
     let app = App::with(Options { limits, ..Options::default() }).await;
