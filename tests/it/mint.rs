@@ -574,15 +574,26 @@ async fn threat_31_no_secret_of_any_request_stands_in_a_log_or_an_answer_to_anot
 }
 
 #[tokio::test]
-async fn threat_24_what_finds_no_place_is_told_to_come_back() {
+async fn threat_17_and_24_while_minting_is_saturated_the_documents_answer_and_a_mint_is_told_to_come_back() {
     let limits = LimitNumbers { in_flight: 1, ..Options::default().limits };
     let app = App::with(Options { limits, ..Options::default() }).await;
     let (_, key) = agent(&app).await;
     let body = json!({});
     // The key and the team are remembered, so that the first waits for nothing but its row when the second comes.
     assert_eq!(app.mint(&key, &body).await.status, StatusCode::OK);
-    let (first, second) = futures_util::join!(app.mint(&key, &body), app.mint(&key, &body));
+    let (first, (second, documents)) = futures_util::join!(app.mint(&key, &body), async {
+        // Its refusal proves the only place taken, and nothing is waited for between it and the documents.
+        let second = app.mint(&key, &body).await;
+        let mut documents = Vec::new();
+        for path in ["/.well-known/openid-configuration", "/.well-known/jwks.json"] {
+            documents.push(app.get(path, None).await);
+        }
+        (second, documents)
+    });
     assert_eq!(first.status, StatusCode::OK);
+    for document in documents {
+        assert_eq!(document.status, StatusCode::OK, "{document}");
+    }
     assert_eq!((second.status, second.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, Some("1")));
     assert_eq!(second.json()["detail"], json!("too many requests are in flight; try again"));
     assert_eq!(app.mint(&key, &body).await.status, StatusCode::OK, "the place came back");
