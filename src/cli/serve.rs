@@ -2,6 +2,7 @@
 
 use super::arguments::{ServerFlags, StoreFlags};
 use super::issuer_server::{IssuerServer, Start};
+use super::limits::{self, LimitFlags};
 use super::outcome::Failure;
 use super::output::fields;
 use super::remote::stamp;
@@ -34,6 +35,14 @@ pub(super) struct Serve {
     /// on or off: migrate an older store at start (BREVET_MIGRATE)
     #[arg(long, value_name = "ON|OFF")]
     migrate: Option<String>,
+    /// on or off: publish keys with their certificates (BREVET_X5C)
+    #[arg(long, value_name = "ON|OFF")]
+    x5c: Option<String>,
+    /// How long the public documents may be cached (BREVET_JWKS_MAX_AGE)
+    #[arg(long, value_name = "SECONDS")]
+    jwks_max_age: Option<String>,
+    #[command(flatten)]
+    limits: LimitFlags,
     /// Let an empty store take over an issuer URL that already answers with other keys
     #[arg(long)]
     new_issuer: bool,
@@ -46,12 +55,16 @@ impl Serve {
             .add(self.store.add(run.given.clone()))
             .flag(&env::PUBLIC_LISTEN, self.public_listen.as_deref())
             .flag(&env::ADMIN_LISTEN, self.admin_listen.as_deref())
-            .flag(&env::MIGRATE, self.migrate.as_deref());
+            .flag(&env::MIGRATE, self.migrate.as_deref())
+            .flag(&env::X5C, self.x5c.as_deref())
+            .flag(&env::JWKS_MAX_AGE, self.jwks_max_age.as_deref());
+        let given = self.limits.add(given);
         let settings = IssuerSettings::read(&given)?;
         let start = Start {
             settings: settings.clone(),
             host: Host { clock: run.clock.clone(), entropy: run.entropy.clone() },
             metrics: ops::recorder().map_err(Failure::refused)?,
+            limits: limits::read(&given)?,
             new_issuer: self.new_issuer,
         };
         let mut server = tokio::select! {
