@@ -22,7 +22,7 @@ use crate::http::serve::{Protection, ServeError, ServeOptions, Stopped, serve};
 use crate::http::state::IssuerState;
 use crate::http::tls::ServerTls;
 use crate::http::{admin as admin_api, issuer as public_api, ops, whole};
-use crate::issuer::bootstrap::{self, FirstAdministrator, Host};
+use crate::issuer::bootstrap::{self, FirstAdministrator, Host, Publishing};
 use crate::issuer::keys::KeyRing;
 use crate::issuer::limits::LimitNumbers;
 use crate::issuer::publish::Publication;
@@ -41,6 +41,7 @@ pub(super) struct Start {
     pub(super) settings: IssuerSettings,
     pub(super) host: Host,
     pub(super) metrics: PrometheusHandle,
+    pub(super) limits: LimitNumbers,
     /// Whether an empty store may take over an issuer URL that already answers with other keys.
     pub(super) new_issuer: bool,
     /// Whether the first administrator key goes into a private file, whose place is then made sure of before the
@@ -92,7 +93,7 @@ impl IssuerServer {
 
     /// The same on sockets that are open already, because their ports had to be known before.
     pub(super) async fn on(bound: Listeners, start: Start) -> Result<Self, Failure> {
-        let Start { settings, host, metrics, new_issuer, first_key_file } = start;
+        let Start { settings, host, metrics, limits, new_issuer, first_key_file } = start;
         let options = ServeOptions::new(protection(&settings.transport)?);
         let proxies = TrustedProxies::parse(settings.trusted_proxies.iter().map(String::as_str));
         let proxies = proxies.map_err(|error| Failure::Usage(error.to_string()))?;
@@ -137,7 +138,6 @@ impl IssuerServer {
         let (clock, entropy) = (Arc::clone(&host.clock), Arc::clone(&host.entropy));
         let ring = KeyRing::open(settings.url.clone(), row.id, store.clone(), kek, clock, entropy);
         let ring = Arc::new(ring.await.map_err(Failure::refused)?);
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let issuer = Issuer::new(Parts {
             url: settings.url.clone(),
             id: row.id,
@@ -146,7 +146,7 @@ impl IssuerServer {
             keys: ring,
             clock: Arc::clone(&host.clock),
             entropy: Arc::clone(&host.entropy),
-            limits: LimitNumbers::for_cores(cores).map_err(Failure::refused)?,
+            limits,
         });
         issuer.round(&publication).await;
         let keys = store.signing_keys(row.id).await.map_err(store_failure)?;
@@ -214,6 +214,8 @@ async fn database(settings: &IssuerSettings, host: &Host, new_issuer: bool) -> R
         first_start::refuse_taken(&settings.url, &settings.outbound).await?;
     }
     let row = bootstrap::issuer(&store, &settings.url, host).await.map_err(Failure::refused)?;
+    let asked = Publishing { x5c: settings.x5c, max_age: settings.max_age };
+    let row = bootstrap::publishing(&store, row, asked, settings.development, host).await.map_err(Failure::refused)?;
     Ok((store, row))
 }
 

@@ -11,6 +11,7 @@ mod first_start;
 mod help;
 mod issuer_server;
 mod keys;
+mod limits;
 mod login;
 mod logout;
 mod opened_store;

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 
 use super::arguments::{ServerFlags, StoreFlags};
 use super::issuer_server::{IssuerServer, Start};
+use super::limits::{self, LimitFlags};
 use super::outcome::Failure;
 use super::output::fields;
 use super::remote::stamp;
@@ -39,6 +40,14 @@ pub(super) struct Serve {
     /// How many days an audit row is kept (BREVET_AUDIT_RETENTION_DAYS)
     #[arg(long, value_name = "DAYS")]
     audit_retention_days: Option<String>,
+    /// on or off: publish keys with their certificates (BREVET_X5C)
+    #[arg(long, value_name = "ON|OFF")]
+    x5c: Option<String>,
+    /// How long the public documents may be cached (BREVET_JWKS_MAX_AGE)
+    #[arg(long, value_name = "SECONDS")]
+    jwks_max_age: Option<String>,
+    #[command(flatten)]
+    limits: LimitFlags,
     /// Let an empty store take over an issuer URL that already answers with other keys
     #[arg(long)]
     new_issuer: bool,
@@ -52,12 +61,16 @@ impl Serve {
             .flag(&env::PUBLIC_LISTEN, self.public_listen.as_deref())
             .flag(&env::ADMIN_LISTEN, self.admin_listen.as_deref())
             .flag(&env::MIGRATE, self.migrate.as_deref())
-            .flag(&env::AUDIT_RETENTION_DAYS, self.audit_retention_days.as_deref());
+            .flag(&env::AUDIT_RETENTION_DAYS, self.audit_retention_days.as_deref())
+            .flag(&env::X5C, self.x5c.as_deref())
+            .flag(&env::JWKS_MAX_AGE, self.jwks_max_age.as_deref());
+        let given = self.limits.add(given);
         let settings = IssuerSettings::read(&given)?;
         let start = Start {
             settings: settings.clone(),
             host: Host { clock: run.clock.clone(), entropy: run.entropy.clone() },
             metrics: ops::recorder().map_err(Failure::refused)?,
+            limits: limits::read(&given)?,
             new_issuer: self.new_issuer,
             // On a terminal it is shown instead; a log is no place for it.
             first_key_file: !io::stderr().is_terminal(),

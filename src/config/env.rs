@@ -69,6 +69,20 @@ variables! {
         "off: refuse an older store instead of migrating it at start (run `brevet store migrate`).";
     AUDIT_RETENTION_DAYS "BREVET_AUDIT_RETENTION_DAYS" [Some("--audit-retention-days")] "serve" ("400")
         "How many days an audit row is kept: 1 to 36500.";
+    X5C "BREVET_X5C" [Some("--x5c")] "serve" ("what the store says: off at first")
+        "on: publish each key with its certificate (x5c), for verifiers that take no bare key. Kept in the store.";
+    JWKS_MAX_AGE "BREVET_JWKS_MAX_AGE" [Some("--jwks-max-age")] "serve" ("what the store says: 3600 at first")
+        "How many seconds the public documents may be cached, 60 to 86400. Kept in the store.";
+    LIMIT_CREDENTIAL "BREVET_LIMIT_CREDENTIAL" [Some("--limit-credential")] "serve" ("6000/1000")
+        "Requests of one credential: so many a minute/so many at once.";
+    LIMIT_PRINCIPAL "BREVET_LIMIT_PRINCIPAL" [Some("--limit-principal")] "serve" ("6000/1000")
+        "Tokens of one principal, over all its credentials: so many a minute/so many at once.";
+    LIMIT_TEAM "BREVET_LIMIT_TEAM" [Some("--limit-team")] "serve" ("60000/5000")
+        "Tokens of one team: so many a minute/so many at once.";
+    LIMIT_ADDRESS "BREVET_LIMIT_ADDRESS" [Some("--limit-address")] "serve" ("300000/60000")
+        "Requests of one address (one /64 in IPv6) with live credentials: so many a minute/so many at once.";
+    LIMIT_FAILURES "BREVET_LIMIT_FAILURES" [Some("--limit-failures")] "serve" ("600/200")
+        "Requests of one address without a known credential, and tries of enrolment codes: so many a minute/so many at once.";
     DEVELOPMENT "BREVET_DEVELOPMENT" [Some("--development")] "serve, worker, store, admin init, keys" ("off")
         "on: take a loopback http issuer URL and let outbound requests reach loopback. Never in production.";
     ISSUER "BREVET_ISSUER" [Some("--issuer")] "worker and every client command" ("the only saved session's issuer")

@@ -36,6 +36,10 @@ pub struct IssuerSettings {
     pub migrate: bool,
     /// How long an audit row is kept.
     pub audit_retention: time::Duration,
+    /// Whether keys are published with their certificates; `None` leaves it as the store has it.
+    pub x5c: Option<bool>,
+    /// How long the public documents may be cached, in seconds; `None` leaves it as the store has it.
+    pub max_age: Option<u32>,
     /// Outbound requests.
     pub outbound: Outbound,
 }
@@ -79,9 +83,17 @@ impl IssuerSettings {
             allowed_endpoints: network::allowed_endpoints(given)?,
             migrate: given.is_on(&env::MIGRATE, true)?,
             audit_retention: given.parse(&env::AUDIT_RETENTION_DAYS, days)?.unwrap_or(AUDIT_RETENTION),
+            x5c: given.text(&env::X5C)?.map(|_| given.is_on(&env::X5C, false)).transpose()?,
+            max_age: given.parse(&env::JWKS_MAX_AGE, max_age)?,
             outbound: Outbound::read(given)?,
         })
     }
+}
+
+/// Under a minute every verifier would ask all the time; over a day a revoked key would stay believed for too long.
+fn max_age(text: &str) -> Result<u32, &'static str> {
+    let seconds = text.parse().ok().filter(|seconds| (60..=86_400).contains(seconds));
+    seconds.ok_or("must be a whole number of seconds from 60 to 86400")
 }
 
 #[cfg(test)]
@@ -110,10 +122,29 @@ mod tests {
                 "--audit-retention-days (BREVET_AUDIT_RETENTION_DAYS) must be a whole number of days, from 1 to 36500"
             );
         }
+        assert_eq!(fault(&[url, (&env::X5C, "yes")]), "--x5c (BREVET_X5C) must be on or off");
+        for bad in ["59", "86401", "-1", "1h"] {
+            assert_eq!(
+                fault(&[url, (&env::JWKS_MAX_AGE, bad)]),
+                "--jwks-max-age (BREVET_JWKS_MAX_AGE) must be a whole number of seconds from 60 to 86400"
+            );
+        }
         assert_eq!(
             fault(&[url, (&env::TRUSTED_PROXIES, "10.0.0.0/8, proxy")]),
             "--trusted-proxies (BREVET_TRUSTED_PROXIES) must list IP addresses or networks, such as 10.0.0.0/8"
         );
+    }
+
+    #[test]
+    fn what_is_published_stays_as_the_store_has_it_unless_told() {
+        let read = |values: &[(&'static Variable, &str)]| {
+            let values = [values, &[(&env::ISSUER_URL, "https://id.example")]].concat();
+            let settings = IssuerSettings::read(&Given::new(Environment::of(&values))).unwrap();
+            (settings.x5c, settings.max_age)
+        };
+        assert_eq!(read(&[]), (None, None));
+        assert_eq!(read(&[(&env::X5C, "on"), (&env::JWKS_MAX_AGE, "600")]), (Some(true), Some(600)));
+        assert_eq!(read(&[(&env::X5C, "off")]), (Some(false), None));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Keys: making, sealing, signing, verifying, publishing.
 //!
 //! Opens and signs with what `store` keeps sealed; cannot save anything itself. The only place that names
-//! jsonwebtoken. The crate `rsa` is used for checks off the signing path only.
+//! jsonwebtoken. The crate `rsa` judges the self-test of a key that is opened, off the signing path.
 //! May import: domain.
 
 pub mod certificate;
@@ -10,6 +10,7 @@ pub mod jwk;
 pub mod keypair;
 pub mod new_key;
 pub mod seal;
+mod second_opinion;
 pub mod signer;
 mod strict_json;
 pub mod verify;

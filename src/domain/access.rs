@@ -57,7 +57,7 @@ impl Identity {
 
 /// The caller may know the operation exists but not do it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this credential is a {0}; the operation needs {1}")]
+#[error("this credential is {}; the operation needs {}", .0.with_article(), .1)]
 pub struct Denied(pub CredentialKind, pub &'static str);
 
 /// May administer the installation.

@@ -169,5 +169,27 @@ pub struct Event<R = &'static str> {
     pub count: u32,
 }
 
+impl<R> Event<R> {
+    /// A row that says nothing yet but when and under which issuer what was decided on what.
+    pub fn new(id: EventId, at: OffsetDateTime, issuer: IssuerId, action: Action, decision: Decision) -> Self {
+        Self {
+            id,
+            at,
+            issuer,
+            action,
+            decision,
+            reason: None,
+            credential: None,
+            worker: None,
+            team: None,
+            principal: None,
+            target: None,
+            token: None,
+            origin: Origin::default(),
+            count: 1,
+        }
+    }
+}
+
 /// An audit row as the store tells it.
 pub type RecordedEvent = Event<String>;

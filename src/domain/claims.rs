@@ -17,8 +17,9 @@ pub const ROLES: &str = "https://aws.amazon.com/roles";
 /// The claim that carries session tags.
 pub const TAGS: &str = "https://aws.amazon.com/tags";
 
-/// Every claim that may be minted, for `claims_supported` of the discovery document.
-pub const SUPPORTED: [&str; 15] = [
+/// Every claim that is minted, for `claims_supported` of the discovery document. `run_id` is not among them: no route
+/// opens a run yet.
+pub const SUPPORTED: [&str; 14] = [
     "iss",
     "sub",
     "aud",
@@ -29,7 +30,6 @@ pub const SUPPORTED: [&str; 15] = [
     "team_uid",
     "actor_type",
     "principal_uid",
-    "run_id",
     "act",
     "https://aws.amazon.com/roles",
     "https://aws.amazon.com/tags",
@@ -230,10 +230,12 @@ mod tests {
     fn threat_9_the_largest_identity_stays_within_budget_and_every_claim_is_announced() {
         let run = RunId::parse("0123456789abcdefABCD").unwrap();
         let claims = claims(true, &"a".repeat(48), Some(&run));
-        for name in claims.as_object().unwrap().keys() {
-            assert!(SUPPORTED.contains(&name.as_str()), "{name} is minted but not announced");
-        }
-        assert_eq!(claims.as_object().unwrap().len(), SUPPORTED.len(), "announced but never minted");
+        let mut minted: Vec<_> = claims.as_object().unwrap().keys().map(String::as_str).collect();
+        // Written here, but no caller has a run yet.
+        minted.retain(|name| *name != "run_id");
+        let mut announced = SUPPORTED.to_vec();
+        announced.sort_unstable();
+        assert_eq!(minted, announced);
         // Well under the 20 000 characters of STS and the header limits of common proxies.
         assert!(claims.to_string().len() < 2_000, "{}", claims.to_string().len());
     }

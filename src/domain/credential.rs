@@ -77,6 +77,20 @@ impl CredentialKind {
         }
     }
 
+    /// The word with its article, for sentences.
+    pub const fn with_article(self) -> &'static str {
+        match self {
+            Self::Administrator => "an administrator_key",
+            Self::ServiceAccount => "a service_account_key",
+            Self::Platform => "a platform_key",
+            Self::Worker => "a worker_key",
+            Self::Run => "a run_bearer",
+            Self::Access => "an access_token",
+            Self::Refresh => "a refresh_token",
+            Self::Enrolment => "an enrolment_code",
+        }
+    }
+
     /// The exact inverse of [`CredentialKind::as_str`].
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)

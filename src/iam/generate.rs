@@ -299,7 +299,7 @@ mod tests {
     const ASSUME: &str = "sts:AssumeRoleWithWebIdentity";
 
     #[test]
-    fn the_trust_policy_admits_the_team_bound_tokens_for_sts_and_nothing_else() {
+    fn threat_12_the_trust_policy_admits_the_team_bound_tokens_for_sts_and_nothing_else() {
         let trust = setup().policies().unwrap().trust;
         let (ann, sts) = ("scoped_principal:red/user:ann", "sts.amazonaws.com");
         assert!(admits(&trust, ASSUME, ann, sts, true));

@@ -7,13 +7,13 @@ use time::Duration;
 use crate::crypto::keypair::{KeyError, KeyPair};
 use crate::crypto::new_key::{NewKeyError, new_signing_key};
 use crate::crypto::seal::Kek;
-use crate::domain::audit::{Action, Decision, Event, Origin};
+use crate::domain::audit::{Action, Decision, Event};
 use crate::domain::clock::Clock;
 use crate::domain::credential::{CredentialKind, OpaqueCredential};
 use crate::domain::entropy::Entropy;
 use crate::domain::id::{AdministratorId, CredentialId, EventId, IssuerId};
-use crate::domain::issuer_url::IssuerUrl;
-use crate::domain::key_schedule::KeySchedule;
+use crate::domain::issuer_url::{Development, IssuerUrl};
+use crate::domain::key_schedule::{KeySchedule, ScheduleError, ScheduleNumbers};
 use crate::domain::secret::Secret;
 use crate::domain::signing_key::KeyKind;
 use crate::store::{Administrator, ChangeError, IssuerRow, NewCredential, Store, StoreError};
@@ -36,6 +36,9 @@ pub enum BootstrapError {
     /// A key known under another issuer would make both issuers admit each other's tokens (threat 14).
     #[error("signing key {0} is already known under another issuer: every issuer needs keys of its own")]
     ForeignKey(crate::domain::signing_key::Kid),
+    /// What was asked for breaks a rule of the key schedule.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
     /// The store has keys, and the key-encryption key given is not the one that sealed them.
     #[error("the signing keys do not open: {0}")]
     Sealed(#[from] crate::crypto::signer::SignerError),
@@ -64,22 +67,7 @@ pub struct Host {
 impl Host {
     fn event(&self, issuer: IssuerId, action: Action) -> Event {
         let at = self.clock.now();
-        Event {
-            id: EventId::new(self.entropy.uuid_v7(at)),
-            at,
-            issuer,
-            action,
-            decision: Decision::Allowed,
-            reason: None,
-            credential: None,
-            worker: None,
-            team: None,
-            principal: None,
-            target: None,
-            token: None,
-            origin: Origin::default(),
-            count: 1,
-        }
+        Event::new(EventId::new(self.entropy.uuid_v7(at)), at, issuer, action, Decision::Allowed)
     }
 }
 
@@ -89,6 +77,38 @@ pub async fn issuer(store: &Store, url: &IssuerUrl, host: &Host) -> Result<Issue
     let now = host.clock.now();
     let id = IssuerId::new(host.entropy.uuid_v7(now));
     Ok(store.ensure_issuer(url, id, now).await?)
+}
+
+/// What an operator says at a start of how keys are published. What is absent stays as the store has it: replicas
+/// share the row, and one that is told nothing must not undo what another was told.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Publishing {
+    /// Whether keys come with their certificates.
+    pub x5c: Option<bool>,
+    /// How long the public documents may be cached, in seconds.
+    pub max_age: Option<u32>,
+}
+
+/// Writes what was asked for into the issuer's row, with an audit row, where it differs; the row as it is then. A
+/// max-age for which the waits of rotation are too short is refused with the arithmetic.
+pub async fn publishing(
+    store: &Store,
+    row: IssuerRow,
+    asked: Publishing,
+    development: Development,
+    host: &Host,
+) -> Result<IssuerRow, BootstrapError> {
+    let max_age = asked.max_age.unwrap_or(row.schedule.max_age);
+    let schedule = ScheduleNumbers { max_age, ..row.schedule };
+    let wanted = IssuerRow { schedule, x5c: asked.x5c.unwrap_or(row.x5c), ..row.clone() };
+    if wanted == row {
+        return Ok(row);
+    }
+    let schedule = KeySchedule::new(wanted.schedule, development)?;
+    let mut event = host.event(row.id, Action::AdminUpdate);
+    event.target = Some(format!("issuer:{}", row.id));
+    store.update_issuer(row.id, schedule.numbers(), wanted.x5c, &event).await?;
+    Ok(wanted)
 }
 
 /// Makes the issuer's first key and its standby, in one transaction, where it has none; whether it made them.

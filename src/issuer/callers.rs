@@ -31,7 +31,7 @@ impl Issuer {
     pub async fn authenticate(&self, bearer: &str, origin: &Origin) -> Result<Known, AuthError> {
         let credential = self.read_bearer(bearer, origin)?;
         let known = self.look_up(&credential, origin).await?;
-        let within = self.0.limits.credential(known.caller.credential);
+        let within = self.0.limits.request(known.caller.credential, origin);
         self.count_limited(within, Action::Authenticate, origin)?;
         Ok((*known).clone())
     }
@@ -51,7 +51,7 @@ impl Issuer {
                 known
             }
         };
-        let within = self.0.limits.credential(known.caller.credential);
+        let within = self.0.limits.request(known.caller.credential, origin);
         self.count_limited(within, Action::Authenticate, origin)?;
         Ok((*known).clone())
     }
@@ -68,7 +68,7 @@ impl Issuer {
     fn read_bearer(&self, bearer: &str, origin: &Origin) -> Result<OpaqueCredential, AuthError> {
         let credential = OpaqueCredential::parse(bearer).map_err(|error| {
             self.count_unknown("malformed_credential", origin);
-            self.0.limits.address(origin).map_or_else(AuthError::from, |()| error.into())
+            self.0.limits.failure(origin).map_or_else(AuthError::from, |()| error.into())
         })?;
         if credential.kind() == CredentialKind::Enrolment {
             self.count_unknown("enrolment_code_as_bearer", origin);
@@ -81,7 +81,7 @@ impl Issuer {
         let now = self.now();
         let found = self.store().credential(&credential.hash(), now).await.map_err(Unavailable::from)?;
         let Some(record) = found.filter(|record| record.kind == credential.kind()) else {
-            self.0.limits.address(origin)?;
+            self.0.limits.failure(origin)?;
             self.count_unknown("unknown_credential", origin);
             return Err(AuthError::Unknown);
         };
@@ -99,7 +99,7 @@ impl Issuer {
         let mut event = self.event(Action::Authenticate, Decision::Refused, origin);
         event.reason = record.dead.map(DeadReason::as_str);
         // By address too: whoever holds many dead ones must not fill the disk with their rows (threat 41).
-        let within = self.0.limits.credential(record.id).and_then(|()| self.0.limits.address(origin));
+        let within = self.0.limits.credential(record.id).and_then(|()| self.0.limits.failure(origin));
         if let Err(limited) = within {
             self.audit().append_counted(event);
             return Err(limited.into());

@@ -16,8 +16,10 @@ pub struct LimitNumbers {
     pub principal: Rate,
     /// Tokens of one team.
     pub team: Rate,
-    /// Requests of one address (of one /64 in IPv6) that present no live credential.
+    /// Requests of one address (of one /64 in IPv6) with a live credential, whosever.
     pub address: Rate,
+    /// Requests of one address that present no known credential, and tries of enrolment codes.
+    pub failures: Rate,
     /// Mints and exchanges in flight at once.
     pub in_flight: usize,
 }
@@ -30,7 +32,8 @@ impl LimitNumbers {
             credential: Rate::new(6_000, 1_000)?,
             principal: Rate::new(6_000, 1_000)?,
             team: Rate::new(60_000, 5_000)?,
-            address: Rate::new(600, 200)?,
+            address: Rate::new(300_000, 60_000)?,
+            failures: Rate::new(600, 200)?,
             in_flight: 64 * cores.max(1),
         })
     }
@@ -43,6 +46,7 @@ pub(super) struct Limits {
     principal: KeyedRate,
     team: KeyedRate,
     address: KeyedRate,
+    failures: KeyedRate,
 }
 
 impl Limits {
@@ -52,7 +56,14 @@ impl Limits {
             principal: KeyedRate::new(numbers.principal),
             team: KeyedRate::new(numbers.team),
             address: KeyedRate::new(numbers.address),
+            failures: KeyedRate::new(numbers.failures),
         }
+    }
+
+    /// One request of a live credential from somewhere. Whole networks stand behind one address, so this is the wide one.
+    pub(super) fn request(&self, credential: CredentialId, origin: &Origin) -> Result<(), Limited> {
+        self.credential(credential)?;
+        self.address.take(&origin.address.map(network))
     }
 
     /// One request of a known credential.
@@ -71,8 +82,8 @@ impl Limits {
     }
 
     /// One failed attempt from somewhere. Requests without an address share one rate.
-    pub(super) fn address(&self, origin: &Origin) -> Result<(), Limited> {
-        self.address.take(&origin.address.map(network))
+    pub(super) fn failure(&self, origin: &Origin) -> Result<(), Limited> {
+        self.failures.take(&origin.address.map(network))
     }
 }
 

@@ -157,22 +157,8 @@ impl Issuer {
     /// A row about `action`, now, with nothing in it yet but who we are and where the request came from.
     pub fn event(&self, action: Action, decision: Decision, origin: &Origin) -> Event {
         let at = self.now();
-        Event {
-            id: EventId::new(self.entropy().uuid_v7(at)),
-            at,
-            issuer: self.id(),
-            action,
-            decision,
-            reason: None,
-            credential: None,
-            worker: None,
-            team: None,
-            principal: None,
-            target: None,
-            token: None,
-            origin: origin.clone(),
-            count: 1,
-        }
+        let id = EventId::new(self.entropy().uuid_v7(at));
+        Event { origin: origin.clone(), ..Event::new(id, at, self.id(), action, decision) }
     }
 
     /// Writes the row of a refusal and waits for it. The refusal stands whether or not the row can be written:

@@ -71,7 +71,7 @@ pub enum ExchangeError {
     #[error("token was not minted for a principal's own credential")]
     NotMinted,
     /// What was presented is a credential, not a token.
-    #[error("token must be an identity token, and a {0} was presented")]
+    #[error("token must be an identity token, and {} was presented", .0.with_article())]
     Credential(crate::domain::credential::CredentialKind),
     /// The worker does not serve the team.
     #[error("the worker key does not serve the team of the token")]

@@ -37,7 +37,7 @@ impl Issuer {
         device: Option<&str>,
         origin: &Origin,
     ) -> Result<OpenedSession, OpenSessionError> {
-        self.0.limits.address(origin)?;
+        self.0.limits.failure(origin)?;
         let code = OpaqueCredential::parse(code.expose())?;
         if code.kind() != CredentialKind::Enrolment {
             return Err(OpenSessionError::OtherKind);

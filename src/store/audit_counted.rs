@@ -84,22 +84,12 @@ mod tests {
     use uuid::Uuid;
 
     fn refusal(second: i64, address: u32, reason: &'static str) -> Event {
-        Event {
-            id: EventId::new(Uuid::from_u128(u128::from(address))),
-            at: OffsetDateTime::from_unix_timestamp(second).unwrap(),
-            issuer: IssuerId::new(Uuid::from_u128(1)),
-            action: Action::Authenticate,
-            decision: Decision::Refused,
-            reason: Some(reason),
-            credential: None,
-            worker: None,
-            team: None,
-            principal: None,
-            target: None,
-            token: None,
-            origin: Origin { address: Some(IpAddr::from(address.to_be_bytes())), user_agent: Some("x".to_owned()) },
-            count: 1,
-        }
+        let id = EventId::new(Uuid::from_u128(u128::from(address)));
+        let at = OffsetDateTime::from_unix_timestamp(second).unwrap();
+        let origin = Origin { address: Some(IpAddr::from(address.to_be_bytes())), user_agent: Some("x".to_owned()) };
+        let issuer = IssuerId::new(Uuid::from_u128(1));
+        let refused = Event::new(id, at, issuer, Action::Authenticate, Decision::Refused);
+        Event { reason: Some(reason), origin, ..refused }
     }
 
     #[test]

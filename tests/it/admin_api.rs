@@ -572,6 +572,28 @@ async fn a_repeated_create_makes_nothing_twice_and_shows_no_secret_again() {
 }
 
 #[tokio::test]
+async fn a_repeated_administrator_is_the_same_one_and_its_key_is_shown_once() {
+    let house = House::new().await;
+    // Ends the first administrator, so that what follows is repeated by one who lives on.
+    let ops = text(&house.must("POST", "/v1/administrators", Some(json!({"name": "ops"}))).await, "key");
+    let headers = [("idempotency-key", "try-administrator")];
+    let send = |name: &str| {
+        let request = request(&ops, "POST", "/v1/administrators", Some(json!({ "name": name })), &headers);
+        house.send(Listener::Admin, request)
+    };
+    let (made, again) = (send("other").await, send("other").await);
+    assert_eq!((made.status, again.status), (StatusCode::CREATED, StatusCode::CREATED), "{}", again.short());
+    assert_eq!(made.header("location"), again.header("location"));
+    let mut shown = made.json();
+    let key = text(&shown, "key");
+    shown.as_object_mut().unwrap().remove("key");
+    assert_eq!(again.json(), shown, "the same one, without its key");
+    assert!(send("another").await.short().starts_with("409 idempotency_key_reused"));
+    let list = house.call(&key, "GET", "/v1/administrators", None).await.json();
+    assert_eq!(list["items"].as_array().unwrap().len(), 2, "{list}");
+}
+
+#[tokio::test]
 async fn the_first_administrator_ends_with_the_second_and_the_last_one_stays() {
     let house = House::new().await;
     let list = house.must("GET", "/v1/administrators", None).await;

@@ -5,13 +5,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use brevet::crypto::signer::KeySet;
 use brevet::domain::audit::Action;
 use brevet::domain::clock::Clock;
+use brevet::domain::issuer_url::{Development, IssuerUrl};
 use brevet::domain::settings::ProviderLayer;
 use brevet::store::{ServiceAccountChange, TeamChange, UserChange, WorkerKeyChange};
 use http::StatusCode;
 use serde_json::{Value, json};
 use time::Duration;
 
-use crate::support::app::{Answer, App, fixed_key, layer};
+use crate::support::app::{Answer, App, Options, fixed_key, layer};
 
 const AUDIENCE: &str = "https://worker.example.com";
 
@@ -106,7 +107,7 @@ async fn threat_34_a_worker_key_without_a_live_callers_token_for_it_gets_nothing
             "invalid_token",
             "token aud is sts.amazonaws.com and must be https://worker.example.com",
         ),
-        ("a session", access, "invalid_token", "token must be an identity token, and a access_token was presented"),
+        ("a session", access, "invalid_token", "token must be an identity token, and an access_token was presented"),
         (
             "a key",
             key.clone(),
@@ -282,4 +283,26 @@ async fn liveness_answers_up_to_a_hundred_tokens_in_their_order() {
     }
     app.clock.advance(Duration::minutes(5));
     assert_eq!(reasons(&app, &worker, &[&live]).await, [Some("token_expired".to_owned())]);
+}
+
+#[tokio::test]
+async fn threat_14_a_token_of_one_environment_opens_nothing_in_another_that_has_the_same_uids() {
+    let production = App::start().await;
+    let team = production.team("team-1").await;
+    let (key, _) = production.agent_key(&production.agent(&team, "agent-1").await).await;
+    production.worker(AUDIENCE, &[&team]).await;
+    let token = production.token(&key, AUDIENCE).await;
+    // With keys of its own, as it should be, and with those of production, as no start would let it have them.
+    for (own_keys, reason) in [(true, "token_unknown_key"), (false, "token_issuer")] {
+        let url = IssuerUrl::parse("https://staging.example.com/brevet", Development::Off).unwrap();
+        let staging = App::at(url, Options { own_keys, ..Options::default() }).await;
+        let team = staging.team("team-1").await;
+        let (key, _) = staging.agent_key(&staging.agent(&team, "agent-1").await).await;
+        let (worker, _) = staging.worker(AUDIENCE, &[&team]).await;
+        let refused = exchange(&staging, &worker, &token).await;
+        assert_eq!((refused.status.as_u16(), refused.code().as_str()), (422, "invalid_token"), "{refused}");
+        assert_eq!(staging.refusals(Action::TokenExchange).await, [reason]);
+        let own = staging.token(&key, AUDIENCE).await;
+        assert_eq!(exchange(&staging, &worker, &own).await.status, StatusCode::OK, "its own it takes");
+    }
 }

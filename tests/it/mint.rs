@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use brevet::config::host::SystemClock;
 use brevet::domain::audience::Audience;
-use brevet::domain::audit::{Action, Decision};
+use brevet::domain::audit::{Action, Decision, Origin};
 use brevet::domain::clock::Clock;
 use brevet::domain::credential::SecretHash;
 use brevet::domain::id::TeamUid;
@@ -454,6 +454,24 @@ async fn threat_24_limits_of_credential_principal_and_team_say_when_to_come_back
 }
 
 #[tokio::test]
+async fn threat_24_all_callers_of_one_address_share_its_limit_and_other_addresses_do_not() {
+    let limits = LimitNumbers { address: Rate::new(1, 2).unwrap(), ..Options::default().limits };
+    let app = App::with(Options { limits, ..Options::default() }).await;
+    let (team, key) = agent(&app).await;
+    let (other, _) = app.agent_key(&app.agent(&team, "agent-2").await).await;
+    assert_eq!(app.mint(&key, &json!({})).await.status, StatusCode::OK);
+    // Also what mints nothing counts, and so does another caller.
+    assert_eq!(app.get("/v1/whoami", Some(&other)).await.status, StatusCode::OK);
+    for caller in [&key, &other] {
+        let limited = app.mint(caller, &json!({})).await;
+        assert_eq!((limited.status, limited.code().as_str()), (StatusCode::TOO_MANY_REQUESTS, "rate_limited"));
+        assert!((1..=60).contains(&limited.header("retry-after").unwrap().parse::<u64>().unwrap()));
+    }
+    let elsewhere = Origin { address: Some("192.0.2.8".parse().unwrap()), user_agent: None };
+    assert!(app.issuer.authenticate(&key, &elsewhere).await.is_ok(), "another address is not moved");
+}
+
+#[tokio::test]
 async fn threat_41_strangers_are_counted_and_write_no_row_each() {
     let app = App::start().await;
     let stranger = "bvt_sa_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAxxxxxx";
@@ -556,15 +574,26 @@ async fn threat_31_no_secret_of_any_request_stands_in_a_log_or_an_answer_to_anot
 }
 
 #[tokio::test]
-async fn threat_24_what_finds_no_place_is_told_to_come_back() {
+async fn threat_17_and_24_while_minting_is_saturated_the_documents_answer_and_a_mint_is_told_to_come_back() {
     let limits = LimitNumbers { in_flight: 1, ..Options::default().limits };
     let app = App::with(Options { limits, ..Options::default() }).await;
     let (_, key) = agent(&app).await;
     let body = json!({});
     // The key and the team are remembered, so that the first waits for nothing but its row when the second comes.
     assert_eq!(app.mint(&key, &body).await.status, StatusCode::OK);
-    let (first, second) = futures_util::join!(app.mint(&key, &body), app.mint(&key, &body));
+    let (first, (second, documents)) = futures_util::join!(app.mint(&key, &body), async {
+        // Its refusal proves the only place taken, and nothing is waited for between it and the documents.
+        let second = app.mint(&key, &body).await;
+        let mut documents = Vec::new();
+        for path in ["/.well-known/openid-configuration", "/.well-known/jwks.json"] {
+            documents.push(app.get(path, None).await);
+        }
+        (second, documents)
+    });
     assert_eq!(first.status, StatusCode::OK);
+    for document in documents {
+        assert_eq!(document.status, StatusCode::OK, "{document}");
+    }
     assert_eq!((second.status, second.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, Some("1")));
     assert_eq!(second.json()["detail"], json!("too many requests are in flight; try again"));
     assert_eq!(app.mint(&key, &body).await.status, StatusCode::OK, "the place came back");

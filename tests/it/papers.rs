@@ -3,7 +3,7 @@
 //! relative link leads to a file.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -295,8 +295,59 @@ fn every_variable_in_the_papers_is_one_that_is_read() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+#[test]
+fn the_paper_of_claims_names_every_claim_that_is_announced() {
+    let paper = include_str!("../../docs/claims.md");
+    for claim in brevet::domain::claims::SUPPORTED {
+        assert!(paper.contains(&format!("`{claim}`")), "docs/claims.md does not tell of {claim}");
+    }
+}
+
+/// The numbers in names such as `threat_34_and_35_what_…`.
+fn threat_numbers(source: &str) -> BTreeSet<u32> {
+    let names = source.split("fn threat_").skip(1);
+    let parts = names.flat_map(|rest| rest.split('_').take_while(|part| *part == "and" || part.parse::<u32>().is_ok()));
+    parts.filter_map(|part| part.parse().ok()).collect()
+}
+
+#[test]
+fn the_paper_of_threats_has_a_line_for_every_number_that_a_test_carries_and_no_other() {
+    fn gather(folder: &Path, numbers: &mut BTreeSet<u32>) {
+        for entry in fs::read_dir(folder).expect("a folder of sources").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                gather(&path, numbers);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                numbers.extend(threat_numbers(&fs::read_to_string(path).expect("sources are UTF-8")));
+            }
+        }
+    }
+    let mut carried = BTreeSet::new();
+    for folder in ["src", "tests"] {
+        gather(&root().join(folder), &mut carried);
+    }
+    let rows = include_str!("../../docs/threats.md").lines().filter_map(|line| {
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        Some((cells.get(1)?.parse::<u32>().ok()?, cells.get(4)?.to_string()))
+    });
+    let rows: Vec<_> = rows.collect();
+    assert!(rows.iter().map(|(number, _)| *number).eq(1..=42), "each number has one line, in order");
+    let told: BTreeSet<_> = rows
+        .iter()
+        .filter(|(number, tests)| *tests == format!("`threat_{number}_*`"))
+        .map(|(number, _)| *number)
+        .collect();
+    assert_eq!(told, carried, "the lines that tell of tests, and the tests");
+}
+
 mod trials {
     use super::*;
+
+    #[test]
+    fn a_test_may_carry_several_numbers() {
+        let source = "fn threat_4_and_25_each() {} async fn threat_17_x() {} fn threat_model() {} threat_9_no()";
+        assert_eq!(threat_numbers(source), BTreeSet::from([4, 17, 25]));
+    }
 
     const TOP: &str = "Words\n\nUsage: brevet [COMMAND]\n\nCommands:\n  admin  Manage\n           more words\n  token  Mint\n\nOptions:\n  -h, --help\n";
     const ADMIN: &str = "Commands:\n  team  Teams\n";

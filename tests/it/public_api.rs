@@ -9,7 +9,7 @@ use brevet::domain::clock::Clock;
 use brevet::domain::id::IssuerId;
 use brevet::domain::issuer_url::{Development, IssuerUrl};
 use brevet::http::state::IssuerState;
-use brevet::issuer::bootstrap::{self, BootstrapError, Host};
+use brevet::issuer::bootstrap::{self, BootstrapError, Host, Publishing};
 use brevet::issuer::publish::{Publication, Published, SavedError};
 use brevet::store::{Store, Target};
 use http::{Method, Request, StatusCode};
@@ -221,7 +221,7 @@ async fn a_bearer_is_read_from_one_header_only() {
 #[tokio::test]
 async fn threat_24_failed_attempts_of_an_address_are_limited_before_the_database_is_asked() {
     let limits = brevet::issuer::limits::LimitNumbers {
-        address: brevet::limit::rate::Rate::new(1, 3).unwrap(),
+        failures: brevet::limit::rate::Rate::new(1, 3).unwrap(),
         ..Options::default().limits
     };
     let app = App::with(Options { limits, ..Options::default() }).await;
@@ -258,6 +258,44 @@ async fn threat_14_a_start_refuses_another_issuer_url_and_another_issuers_key() 
     let keys = crate::support::app::fixed_keys(foreign, &kek, app.clock.as_ref(), app.entropy.as_ref());
     let refused = bootstrap::refuse_foreign(&app.store, foreign, &keys).await;
     assert!(matches!(refused, Err(BootstrapError::ForeignKey(kid)) if kid == keys[0].kid));
+}
+
+#[tokio::test]
+async fn certificates_and_max_age_are_published_as_a_start_asks_and_stay_where_it_asks_nothing() {
+    let app = App::start().await;
+    let host = Host { clock: app.clock.clone(), entropy: app.entropy.clone() };
+    let restart = async |x5c, max_age| {
+        let row = app.store.issuer().await.unwrap().unwrap();
+        let asked = Publishing { x5c, max_age };
+        let row = bootstrap::publishing(&app.store, row, asked, Development::Off, &host).await;
+        app.issuer.round(&app.publication).await;
+        let jwks = app.get(JWKS, None).await;
+        let certificates: Vec<_> =
+            jwks.json()["keys"].as_array().unwrap().iter().map(|key| key.get("x5c").is_some()).collect();
+        (row.map(drop), certificates, jwks.header("cache-control").unwrap().to_owned())
+    };
+    for (x5c, max_age, certificates, cached) in [
+        (None, None, false, 3600),
+        (Some(true), None, true, 3600),
+        (None, Some(600), true, 600),
+        (None, None, true, 600),
+        (Some(false), Some(3600), false, 3600),
+    ] {
+        let (row, found, header) = restart(x5c, max_age).await;
+        assert!(row.is_ok(), "{row:?}");
+        assert_eq!(
+            (found, header),
+            (vec![certificates; 2], format!("public, max-age={cached}")),
+            "{x5c:?} {max_age:?}"
+        );
+    }
+    // The waits of rotation were made for an hour.
+    let (refused, _, header) = restart(Some(true), Some(86_400)).await;
+    assert!(refused.unwrap_err().to_string().starts_with("publish_before_sign_seconds is 90000 and must be at least"));
+    assert_eq!(header, "public, max-age=3600");
+    let rows = app.rows(Action::AdminUpdate).await;
+    let target = format!("issuer:{}", app.issuer.id());
+    assert_eq!(rows.iter().filter(|row| row.target.as_ref() == Some(&target)).count(), 3, "one for each change");
 }
 
 #[tokio::test]

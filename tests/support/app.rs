@@ -13,7 +13,7 @@ use brevet::crypto::keypair::KeyPair;
 use brevet::crypto::new_key::new_signing_key;
 use brevet::crypto::seal::Kek;
 use brevet::domain::audience::Audience;
-use brevet::domain::audit::{Action, Decision, Event, Origin, RecordedEvent};
+use brevet::domain::audit::{Action, Decision, Event, RecordedEvent};
 use brevet::domain::clock::{Clock, ManualClock};
 use brevet::domain::credential::{CredentialKind, OpaqueCredential};
 use brevet::domain::entropy::Entropy;
@@ -66,11 +66,13 @@ pub(crate) struct Options {
     /// SQLite in the app's own folder where absent.
     pub(crate) target: Option<Target>,
     pub(crate) limits: LimitNumbers,
+    /// Keys of its own instead of the two fixed ones.
+    pub(crate) own_keys: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { target: None, limits: LimitNumbers::for_cores(2).unwrap() }
+        Self { target: None, limits: LimitNumbers::for_cores(2).unwrap(), own_keys: false }
     }
 }
 
@@ -83,11 +85,21 @@ pub(crate) fn fixed_key(name: &str) -> KeyPair {
 
 /// The active and the standby key of an issuer, as a first start would make them.
 pub(crate) fn fixed_keys(issuer: IssuerId, kek: &Kek, clock: &dyn Clock, entropy: &dyn Entropy) -> [SigningKey; 2] {
+    first_keys(["active", "standby"].map(fixed_key), issuer, kek, clock, entropy)
+}
+
+fn first_keys(
+    [active, standby]: [KeyPair; 2],
+    issuer: IssuerId,
+    kek: &Kek,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+) -> [SigningKey; 2] {
     let now = clock.now();
     let schedule = KeySchedule::new(ScheduleNumbers::default(), Development::Off).unwrap();
-    let (active, standby) = schedule.first_pair(now);
-    [("active", active), ("standby", standby)]
-        .map(|(name, times)| new_signing_key(&fixed_key(name), issuer, times, kek, entropy, now).unwrap())
+    let (signs, waits) = schedule.first_pair(now);
+    [(active, signs), (standby, waits)]
+        .map(|(pair, times)| new_signing_key(&pair, issuer, times, kek, entropy, now).unwrap())
 }
 
 impl App {
@@ -120,7 +132,12 @@ impl App {
         store.migrate(clock.now()).await.unwrap();
         let id = bootstrap::issuer(&store, &url, &host).await.unwrap().id;
         let kek = Kek::generate(entropy.as_ref()).unwrap();
-        let keys = fixed_keys(id, &kek, clock.as_ref(), entropy.as_ref());
+        let keys = if options.own_keys {
+            let pairs = [(); 2].map(|()| KeyPair::generate(KeyKind::P256).unwrap());
+            first_keys(pairs, id, &kek, clock.as_ref(), entropy.as_ref())
+        } else {
+            fixed_keys(id, &kek, clock.as_ref(), entropy.as_ref())
+        };
         let event = Event { action: Action::SigningKeyCreate, ..event(id, clock.as_ref(), entropy.as_ref()) };
         assert!(store.insert_first_keys(id, &keys, &event).await.unwrap());
         let ring = KeyRing::open(url.clone(), id, store.clone(), kek, clock.clone(), entropy.clone()).await.unwrap();
@@ -329,22 +346,8 @@ pub(crate) fn layer(role: &str) -> ProviderLayer {
 }
 
 fn event(issuer: IssuerId, clock: &dyn Clock, entropy: &dyn Entropy) -> Event {
-    Event {
-        id: EventId::new(entropy.uuid_v7(clock.now())),
-        at: clock.now(),
-        issuer,
-        action: Action::AdminUpdate,
-        decision: Decision::Allowed,
-        reason: None,
-        credential: None,
-        worker: None,
-        team: None,
-        principal: None,
-        target: None,
-        token: None,
-        origin: Origin::default(),
-        count: 1,
-    }
+    let now = clock.now();
+    Event::new(EventId::new(entropy.uuid_v7(now)), now, issuer, Action::AdminUpdate, Decision::Allowed)
 }
 
 /// Sends a request from [`ADDRESS`] through a router.

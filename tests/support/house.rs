@@ -77,9 +77,9 @@ impl House {
     pub(crate) async fn over(database: Option<TestDatabase>) -> Self {
         let target = database.as_ref().map(|database| Target::Postgres { url: Secret::new(database.url()) });
         // One test sends more bad bearers from one address than a minute's limit allows.
-        let address = Rate::new(600_000, 100_000).unwrap();
-        let limits = LimitNumbers { address, ..Options::default().limits };
-        let app = App::with(Options { target, limits }).await;
+        let failures = Rate::new(600_000, 100_000).unwrap();
+        let limits = LimitNumbers { failures, ..Options::default().limits };
+        let app = App::with(Options { target, limits, ..Options::default() }).await;
         // PostgreSQL has a clock of its own, and a replica that is off it mints nothing.
         if let Some(now) = app.store.database_time().await.unwrap() {
             app.clock.set(now.replace_nanosecond(0).unwrap());

@@ -10,15 +10,18 @@ use super::board::Board;
 use crate::aws::sts::Sts;
 use crate::cli::Run;
 use crate::cli::issuer_server::{IssuerServer, Listeners, Start, listen, local};
+use crate::cli::limits;
 use crate::cli::outcome::Failure;
 use crate::cli::remote;
 use crate::cli::worker_server::WorkerServer;
 use crate::client::Client;
 use crate::client::admin::Admin;
 use crate::config::database::{Database, KekSource, StoreSettings};
+use crate::config::env::Environment;
 use crate::config::issuer::{AUDIT_RETENTION, IssuerSettings};
 use crate::config::listener::Transport;
 use crate::config::outbound::Outbound;
+use crate::config::setting::Given;
 use crate::config::worker::WorkerSettings;
 use crate::domain::audience::Audience;
 use crate::domain::id::TeamUid;
@@ -101,7 +104,7 @@ impl Stage {
         let issuer_url = IssuerUrl::parse(&url, Development::On).map_err(Failure::refused)?;
         let policies = customer(&issuer_url, &props.trusted_team)?;
         let aws = stand_in(&props, &issuer_url, &policies).await?;
-        let issuer = IssuerServer::on(listeners, issuer(&props, &issuer_url, aws.url())).await?;
+        let issuer = IssuerServer::on(listeners, issuer(&props, &issuer_url, aws.url())?).await?;
         board.holds("issuer", format_args!("{url}  SQLite in {}", props.folder.display()))?;
         board.holds("stand-in AWS", format_args!("{}  judges as STS, IAM and Bedrock do", aws.url()))?;
         let outbound = Outbound { loopback: true, ..Outbound::default() };
@@ -148,7 +151,7 @@ impl Stage {
     }
 }
 
-fn issuer(props: &Props, url: &IssuerUrl, aws_url: String) -> Start {
+fn issuer(props: &Props, url: &IssuerUrl, aws_url: String) -> Result<Start, Failure> {
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
     let settings = IssuerSettings {
         url: url.clone(),
@@ -166,15 +169,19 @@ fn issuer(props: &Props, url: &IssuerUrl, aws_url: String) -> Start {
         allowed_endpoints: vec![aws_url],
         migrate: true,
         audit_retention: AUDIT_RETENTION,
+        x5c: None,
+        max_age: None,
         outbound: Outbound { loopback: true, ..Outbound::default() },
     };
-    Start {
+    let limits = limits::read(&Given::new(Environment::default()))?;
+    Ok(Start {
         settings,
         host: props.host.clone(),
         metrics: props.metrics.clone(),
+        limits,
         new_issuer: false,
         first_key_file: false,
-    }
+    })
 }
 
 /// What the customer's admin would put into the account: written by the code behind `brevet aws setup`.

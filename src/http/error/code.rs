@@ -69,8 +69,6 @@ pub enum Code {
     BodyTooLarge,
     /// The body is not `application/json`.
     UnsupportedMediaType,
-    /// `If-Match` is missing.
-    VersionRequired,
     /// More requests than the limits allow.
     RateLimited,
     /// A fault of ours.
@@ -83,7 +81,7 @@ pub enum Code {
 
 impl Code {
     /// Every code there is, in the order of their status.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 36] = [
         Self::InvalidRequest,
         Self::InvalidJson,
         Self::TeamRequired,
@@ -116,7 +114,6 @@ impl Code {
         Self::VersionMismatch,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
-        Self::VersionRequired,
         Self::RateLimited,
         Self::Internal,
         Self::Unavailable,
@@ -167,7 +164,6 @@ impl Code {
             Self::UnsupportedMediaType => {
                 ("unsupported_media_type", S::UNSUPPORTED_MEDIA_TYPE, "The body must be application/json")
             }
-            Self::VersionRequired => ("version_required", S::PRECONDITION_REQUIRED, "If-Match is required"),
             Self::RateLimited => ("rate_limited", S::TOO_MANY_REQUESTS, "Too many requests"),
             Self::Internal => ("internal", S::INTERNAL_SERVER_ERROR, "A fault of the server"),
             Self::Unavailable => ("unavailable", S::SERVICE_UNAVAILABLE, "The issuer cannot answer now"),

@@ -201,25 +201,9 @@ pub(super) fn signing_key(issuer: IssuerId, letter: char) -> SigningKey {
 
 /// An audit row of an administrator's change.
 pub(super) fn event(issuer: IssuerId) -> Event {
-    Event {
-        id: fresh(),
-        at: NOW,
-        issuer,
-        action: Action::AdminUpdate,
-        decision: Decision::Allowed,
-        reason: None,
-        credential: None,
-        worker: None,
-        team: None,
-        principal: None,
-        target: None,
-        token: None,
-        origin: Origin {
-            address: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7))),
-            user_agent: Some("agent/1".to_owned()),
-        },
-        count: 1,
-    }
+    let origin =
+        Origin { address: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7))), user_agent: Some("agent/1".to_owned()) };
+    Event { origin, ..Event::new(fresh(), NOW, issuer, Action::AdminUpdate, Decision::Allowed) }
 }
 
 /// One of everything, alive.

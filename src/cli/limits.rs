@@ -1,0 +1,88 @@
+//! The limits of `brevet serve`: generous by themselves, and an operator's to move.
+
+use super::outcome::Failure;
+use crate::config::env::{self, Variable};
+use crate::config::setting::{Given, SettingError};
+use crate::issuer::limits::LimitNumbers;
+use crate::limit::rate::Rate;
+
+/// How often callers may come.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct LimitFlags {
+    /// Requests of one credential: per minute/at once (BREVET_LIMIT_CREDENTIAL)
+    #[arg(long = "limit-credential", value_name = "RATE")]
+    credential: Option<String>,
+    /// Tokens of one principal (BREVET_LIMIT_PRINCIPAL)
+    #[arg(long = "limit-principal", value_name = "RATE")]
+    principal: Option<String>,
+    /// Tokens of one team (BREVET_LIMIT_TEAM)
+    #[arg(long = "limit-team", value_name = "RATE")]
+    team: Option<String>,
+    /// Requests of one address (BREVET_LIMIT_ADDRESS)
+    #[arg(long = "limit-address", value_name = "RATE")]
+    address: Option<String>,
+    /// Requests of one address without a known credential (BREVET_LIMIT_FAILURES)
+    #[arg(long = "limit-failures", value_name = "RATE")]
+    failures: Option<String>,
+}
+
+impl LimitFlags {
+    /// Adds what the flags say.
+    pub(super) fn add(&self, given: Given) -> Given {
+        given
+            .flag(&env::LIMIT_CREDENTIAL, self.credential.as_deref())
+            .flag(&env::LIMIT_PRINCIPAL, self.principal.as_deref())
+            .flag(&env::LIMIT_TEAM, self.team.as_deref())
+            .flag(&env::LIMIT_ADDRESS, self.address.as_deref())
+            .flag(&env::LIMIT_FAILURES, self.failures.as_deref())
+    }
+}
+
+/// The limits of this host: what is given, and for the rest what its cores allow.
+pub(super) fn read(given: &Given) -> Result<LimitNumbers, Failure> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let usual = LimitNumbers::for_cores(cores).map_err(Failure::refused)?;
+    let rate = |variable: &'static Variable, usual: Rate| -> Result<Rate, SettingError> {
+        Ok(given.parse(variable, Rate::parse)?.unwrap_or(usual))
+    };
+    Ok(LimitNumbers {
+        credential: rate(&env::LIMIT_CREDENTIAL, usual.credential)?,
+        principal: rate(&env::LIMIT_PRINCIPAL, usual.principal)?,
+        team: rate(&env::LIMIT_TEAM, usual.team)?,
+        address: rate(&env::LIMIT_ADDRESS, usual.address)?,
+        failures: rate(&env::LIMIT_FAILURES, usual.failures)?,
+        ..usual
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::env::Environment;
+
+    #[test]
+    fn each_limit_is_what_is_given_and_else_the_default_that_the_list_of_variables_tells() {
+        let usual = read(&Given::new(Environment::default())).unwrap();
+        for (variable, of) in [
+            (&env::LIMIT_CREDENTIAL, (|limits| limits.credential) as fn(&LimitNumbers) -> Rate),
+            (&env::LIMIT_PRINCIPAL, |limits| limits.principal),
+            (&env::LIMIT_TEAM, |limits| limits.team),
+            (&env::LIMIT_ADDRESS, |limits| limits.address),
+            (&env::LIMIT_FAILURES, |limits| limits.failures),
+        ] {
+            assert_eq!(of(&usual).to_string(), variable.default, "{}", variable.name);
+            let given = Given::new(Environment::of(&[(variable, "7/3")]));
+            let read = read(&given).unwrap();
+            assert_eq!(of(&read).to_string(), "7/3");
+            assert_ne!(read, usual);
+            assert!(super::read(&given.flag(variable, Some("0"))).is_err(), "a flag goes first, and 0 is no rate");
+        }
+    }
+
+    #[test]
+    fn a_fault_names_flag_variable_and_rule() {
+        let given = Given::new(Environment::of(&[(&env::LIMIT_TEAM, "many")]));
+        let Err(Failure::Usage(fault)) = read(&given) else { panic!("it was taken") };
+        assert!(fault.starts_with("--limit-team (BREVET_LIMIT_TEAM) must be <per minute>"), "{fault}");
+    }
+}
