@@ -21,6 +21,7 @@ mod drill_crash;
 mod exchange;
 mod harness;
 mod interop;
+mod interop_setup;
 mod interop_verifiers;
 mod mint;
 mod openapi;

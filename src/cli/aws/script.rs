@@ -1,13 +1,17 @@
 //! The set-up as a shell script of AWS CLI calls: run again it changes nothing, with `delete` it undoes itself.
 
+use crate::domain::settings::SessionDuration;
 use crate::iam::generate::{Policies, Setup};
 
 /// Under which name the permissions stand in the role.
 const POLICY_NAME: &str = "brevet-bedrock";
 
-/// Writes the script. Everything that goes into it is quoted, and the template is filled in one pass: a role may be
-/// called `@PATH@`, and what stands for one name must not be read as another.
-pub(super) fn of(setup: &Setup, policies: &Policies) -> String {
+/// The maximum session duration of a role that says none, in seconds; no role may have less.
+const ROLE_SESSION_DEFAULT: u32 = 3600;
+
+/// Writes the script, for sessions as long as `session`. Everything that goes into it is quoted, and the template is
+/// filled in one pass: a role may be called `@PATH@`, and what stands for one name must not be read as another.
+pub(super) fn of(setup: &Setup, policies: &Policies, session: SessionDuration) -> String {
     let (role, partition) = (&setup.role, setup.role.partition());
     let values = [
         ("VERSION", env!("CARGO_PKG_VERSION").to_owned()),
@@ -20,15 +24,26 @@ pub(super) fn of(setup: &Setup, policies: &Policies) -> String {
         ("ROLE", quote(role.name())),
         ("PATH", quote(role_path(role.as_str(), role.name()))),
         ("NAME", POLICY_NAME.to_owned()),
+        ("SESSION", session.seconds().max(ROLE_SESSION_DEFAULT).to_string()),
         ("TRUST", quote(&policies.trust.to_json())),
         ("PERMISSIONS", quote(&policies.permissions.to_json())),
     ];
-    // Text and names take turns.
-    let piece = |(at, piece): (usize, &'static str)| {
-        let named = values.iter().find(|(name, _)| at % 2 == 1 && *name == piece);
-        named.map_or_else(|| piece.to_owned(), |(_, value)| value.clone())
-    };
-    TEMPLATE.split('@').enumerate().map(piece).collect()
+    let mut script = String::with_capacity(2 * TEMPLATE.len());
+    let mut rest = TEMPLATE;
+    while let Some((before, after)) = rest.split_once('@') {
+        script.push_str(before);
+        let named = values.iter().find_map(|(name, value)| Some((value, after.strip_prefix(name)?.strip_prefix('@')?)));
+        rest = if let Some((value, behind)) = named {
+            script.push_str(value);
+            behind
+        } else {
+            // The shell's own, as in `"$@"`.
+            script.push('@');
+            after
+        };
+    }
+    script.push_str(rest);
+    script
 }
 
 /// `/`, or the path between `role` and the name, both slashes included.
@@ -46,7 +61,7 @@ const TEMPLATE: &str = r#"#!/bin/sh
 # Lets team @TEAM@ open Bedrock in account @ACCOUNT@. Made by `brevet aws setup` @VERSION@.
 #
 #   sh setup.sh                  make or update provider, role and permissions; safe to run again
-#   sh setup.sh delete           remove the role
+#   sh setup.sh delete           remove the role, if it is there
 #   sh setup.sh delete-provider  remove the identity provider too: it cuts off every team of this issuer
 set -eu
 
@@ -56,6 +71,7 @@ provider=@PROVIDER@
 audience=@AUDIENCE@
 role=@ROLE@
 path=@PATH@
+session=@SESSION@
 trust=@TRUST@
 permissions=@PERMISSIONS@
 
@@ -65,6 +81,18 @@ if [ "$found" != "$account" ]; then
   exit 1
 fi
 
+# Runs a call that deletes: what is gone already is fine, every other refusal is not.
+gone() {
+  if said=$("$@" 2>&1); then return; fi
+  case $said in
+  *NoSuchEntity*) ;;
+  *)
+    printf '%s\n' "$said" >&2
+    exit 1
+    ;;
+  esac
+}
+
 case "${1:-apply}" in
 apply)
   if aws iam get-open-id-connect-provider --open-id-connect-provider-arn "$provider" >/dev/null 2>&1; then
@@ -72,21 +100,25 @@ apply)
   else
     aws iam create-open-id-connect-provider --url "$url" --client-id-list "$audience" >/dev/null
   fi
-  if aws iam get-role --role-name "$role" >/dev/null 2>&1; then
+  if longest=$(aws iam get-role --role-name "$role" --query Role.MaxSessionDuration --output text 2>/dev/null); then
     aws iam update-assume-role-policy --role-name "$role" --policy-document "$trust"
+    if [ "$longest" -lt "$session" ]; then
+      aws iam update-role --role-name "$role" --max-session-duration "$session" >/dev/null
+    fi
   else
-    aws iam create-role --role-name "$role" --path "$path" --assume-role-policy-document "$trust" >/dev/null
+    aws iam create-role --role-name "$role" --path "$path" --assume-role-policy-document "$trust" \
+      --max-session-duration "$session" >/dev/null
   fi
   aws iam put-role-policy --role-name "$role" --policy-name @NAME@ --policy-document "$permissions"
   echo "role $role is ready" >&2
   ;;
 delete)
-  aws iam delete-role-policy --role-name "$role" --policy-name @NAME@
-  aws iam delete-role --role-name "$role"
+  gone aws iam delete-role-policy --role-name "$role" --policy-name @NAME@
+  gone aws iam delete-role --role-name "$role"
   echo "role $role is removed" >&2
   ;;
 delete-provider)
-  aws iam delete-open-id-connect-provider --open-id-connect-provider-arn "$provider"
+  gone aws iam delete-open-id-connect-provider --open-id-connect-provider-arn "$provider"
   echo "provider $provider is removed" >&2
   ;;
 *)
@@ -119,7 +151,7 @@ mod tests {
             source_identity: false,
             models: vec![ModelId::parse("anthropic.claude-3-haiku-20240307-v1:0").unwrap()],
         };
-        of(&setup, &setup.policies().unwrap())
+        of(&setup, &setup.policies().unwrap(), SessionDuration::DEFAULT)
     }
 
     /// The customer's administrator runs the script, and the role's name and path came from somebody else: IAM's
