@@ -48,6 +48,7 @@ impl Sandbox {
             StartError::Config(_) => Failure::Usage(error.to_string()),
             other => Failure::refused(other),
         })?;
+        let mut asked = shutdown::Asked::listen()?;
         let (url, administrator) = (running.url(), running.handle().administrator());
         // The key pair is a stand-in's: it opens nothing outside this process.
         run.output.say(fields(
@@ -58,7 +59,7 @@ impl Sandbox {
                 ("secret access key", administrator.secret_access_key.expose().to_owned()),
             ],
         ));
-        shutdown::asked().await?;
+        asked.wait().await?;
         running.stop().await;
         Ok(())
     }

@@ -75,17 +75,18 @@ impl Serve {
             // On a terminal it is shown instead; a log is no place for it.
             first_key_file: !io::stderr().is_terminal(),
         };
+        let mut asked = shutdown::Asked::listen()?;
         let mut server = tokio::select! {
             started = IssuerServer::start(start) => started?,
             // A database that never answers must not keep us from being stopped.
-            signal = shutdown::asked() => { signal?; return Ok(()) }
+            signal = asked.wait() => { signal?; return Ok(()) }
         };
         announce(run, &settings, &server);
         if let Some(first) = &server.first_administrator {
             first_start::hand_out(run.output, first, server.first_key.take())?;
         }
         tokio::select! {
-            signal = shutdown::asked() => tracing::info!(signal = signal?, "stopping"),
+            signal = asked.wait() => tracing::info!(signal = signal?, "stopping"),
             failure = server.failed() => return Err(failure),
         }
         server.stop().await;

@@ -54,6 +54,7 @@ impl Worker {
         let naming = Naming { clock: run.clock.clone(), entropy: run.entropy.clone() };
         let metrics = ops::recorder().map_err(Failure::refused)?;
         let mut server = WorkerServer::start(settings, naming, metrics).await?;
+        let mut asked = shutdown::Asked::listen()?;
         if run.output.err().is_on() {
             run.output.say(fields(
                 run.output.err(),
@@ -70,7 +71,7 @@ impl Worker {
             tracing::info!(version, worker = %server.listen, ops = %server.ops, issuer, audience, "serving");
         }
         tokio::select! {
-            signal = shutdown::asked() => tracing::info!(signal = signal?, "stopping"),
+            signal = asked.wait() => tracing::info!(signal = signal?, "stopping"),
             failure = server.failed() => return Err(failure),
         }
         server.stop().await;

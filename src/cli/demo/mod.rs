@@ -54,8 +54,9 @@ async fn play(props: Props, mut board: Board, keep: bool) -> Result<(), Failure>
         calls::show(&stage, &board, keep)?;
         board.end()?;
         if keep {
+            let mut asked = shutdown::Asked::listen()?;
             board.note("everything runs until Ctrl-C")?;
-            shutdown::asked().await?;
+            asked.wait().await?;
         }
     }
     stage.stop().await;
