@@ -1,5 +1,7 @@
 //! `brevet serve`: the issuer.
 
+use std::io::{self, IsTerminal};
+
 use super::arguments::{ServerFlags, StoreFlags};
 use super::issuer_server::{IssuerServer, Start};
 use super::limits::{self, LimitFlags};
@@ -43,6 +45,9 @@ pub(super) struct Serve {
     jwks_max_age: Option<String>,
     #[command(flatten)]
     limits: LimitFlags,
+    /// How many days an audit row is kept (BREVET_AUDIT_RETENTION_DAYS)
+    #[arg(long, value_name = "DAYS")]
+    audit_retention_days: Option<String>,
     /// Let an empty store take over an issuer URL that already answers with other keys
     #[arg(long)]
     new_issuer: bool,
@@ -56,6 +61,7 @@ impl Serve {
             .flag(&env::PUBLIC_LISTEN, self.public_listen.as_deref())
             .flag(&env::ADMIN_LISTEN, self.admin_listen.as_deref())
             .flag(&env::MIGRATE, self.migrate.as_deref())
+            .flag(&env::AUDIT_RETENTION_DAYS, self.audit_retention_days.as_deref())
             .flag(&env::X5C, self.x5c.as_deref())
             .flag(&env::JWKS_MAX_AGE, self.jwks_max_age.as_deref());
         let given = self.limits.add(given);
@@ -66,6 +72,8 @@ impl Serve {
             metrics: ops::recorder().map_err(Failure::refused)?,
             limits: limits::read(&given)?,
             new_issuer: self.new_issuer,
+            // On a terminal it is shown instead; a log is no place for it.
+            first_key_file: !io::stderr().is_terminal(),
         };
         let mut server = tokio::select! {
             started = IssuerServer::start(start) => started?,
@@ -74,7 +82,7 @@ impl Serve {
         };
         announce(run, &settings, &server);
         if let Some(first) = &server.first_administrator {
-            first_start::hand_out(run.output, &settings.store.data_dir, first)?;
+            first_start::hand_out(run.output, first, server.first_key.take())?;
         }
         tokio::select! {
             signal = shutdown::asked() => tracing::info!(signal = signal?, "stopping"),
