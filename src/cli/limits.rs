@@ -21,7 +21,7 @@ pub(super) struct LimitFlags {
     /// Requests of one address (BREVET_LIMIT_ADDRESS)
     #[arg(long = "limit-address", value_name = "RATE")]
     address: Option<String>,
-    /// Requests of one address without a known credential (BREVET_LIMIT_FAILURES)
+    /// Requests of one address without a live credential (BREVET_LIMIT_FAILURES)
     #[arg(long = "limit-failures", value_name = "RATE")]
     failures: Option<String>,
 }

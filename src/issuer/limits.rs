@@ -18,7 +18,7 @@ pub struct LimitNumbers {
     pub team: Rate,
     /// Requests of one address (of one /64 in IPv6) with a live credential, whosever.
     pub address: Rate,
-    /// Requests of one address that present no known credential, and tries of enrolment codes.
+    /// Requests of one address that present no live credential, and tries of enrolment codes.
     pub failures: Rate,
     /// Mints and exchanges in flight at once.
     pub in_flight: usize,
