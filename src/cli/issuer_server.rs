@@ -21,7 +21,7 @@ use crate::http::layer::client_address::{self, TrustedProxies};
 use crate::http::serve::{Protection, ServeError, ServeOptions, Stopped, serve};
 use crate::http::state::IssuerState;
 use crate::http::tls::ServerTls;
-use crate::http::{admin, issuer as public, ops, paths};
+use crate::http::{admin as admin_api, issuer as public_api, ops, whole};
 use crate::issuer::bootstrap::{self, FirstAdministrator, Host};
 use crate::issuer::keys::KeyRing;
 use crate::issuer::limits::LimitNumbers;
@@ -104,15 +104,15 @@ impl IssuerServer {
         let (public, ops) = (local(&bound.public)?, local(&bound.ops)?);
         let admin = bound.admin.as_ref().map(local).transpose()?;
         let mut listeners = JoinSet::new();
-        let routes = match bound.admin {
-            None => public::routes().merge(admin::routes()),
+        let public_router = match bound.admin {
+            None => whole::router(state.clone()),
             Some(listener) => {
-                let router = client_address::told(paths::listener(state.clone(), admin::routes()), &proxies);
+                let router = client_address::told(admin_api::router(state.clone()), &proxies);
                 listeners.spawn(served(serve(listener, router, options.clone(), stop.clone())));
-                public::routes()
+                public_api::router(state.clone())
             }
         };
-        let router = client_address::told(paths::listener(state.clone(), routes), &proxies);
+        let router = client_address::told(public_router, &proxies);
         listeners.spawn(served(serve(bound.public, router, options.clone(), stop.clone())));
         let mut ops_listener = JoinSet::new();
         let router = ops::router(state.clone(), metrics);

@@ -55,6 +55,7 @@ impl Paint {
     }
 }
 
+#[expect(clippy::unused_self, reason = "who writes must hold the command's output")]
 impl Output {
     /// Colours as terminal and `NO_COLOR` have it.
     pub(super) fn new(no_color: bool) -> Self {

@@ -17,7 +17,7 @@ use crate::config::client::ClientSettings;
 use crate::config::env;
 use crate::config::outbound::Outbound;
 use crate::config::setting::{SettingError, spelled};
-use crate::domain::issuer_url::IssuerUrl;
+use crate::domain::issuer_url::{Development, IssuerUrl};
 use crate::domain::secret::Secret;
 use crate::fetch::{self, Reach};
 
@@ -35,13 +35,12 @@ impl Remote {
     }
 
     fn of(run: &Run, settings: ClientSettings) -> Result<Self, Failure> {
-        let (issuer, token) = match &settings.token {
-            Some(token) => (named_issuer(&settings)?, token.clone()),
-            None => {
-                let session = live_session(run, &settings)?;
-                let issuer = IssuerUrl::parse(&session.issuer, crate::domain::issuer_url::Development::On);
-                (issuer.map_err(Failure::refused)?, session.access_token.0)
-            }
+        let (issuer, token) = if let Some(token) = &settings.token {
+            (named_issuer(&settings)?, token.clone())
+        } else {
+            let session = live_session(run, &settings)?;
+            let issuer = IssuerUrl::parse(&session.issuer, Development::On);
+            (issuer.map_err(Failure::refused)?, session.access_token.0)
         };
         let client = client(issuer.as_str(), &settings.outbound)?;
         Ok(Self { issuer, client, token })
@@ -83,7 +82,7 @@ pub(super) fn named_issuer(settings: &ClientSettings) -> Result<IssuerUrl, Failu
         None => Vec::new(),
     };
     match known.as_slice() {
-        [only] => IssuerUrl::parse(&only.issuer, crate::domain::issuer_url::Development::On).map_err(Failure::refused),
+        [only] => IssuerUrl::parse(&only.issuer, Development::On).map_err(Failure::refused),
         [] => Err(SettingError::new(&env::ISSUER, "is required").into()),
         several => Err(which(several)),
     }
@@ -97,15 +96,14 @@ fn which(sessions: &[SavedSession]) -> Failure {
 fn live_session(run: &Run, settings: &ClientSettings) -> Result<SavedSession, Failure> {
     let Some(folder) = &settings.state_dir else { return Err(not_signed_in(settings.issuer.as_ref())) };
     let folder = SessionFolder::new(folder.clone());
-    let session = match &settings.issuer {
-        Some(issuer) => folder.load(issuer)?,
-        None => {
-            let mut all = folder.all()?;
-            if all.len() > 1 {
-                return Err(which(&all));
-            }
-            all.pop()
+    let session = if let Some(issuer) = &settings.issuer {
+        folder.load(issuer)?
+    } else {
+        let mut all = folder.all()?;
+        if all.len() > 1 {
+            return Err(which(&all));
         }
+        all.pop()
     };
     let session = session.ok_or_else(|| not_signed_in(settings.issuer.as_ref()))?;
     if session.expires_at <= run.clock.now() {

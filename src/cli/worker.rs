@@ -26,14 +26,14 @@ pub(super) struct Worker {
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
     /// The audience that callers' tokens must be for: the worker key's (BREVET_WORKER_AUDIENCE)
-    #[arg(long, value_name = "AUDIENCE")]
-    worker_audience: Option<String>,
+    #[arg(long = "worker-audience", value_name = "AUDIENCE")]
+    audience: Option<String>,
     /// A file that holds the worker key (BREVET_TOKEN_FILE)
     #[arg(long, value_name = "FILE")]
     token_file: Option<String>,
     /// Address and port of the inference routes (BREVET_WORKER_LISTEN)
-    #[arg(long, value_name = "ADDRESS")]
-    worker_listen: Option<String>,
+    #[arg(long = "worker-listen", value_name = "ADDRESS")]
+    listen: Option<String>,
     /// Take a loopback http issuer URL and reach loopback endpoints; never in production (BREVET_DEVELOPMENT)
     #[arg(long)]
     development: bool,
@@ -45,9 +45,9 @@ impl Worker {
             .server
             .add(run.given.clone())
             .flag(&env::ISSUER, self.issuer.as_deref())
-            .flag(&env::WORKER_AUDIENCE, self.worker_audience.as_deref())
+            .flag(&env::WORKER_AUDIENCE, self.audience.as_deref())
             .flag(&env::TOKEN_FILE, self.token_file.as_deref())
-            .flag(&env::WORKER_LISTEN, self.worker_listen.as_deref())
+            .flag(&env::WORKER_LISTEN, self.listen.as_deref())
             .switch(&env::DEVELOPMENT, self.development);
         let settings = WorkerSettings::read(&given)?;
         let (issuer, audience) = (settings.issuer.to_string(), settings.audience.to_string());

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use super::setting::SettingError;
-
 /// An environment variable that Brevet reads.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Variable {
@@ -96,6 +94,11 @@ variables! {
         "Any text: no colour, also on a terminal.";
 }
 
+/// A value that is not UTF-8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be UTF-8")]
+pub struct NotText;
+
 /// The variables as they stood when the process began.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<&'static str, OsString>);
@@ -113,9 +116,9 @@ impl Environment {
     }
 
     /// The value of `variable`; an empty one counts as absent.
-    pub fn text(&self, variable: &'static Variable) -> Result<Option<&str>, SettingError> {
+    pub fn text(&self, variable: &'static Variable) -> Result<Option<&str>, NotText> {
         let Some(value) = self.0.get(variable.name).filter(|value| !value.is_empty()) else { return Ok(None) };
-        value.to_str().map(Some).ok_or_else(|| SettingError::new(variable, "must be UTF-8"))
+        value.to_str().map(Some).ok_or(NotText)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::database::StoreSettings;
+use super::development::development;
 use super::env;
 use super::listener::{self, Transport};
 use super::network;
@@ -41,11 +42,6 @@ pub struct IssuerSettings {
 pub fn issuer_url(given: &Given) -> Result<(IssuerUrl, Development), SettingError> {
     let development = development(given)?;
     Ok((given.required(&env::ISSUER_URL, |text| IssuerUrl::parse(text, development))?, development))
-}
-
-/// Whether `--development` is on.
-pub fn development(given: &Given) -> Result<Development, SettingError> {
-    Ok(if given.is_on(&env::DEVELOPMENT, false)? { Development::On } else { Development::Off })
 }
 
 impl IssuerSettings {

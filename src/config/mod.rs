@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod database;
+pub mod development;
 pub mod env;
 pub mod host;
 pub mod issuer;

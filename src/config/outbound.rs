@@ -2,8 +2,8 @@
 
 use std::fs;
 
+use super::development::development;
 use super::env;
-use super::issuer::development;
 use super::setting::{Given, SettingError};
 use crate::domain::issuer_url::Development;
 use crate::domain::secret::Secret;

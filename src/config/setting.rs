@@ -70,7 +70,7 @@ impl Given {
         match self.flags.get(variable.name) {
             Some(value) if value.is_empty() => Err(SettingError::new(variable, "must not be empty")),
             Some(value) => Ok(Some(value)),
-            None => self.environment.text(variable),
+            None => self.environment.text(variable).map_err(|rule| SettingError::new(variable, rule)),
         }
     }
 

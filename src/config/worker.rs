@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
+use super::development::development;
 use super::env;
-use super::issuer::development;
 use super::listener::{self, Transport};
 use super::network;
 use super::outbound::Outbound;

@@ -12,6 +12,11 @@ use super::policy::Grant;
 /// How far `nbf` lies before `iat`, in seconds, for verifiers whose clock is behind ours.
 pub const NOT_BEFORE_SKEW: i64 = 30;
 
+/// The claim that binds a token for STS to one role.
+pub const ROLES: &str = "https://aws.amazon.com/roles";
+/// The claim that carries session tags.
+pub const TAGS: &str = "https://aws.amazon.com/tags";
+
 /// Every claim that may be minted, for `claims_supported` of the discovery document.
 pub const SUPPORTED: [&str; 15] = [
     "iss",

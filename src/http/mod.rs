@@ -13,4 +13,5 @@ pub mod paths;
 pub mod serve;
 pub mod state;
 pub mod tls;
+pub mod whole;
 pub mod worker;

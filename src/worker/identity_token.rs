@@ -16,9 +16,6 @@ pub(super) struct StatedClaims {
     pub(super) sub: String,
     /// `aud`.
     pub(super) aud: String,
-    /// The one role it is bound to, where it is.
-    #[serde(rename = "https://aws.amazon.com/roles")]
-    pub(super) roles: Option<Vec<String>>,
 }
 
 /// The claims of `token`, or nothing where it is no token.

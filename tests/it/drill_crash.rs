@@ -18,7 +18,7 @@ use crate::support::variable;
 const CLIENTS: usize = 8;
 
 fn client(url: &str) -> Client {
-    let limits = Limits { body: 4 * 1024 * 1024, total: Duration::from_secs(60), ..Limits::default() };
+    let limits = Limits { body: 4 * 1024 * 1024, total: Duration::from_mins(1), ..Limits::default() };
     let settings = fetch::Settings { reach: Reach::public().and_loopback(), limits, ..Default::default() };
     Client::new(url, fetch::Client::new(settings).unwrap())
 }

@@ -374,7 +374,7 @@ async fn threat_42_no_row_commits_after_a_disable_has_returned_on_postgresql() {
     let Some(database) = postgres::database() else { return };
     let target = Target::Postgres { url: Secret::new(database.url()) };
     let options = Options { target: Some(target), ..Options::default() };
-    disable_under_load(App::on(SystemClock.now(), options).await).await;
+    disable_under_load(App::when(SystemClock.now(), options).await).await;
 }
 
 async fn disable_under_load(app: App) {

@@ -12,7 +12,7 @@ use time::Duration;
 use crate::support::app::{Answer, App, send};
 
 async fn ask(router: &Router, path: &str) -> Answer {
-    send(&router, Request::get(path).body(Body::empty()).unwrap()).await
+    send(router, Request::get(path).body(Body::empty()).unwrap()).await
 }
 
 #[tokio::test]

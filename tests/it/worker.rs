@@ -417,7 +417,7 @@ async fn the_first_part_of_a_stream_is_passed_on_before_the_second_exists() {
 async fn a_client_that_goes_away_ends_the_exchange_with_bedrock() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let bedrock = format!("http://{}", listener.local_addr().unwrap());
-    let house = WorkerHouse::with(0, &[bedrock.clone()]).await;
+    let house = WorkerHouse::with(0, std::slice::from_ref(&bedrock)).await;
     house.issuer.script().settings["base_url"] = json!(bedrock);
     let upstream = tokio::spawn(async move {
         let (mut socket, _) = listener.accept().await.unwrap();

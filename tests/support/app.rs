@@ -97,21 +97,21 @@ impl App {
     }
 
     pub(crate) async fn with(options: Options) -> Self {
-        Self::placed(IssuerUrl::parse(ISSUER, Development::Off).unwrap(), clock::START, options).await
+        Self::stand(IssuerUrl::parse(ISSUER, Development::Off).unwrap(), clock::START, options).await
     }
 
     /// Under another URL, for clients that really connect to it.
     pub(crate) async fn at(url: IssuerUrl, options: Options) -> Self {
-        Self::placed(url, clock::START, options).await
+        Self::stand(url, clock::START, options).await
     }
 
     /// With the clock standing at `now`: to mint over PostgreSQL, whose clock is compared with ours, it must be the
     /// host's.
-    pub(crate) async fn on(now: OffsetDateTime, options: Options) -> Self {
-        Self::placed(IssuerUrl::parse(ISSUER, Development::Off).unwrap(), now, options).await
+    pub(crate) async fn when(now: OffsetDateTime, options: Options) -> Self {
+        Self::stand(IssuerUrl::parse(ISSUER, Development::Off).unwrap(), now, options).await
     }
 
-    async fn placed(url: IssuerUrl, now: OffsetDateTime, options: Options) -> Self {
+    async fn stand(url: IssuerUrl, now: OffsetDateTime, options: Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (clock, entropy) = (Arc::new(ManualClock::new(now)), Arc::new(SeededEntropy::new(1)));
         let host = bootstrap::Host { clock: clock.clone(), entropy: entropy.clone() };

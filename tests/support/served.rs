@@ -25,7 +25,7 @@ impl Served {
         let mut served = Self { home, url, admin_key: String::new(), running: None };
         served.serve();
         let key = fs::read_to_string(served.home.path().join("first-administrator.key")).expect("the first key");
-        served.admin_key = key.trim().to_owned();
+        key.trim().clone_into(&mut served.admin_key);
         served
     }
 

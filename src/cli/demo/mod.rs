@@ -8,6 +8,7 @@ mod board;
 mod calls;
 mod refusals;
 mod stage;
+mod steps;
 mod story;
 
 use std::fs::{self, DirBuilder};

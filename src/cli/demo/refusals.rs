@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::board::Board;
 use super::stage::{OTHER_ROLE, ROLE, Stage};
-use super::story::{assume, mint};
+use super::steps::{assume, mint, words};
 use crate::aws::error::AwsError;
 use crate::cli::outcome::Failure;
 use crate::domain::secret::Secret;
@@ -48,9 +48,4 @@ fn refused(board: &Board, name: &str, error: Option<AwsError>, code: &str) -> Re
     board.holds(name, format_args!("refused: {} ({})", error.message(), explanation.code))?;
     board.more(format_args!("cause   {}", explanation.cause))?;
     board.more(format_args!("remedy  {}", explanation.remedy))
-}
-
-/// An AWS error in one line.
-pub(super) fn words(error: &AwsError) -> String {
-    format!("{} ({}); {}", error.message(), error.explanation().code, error.explanation().remedy)
 }

@@ -27,6 +27,7 @@ use crate::domain::region::Region;
 use crate::domain::role_arn::RoleArn;
 use crate::domain::secret::Secret;
 use crate::domain::settings::ModelId;
+use crate::domain::subject::Subject;
 use crate::fetch;
 use crate::http::layer::Naming;
 use crate::iam::generate::{Policies, Setup};
@@ -133,7 +134,8 @@ impl Stage {
         board.holds("service account", format_args!("{:<8} {}", agent.name, account.subject))?;
         let (stranger, _) = agent_of_others(&admin, &props).await?;
         board.holds("AWS role", ROLE)?;
-        board.more(format_args!("trusts scoped_principal:{}/*, as `brevet aws setup` wrote it", props.trusted_team))?;
+        let trusted = TeamUid::parse(&props.trusted_team).map_err(Failure::refused)?;
+        board.more(format_args!("trusts {}, as `brevet aws setup` wrote it", Subject::team_pattern(&trusted)))?;
         let sts = Sts::new(http.clone(), props.host.clock.clone());
         Ok(Self { url, worker_url, aws, client, admin, http, sts, person, agent, stranger, issuer, worker })
     }

@@ -1,25 +1,16 @@
 //! The steps: mint, exchange, ask a model, be refused, find it all in the audit.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::board::Board;
-use super::stage::{MODEL, Player, REGION, ROLE, Stage, TEAM, WORKER_AUDIENCE};
+use super::stage::{MODEL, Player, ROLE, Stage, TEAM, WORKER_AUDIENCE};
+use super::steps::{assume, mint, stated, words};
 use super::{answer, refusals};
-use crate::aws::credential::TemporaryCredentials;
-use crate::aws::error::AwsError;
-use crate::aws::sts::WebIdentity;
 use crate::cli::outcome::Failure;
 use crate::cli::remote::stamp;
-use crate::domain::region::Region;
-use crate::domain::role_arn::RoleArn;
-use crate::domain::secret::Secret;
 use crate::domain::session_name::SessionName;
-use crate::domain::settings::SessionDuration;
 use crate::domain::subject::Subject;
-use crate::wire::mint::{MintRequest, MintedToken};
+use crate::wire::mint::MintedToken;
 
 /// Plays every step; the first that does not hold ends it.
 pub(super) async fn tell(stage: &Stage, board: &mut Board) -> Result<(), Failure> {
@@ -54,17 +45,12 @@ pub(super) async fn tell(stage: &Stage, board: &mut Board) -> Result<(), Failure
     audited(stage, board, &tokens).await
 }
 
-pub(super) async fn mint(stage: &Stage, player: &Player, audience: Option<&str>) -> Result<MintedToken, Failure> {
-    let request = MintRequest { audience: audience.map(str::to_owned), ..MintRequest::default() };
-    Ok(stage.client.mint(&player.credential, &request).await?)
-}
-
 /// Shows what stands in the token, read from the token itself.
 fn show_token(board: &Board, player: &Player, minted: &MintedToken) -> Result<(), Failure> {
-    let claims = claims(minted.token.expose()).ok_or_else(|| board.broken("token", "is no JWT"))?;
+    let claims = stated(minted.token.expose()).ok_or_else(|| board.broken("token", "is no JWT"))?;
     let expected = claims["sub"] == minted.subject.as_str() && claims["iss"] == minted.issuer.as_str();
     board.check("claims", expected, "the token says something else than the answer")?;
-    let bound = claims["https://aws.amazon.com/roles"][0].as_str().unwrap_or_default();
+    let bound = claims[crate::domain::claims::ROLES][0].as_str().unwrap_or_default();
     board.check("role binding", bound == ROLE, "the token is not bound to the team's role")?;
     let text = |name: &str| claims[name].as_str().unwrap_or_default().to_owned();
     board.holds(player.name, format_args!("sub  {}", text("sub")))?;
@@ -72,40 +58,9 @@ fn show_token(board: &Board, player: &Player, minted: &MintedToken) -> Result<()
     board.more(format_args!("for  {bound} alone"))
 }
 
-/// The claims, unverified: verifying is AWS's part here.
-pub(super) fn claims(token: &str) -> Option<Value> {
-    let payload = token.split('.').nth(1)?;
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
-}
-
-/// `AssumeRoleWithWebIdentity` of `token` at the stand-in, for `role`.
-pub(super) async fn assume(
-    stage: &Stage,
-    token: &Secret,
-    subject: &str,
-    role: &str,
-) -> Result<Result<TemporaryCredentials, AwsError>, Failure> {
-    let subject = Subject::parse(subject).map_err(Failure::refused)?;
-    let region = Region::parse(REGION).map_err(Failure::refused)?;
-    let role = RoleArn::parse(role).map_err(Failure::refused)?;
-    let name = SessionName::new(subject.principal(), None);
-    let request = WebIdentity {
-        endpoint: &stage.aws.url(),
-        region: &region,
-        role: &role,
-        session_name: name.as_str(),
-        duration: SessionDuration::DEFAULT,
-        token,
-        subject: &subject,
-        // Only for a better word on a denial: the token itself says whether it carries tags.
-        tagged: claims(token.expose()).is_some_and(|claims| !claims["https://aws.amazon.com/tags"].is_null()),
-    };
-    Ok(stage.sts.assume_role_with_web_identity(&request).await)
-}
-
 async fn exchange(stage: &Stage, board: &Board, minted: &MintedToken) -> Result<(), Failure> {
     let opened = assume(stage, &minted.token.0, &minted.subject, ROLE).await?;
-    let opened = opened.map_err(|error| board.broken("AssumeRoleWithWebIdentity", refusals::words(&error)))?;
+    let opened = opened.map_err(|error| board.broken("AssumeRoleWithWebIdentity", words(&error)))?;
     let subject = Subject::parse(&minted.subject).map_err(Failure::refused)?;
     let name = SessionName::new(subject.principal(), None);
     let left: OffsetDateTime = opened.expires_at;

@@ -1,4 +1,8 @@
 //! The issuer's public routes: documents, mint, sessions, whoami, exchange.
+//!
+//! Owns how they parse and what their answers look like. Does not own what they do (`issuer`) nor the shape of
+//! errors (`http::error`).
+//! May import: every lower floor, and http's extractors, errors, layers and state.
 
 pub mod documents;
 pub mod exchange;
