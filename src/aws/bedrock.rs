@@ -97,7 +97,8 @@ pub fn request(
     let label = utf8_percent_encode(model.as_str(), &LABEL);
     let mut request = Request::post(format!("{endpoint}/model/{label}/{}", operation.as_str())).body(body)?;
     for name in REQUEST_HEADERS {
-        if let Some(value) = headers.get(&name) {
+        // What is no ASCII text cannot be signed, and means nothing to Bedrock.
+        if let Some(value) = headers.get(&name).filter(|value| value.to_str().is_ok()) {
             request.headers_mut().insert(name, value.clone());
         }
     }

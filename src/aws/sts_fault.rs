@@ -136,8 +136,8 @@ impl StsFault {
                 code: "sts_token_invalid",
                 status: 403,
                 exception: "AccessDeniedException",
-                cause: "AWS could not validate the identity token: most often its audience is not registered at the IAM OIDC provider.",
-                remedy: "Register the audience sts.amazonaws.com at the provider of the role's account, and compare the provider's URL with the issuer byte for byte.",
+                cause: "AWS could not validate the identity token: most often its audience is not registered at the IAM OIDC provider, or the token was changed on its way.",
+                remedy: "Register the audience sts.amazonaws.com at the provider of the role's account, compare the provider's URL with the issuer byte for byte, and send the token as it was minted.",
             },
             Self::NoProvider => Explanation {
                 code: "sts_no_provider",

@@ -29,24 +29,34 @@ impl Common {
 
 /// Of every command that talks to an issuer.
 #[derive(Debug, Clone, Default, Args)]
-pub(super) struct ClientFlags {
+pub(super) struct IssuerFlags {
     /// The issuer URL (BREVET_ISSUER); the only saved session's by default
     #[arg(long, value_name = "URL")]
-    pub(super) issuer: Option<String>,
-    /// A file that holds the credential to use (BREVET_TOKEN_FILE); the saved session by default
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<String>,
+    issuer: Option<String>,
     /// PEM certificates to trust beside the system's (BREVET_CA_FILE)
     #[arg(long, value_name = "FILE")]
     ca_file: Option<String>,
 }
 
+impl IssuerFlags {
+    pub(super) fn add(&self, given: Given) -> Given {
+        given.flag(&env::ISSUER, self.issuer.as_deref()).flag(&env::CA_FILE, self.ca_file.as_deref())
+    }
+}
+
+/// Of every command that does so with a credential.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct ClientFlags {
+    #[command(flatten)]
+    issuer: IssuerFlags,
+    /// A file that holds the credential to use (BREVET_TOKEN_FILE); the saved session by default
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<String>,
+}
+
 impl ClientFlags {
     pub(super) fn add(&self, given: Given) -> Given {
-        given
-            .flag(&env::ISSUER, self.issuer.as_deref())
-            .flag(&env::TOKEN_FILE, self.token_file.as_deref())
-            .flag(&env::CA_FILE, self.ca_file.as_deref())
+        self.issuer.add(given).flag(&env::TOKEN_FILE, self.token_file.as_deref())
     }
 }
 

@@ -1,19 +1,23 @@
 //! What only a first start does: look whether the issuer URL is taken, and hand out the first administrator key.
 
-use std::fs::OpenOptions;
-use std::io::{self, IsTerminal, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::opened_store::store_failure;
 use super::outcome::Failure;
 use super::output::Output;
 use super::remote::{http, stamp};
 use crate::config::outbound::Outbound;
+use crate::domain::id::IssuerId;
 use crate::domain::issuer_url::IssuerUrl;
-use crate::issuer::bootstrap::FirstAdministrator;
+use crate::domain::secret::Secret;
+use crate::issuer::bootstrap::{Candidate, FirstAdministrator, Host};
 use crate::issuer::publish::JWKS_PATH;
+use crate::store::Store;
 
 /// Refuses an empty store under an issuer URL that already answers with keys: they can be none of ours, and
 /// whoever trusts that URL would get tokens of two installations, or none that verify.
@@ -22,9 +26,7 @@ pub(super) async fn refuse_taken(url: &IssuerUrl, outbound: &Outbound) -> Result
         return Ok(());
     }
     let answer = http(url.as_str(), outbound)?.document(&url.join(JWKS_PATH)).await;
-    let keys = answer.ok().and_then(|body| serde_json::from_slice::<Value>(&body).ok());
-    let taken = keys.is_some_and(|jwks| jwks["keys"].as_array().is_some_and(|keys| !keys.is_empty()));
-    if taken {
+    if answer.is_ok_and(|body| lists_keys(&body)) {
         return Err(Failure::Refused(format!(
             "the store is empty, but {} already answers with other keys: connect the right store, or give \
              --new-issuer to replace that installation (tokens of the old keys stop verifying)",
@@ -34,28 +36,110 @@ pub(super) async fn refuse_taken(url: &IssuerUrl, outbound: &Outbound) -> Result
     Ok(())
 }
 
+/// Whether a document is a JWKS with at least one key. Whatever else answers there (a proxy's page, our own 503
+/// before the first start) is no other installation.
+fn lists_keys(body: &[u8]) -> bool {
+    let jwks: Option<Value> = serde_json::from_slice(body).ok();
+    jwks.is_some_and(|jwks| jwks["keys"].as_array().is_some_and(|keys| !keys.is_empty()))
+}
+
+/// Makes the first administrator where there is none. With a `folder` its key goes into a private file there, and the
+/// file is opened first: a key that counts and that nobody can read would lock everyone out until it ends.
+pub(super) async fn administrator(
+    store: &Store,
+    issuer: IssuerId,
+    host: &Host,
+    folder: Option<&Path>,
+) -> Result<Option<(FirstAdministrator, Option<KeyFile>)>, Failure> {
+    if store.has_administrator(host.clock.now()).await.map_err(store_failure)? {
+        return Ok(None);
+    }
+    let file = folder.map(KeyFile::open).transpose()?;
+    let made = Candidate::draw(issuer, host).commit(store).await.map_err(Failure::refused)?;
+    Ok(made.map(|first| (first, file)))
+}
+
 /// Hands the first administrator key out, once: on a terminal by showing it, else in a private file whose path
 /// alone is told, because a log is no place for it.
-pub(super) fn hand_out(output: Output, data_dir: &Path, first: &FirstAdministrator) -> Result<(), Failure> {
+pub(super) fn hand_out(output: Output, first: &FirstAdministrator, file: Option<KeyFile>) -> Result<(), Failure> {
     let until = stamp(first.expires_at);
-    if io::stderr().is_terminal() {
+    let Some(file) = file else {
         output
             .say(format_args!("first administrator key, shown this once (until {until}, or a second administrator):"));
         output.say(first.key.expose());
         return Ok(());
-    }
-    let path = write_key(data_dir, first).map_err(|error| {
-        Failure::Refused(format!("the first administrator key cannot be written to {}: {error}", data_dir.display()))
-    })?;
+    };
+    let path = file.write(&first.key)?;
     tracing::info!(path = %path.display(), until, "the first administrator key is in a private file: read it, then delete it");
     Ok(())
 }
 
-fn write_key(data_dir: &Path, first: &FirstAdministrator) -> io::Result<PathBuf> {
-    let path = data_dir.join("first-administrator.key");
-    // A file that is there already may be somebody else's, or readable by others: never written into.
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-    writeln!(file, "{}", first.key.expose())?;
-    file.sync_all()?;
-    Ok(path)
+/// A private file, open and still empty, for the first administrator key; gone again unless the key was written.
+pub(super) struct KeyFile {
+    path: PathBuf,
+    file: File,
+    written: bool,
+}
+
+impl KeyFile {
+    fn open(folder: &Path) -> Result<Self, Failure> {
+        let path = folder.join("first-administrator.key");
+        // A file that is there already may be somebody else's, or readable by others: never written into.
+        let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let file = opened.map_err(|error| {
+            let cause = match error.kind() {
+                io::ErrorKind::AlreadyExists => "it is there already, so move it away".to_owned(),
+                _ => error.to_string(),
+            };
+            let path = path.display();
+            Failure::Refused(format!(
+                "{path} cannot be made for the first administrator key: {cause}; no administrator was made, start again"
+            ))
+        })?;
+        Ok(Self { path, file, written: false })
+    }
+
+    fn write(mut self, key: &Secret) -> Result<PathBuf, Failure> {
+        let written = writeln!(self.file, "{}", key.expose()).and_then(|()| self.file.sync_all());
+        written.map_err(|error| Failure::Refused(format!("{}: {error}", self.path.display())))?;
+        self.written = true;
+        Ok(self.path.clone())
+    }
+}
+
+impl Drop for KeyFile {
+    fn drop(&mut self) {
+        if !self.written {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn threat_14_only_a_jwks_with_keys_is_another_installation() {
+        assert!(lists_keys(br#"{"keys":[{"kid":"a"}]}"#));
+        for other in [&b"{\"keys\":[]}"[..], b"{}", b"[]", b"<html>", b""] {
+            assert!(!lists_keys(other));
+        }
+    }
+
+    #[test]
+    fn threat_31_the_first_key_goes_into_a_private_file_and_never_into_an_existing_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = KeyFile::open(folder.path()).unwrap().write(&Secret::new("bvt_ad_canary".to_owned())).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "bvt_ad_canary\n");
+        let Err(refused) = KeyFile::open(folder.path()) else { panic!("an existing file was taken") };
+        assert!(refused.to_string().contains("it is there already, so move it away"), "{refused}");
+        fs::remove_file(&path).unwrap();
+        drop(KeyFile::open(folder.path()).unwrap());
+        assert!(!path.exists(), "a key that was not written leaves no file");
+        assert!(KeyFile::open(&path).is_err(), "there is no such folder");
+    }
 }

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::first_start;
+use super::first_start::{self, KeyFile};
 use super::opened_store::{kek, opened, schedule, store_failure};
 use super::outcome::Failure;
 use crate::config::issuer::IssuerSettings;
@@ -43,6 +43,9 @@ pub(super) struct Start {
     pub(super) metrics: PrometheusHandle,
     /// Whether an empty store may take over an issuer URL that already answers with other keys.
     pub(super) new_issuer: bool,
+    /// Whether the first administrator key goes into a private file, whose place is then made sure of before the
+    /// key counts; else whoever starts the issuer has it in hand.
+    pub(super) first_key_file: bool,
 }
 
 /// A running issuer.
@@ -53,6 +56,8 @@ pub(super) struct IssuerServer {
     pub(super) row: IssuerRow,
     pub(super) keys: Vec<SigningKey>,
     pub(super) first_administrator: Option<FirstAdministrator>,
+    /// Where its key is to be written.
+    pub(super) first_key: Option<KeyFile>,
     state: IssuerState,
     issuer: Issuer,
     store: Store,
@@ -60,7 +65,7 @@ pub(super) struct IssuerServer {
     ops_listener: JoinSet<Result<(), Failure>>,
     stop: CancellationToken,
     stop_ops: CancellationToken,
-    upkeep: tokio::task::JoinHandle<()>,
+    upkeep: JoinSet<()>,
 }
 
 /// The sockets of an issuer; without one of its own the admin API is on the public one.
@@ -87,10 +92,16 @@ impl IssuerServer {
 
     /// The same on sockets that are open already, because their ports had to be known before.
     pub(super) async fn on(bound: Listeners, start: Start) -> Result<Self, Failure> {
-        let Start { settings, host, metrics, new_issuer } = start;
+        let Start { settings, host, metrics, new_issuer, first_key_file } = start;
         let options = ServeOptions::new(protection(&settings.transport)?);
         let proxies = TrustedProxies::parse(settings.trusted_proxies.iter().map(String::as_str));
         let proxies = proxies.map_err(|error| Failure::Usage(error.to_string()))?;
+        if settings.transport == Transport::BehindProxy && settings.trusted_proxies.is_empty() {
+            // One stranger's failed attempts would then be counted against everyone.
+            tracing::warn!(
+                "without BREVET_TRUSTED_PROXIES every client has the proxy's address, in limits and audit rows"
+            );
+        }
         let file = settings.store.data_dir.join(SAVED_DOCUMENTS);
         let publication = Arc::new(Publication::new(settings.url.clone(), Some(file)));
         if let Err(error) = publication.restore() {
@@ -138,10 +149,14 @@ impl IssuerServer {
             limits: LimitNumbers::for_cores(cores).map_err(Failure::refused)?,
         });
         issuer.round(&publication).await;
-        let first_administrator = bootstrap::administrator(&store, row.id, &host).await.map_err(Failure::refused)?;
         let keys = store.signing_keys(row.id).await.map_err(store_failure)?;
+        // Last: nothing that fails after it could lose the key.
+        let folder = first_key_file.then_some(settings.store.data_dir.as_path());
+        let (first_administrator, first_key) = first_start::administrator(&store, row.id, &host, folder).await?.unzip();
         state.started(issuer.clone());
-        let upkeep = tokio::spawn(issuer.clone().keep_current(publication));
+        let mut upkeep = JoinSet::new();
+        upkeep.spawn(issuer.clone().keep_current(publication));
+        upkeep.spawn(issuer.clone().keep_forgetting(settings.audit_retention));
         Ok(Self {
             public,
             admin,
@@ -149,6 +164,7 @@ impl IssuerServer {
             row,
             keys,
             first_administrator,
+            first_key: first_key.flatten(),
             state,
             issuer,
             store,
@@ -174,7 +190,7 @@ impl IssuerServer {
         tokio::time::sleep(LEAVE).await;
         self.stop.cancel();
         while self.listeners.join_next().await.is_some() {}
-        self.upkeep.abort();
+        self.upkeep.abort_all();
         self.issuer.write_last_used().await;
         self.issuer.audit().drain().await;
         self.stop_ops.cancel();

@@ -1,11 +1,12 @@
 //! `brevet login`: an enrolment code becomes a saved session.
 
 use super::Run;
-use super::arguments::{self, ClientFlags};
+use super::arguments::{self, IssuerFlags};
 use super::outcome::Failure;
 use super::remote::{client, named_issuer, sessions, stamp};
 use crate::client::saved_session::SavedSession;
 use crate::config::client::ClientSettings;
+use crate::config::env;
 use crate::domain::credential::{CredentialKind, OpaqueCredential};
 use crate::domain::secret::Secret;
 
@@ -17,7 +18,7 @@ use crate::domain::secret::Secret;
                         brevet login --code bvt_en_…     (again at the same issuer)")]
 pub(super) struct Login {
     #[command(flatten)]
-    client: ClientFlags,
+    issuer: IssuerFlags,
     /// The enrolment code, or - to read it from stdin: an argument stays in the shell's history and shows in
     /// the process list, though the code is worth nothing once it is redeemed
     #[arg(long, value_name = "CODE")]
@@ -29,7 +30,7 @@ pub(super) struct Login {
 
 impl Login {
     pub(super) async fn run(self, run: &Run) -> Result<(), Failure> {
-        let settings = ClientSettings::read(&self.client.add(run.given.clone()))?;
+        let settings = ClientSettings::read(&self.issuer.add(run.given.clone()))?;
         let issuer = named_issuer(&settings)?;
         let folder = sessions(&settings)?;
         let code = enrolment_code(arguments::secret(&self.code)?)?;
@@ -51,7 +52,8 @@ impl Login {
         let until = stamp(session.expires_at);
         run.output.say(format_args!("signed in to {issuer} as {} until {until}", session.user_uid));
         if settings.token.is_some() {
-            run.output.say("note: BREVET_TOKEN is set and goes before the session");
+            let set = if run.given.text(&env::TOKEN)?.is_some() { &env::TOKEN } else { &env::TOKEN_FILE };
+            run.output.say(format_args!("note: {} is set and goes before the session", set.name));
         }
         Ok(())
     }

@@ -172,6 +172,11 @@ impl From<ClientError> for Failure {
                 if let Some(seconds) = retry_after {
                     let _ = write!(text, "\n  try again in {seconds} s");
                 }
+                if problem.code() == "route_not_found" {
+                    text.push_str(
+                        "\n  the admin API may be on a listener of its own: set --admin-url (BREVET_ADMIN_URL)",
+                    );
+                }
                 if problem.status == 401 {
                     text.push_str("\n  sign in again with `brevet login`, or set another BREVET_TOKEN");
                 }

@@ -1,5 +1,7 @@
 //! `brevet serve`: the issuer.
 
+use std::io::{self, IsTerminal};
+
 use super::arguments::{ServerFlags, StoreFlags};
 use super::issuer_server::{IssuerServer, Start};
 use super::outcome::Failure;
@@ -34,6 +36,9 @@ pub(super) struct Serve {
     /// on or off: migrate an older store at start (BREVET_MIGRATE)
     #[arg(long, value_name = "ON|OFF")]
     migrate: Option<String>,
+    /// How many days an audit row is kept (BREVET_AUDIT_RETENTION_DAYS)
+    #[arg(long, value_name = "DAYS")]
+    audit_retention_days: Option<String>,
     /// Let an empty store take over an issuer URL that already answers with other keys
     #[arg(long)]
     new_issuer: bool,
@@ -46,13 +51,16 @@ impl Serve {
             .add(self.store.add(run.given.clone()))
             .flag(&env::PUBLIC_LISTEN, self.public_listen.as_deref())
             .flag(&env::ADMIN_LISTEN, self.admin_listen.as_deref())
-            .flag(&env::MIGRATE, self.migrate.as_deref());
+            .flag(&env::MIGRATE, self.migrate.as_deref())
+            .flag(&env::AUDIT_RETENTION_DAYS, self.audit_retention_days.as_deref());
         let settings = IssuerSettings::read(&given)?;
         let start = Start {
             settings: settings.clone(),
             host: Host { clock: run.clock.clone(), entropy: run.entropy.clone() },
             metrics: ops::recorder().map_err(Failure::refused)?,
             new_issuer: self.new_issuer,
+            // On a terminal it is shown instead; a log is no place for it.
+            first_key_file: !io::stderr().is_terminal(),
         };
         let mut server = tokio::select! {
             started = IssuerServer::start(start) => started?,
@@ -61,7 +69,7 @@ impl Serve {
         };
         announce(run, &settings, &server);
         if let Some(first) = &server.first_administrator {
-            first_start::hand_out(run.output, &settings.store.data_dir, first)?;
+            first_start::hand_out(run.output, first, server.first_key.take())?;
         }
         tokio::select! {
             signal = shutdown::asked() => tracing::info!(signal = signal?, "stopping"),

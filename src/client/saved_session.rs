@@ -12,6 +12,9 @@ use time::OffsetDateTime;
 use crate::domain::issuer_url::{Development, IssuerUrl};
 use crate::wire::secret_text::SecretText;
 
+/// Most commands that save at once, and leftovers of crashes.
+const WRITERS_MAX: u32 = 64;
+
 /// One saved session.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SavedSession {
@@ -98,12 +101,10 @@ impl SessionFolder {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(|error| at(&self.0, error))?;
         check(&self.0, 0o022, "go-w")?;
         let file = self.file(&issuer);
-        let fresh = file.with_extension(format!("new-{}", std::process::id()));
-        let written = write_private(&fresh, session).and_then(|()| fs::rename(&fresh, &file));
-        written.map_err(|error| {
-            let _ = fs::remove_file(&fresh);
-            at(&file, error)
-        })
+        let written = write_private(&file, session);
+        let written =
+            written.and_then(|fresh| fs::rename(&fresh, &file).inspect_err(|_| drop(fs::remove_file(&fresh))));
+        written.map_err(|error| at(&file, error))
     }
 
     /// Forgets the session of `issuer`; whether there was one.
@@ -144,11 +145,22 @@ fn at(path: &Path, error: io::Error) -> SavedSessionError {
     SavedSessionError::Io { path: path.to_owned(), error }
 }
 
-fn write_private(path: &Path, session: &SavedSession) -> io::Result<()> {
+/// Writes a whole new file beside `file`, under a name that nobody else is writing to.
+fn write_private(file: &Path, session: &SavedSession) -> io::Result<PathBuf> {
     let text = zeroize::Zeroizing::new(serde_json::to_vec_pretty(session)?);
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(&text)?;
-    file.sync_all()
+    let options = OpenOptions::new().write(true).create_new(true).mode(0o600).clone();
+    for attempt in 0..WRITERS_MAX {
+        let fresh = file.with_extension(format!("new-{attempt}"));
+        match options.open(&fresh) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+            Ok(mut open) => {
+                let written = open.write_all(&text).and_then(|()| open.sync_all());
+                return written.inspect_err(|_| drop(fs::remove_file(&fresh))).map(|()| fresh);
+            }
+        }
+    }
+    Err(io::Error::other("too many unfinished writes stand beside it: remove the files named *.new-*"))
 }
 
 /// Refuses what `forbidden` mode bits open to others, and what another user owns.
@@ -220,6 +232,25 @@ mod tests {
         let error = folder.load(&issuer).unwrap_err().to_string();
         assert!(error.contains("has mode 0640; others must not read it: chmod 0600"), "{error}");
         assert!(!format!("{:?}", session("https://id.example")).contains("canary"));
+    }
+
+    #[test]
+    fn threat_32_parallel_commands_never_meet_half_a_session() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = SessionFolder::new(home.path().join("brevet"));
+        let issuer = url("https://id.example");
+        folder.save(&session(issuer.as_str())).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        folder.save(&session(issuer.as_str())).unwrap();
+                        assert!(folder.load(&issuer).unwrap().is_some());
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(home.path().join("brevet")).unwrap().count(), 1);
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub struct StoreSettings {
 impl StoreSettings {
     /// Reads them.
     pub fn read(given: &Given) -> Result<Self, SettingError> {
-        let data_dir = given.parse(&env::DATA_DIR, |text| Ok::<_, String>(PathBuf::from(text)))?;
+        let data_dir = given.parse(&env::DATA_DIR, folder)?;
         let data_dir = data_dir.unwrap_or_else(|| PathBuf::from("."));
         let database = match given.secret(&env::DATABASE_URL, &env::DATABASE_URL_FILE)? {
             None => Database::Sqlite(data_dir.join("brevet.db")),
@@ -60,6 +60,12 @@ impl StoreSettings {
     }
 }
 
+/// A folder that is there; a mistyped one must not become an empty installation.
+fn folder(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.is_dir() { Ok(path) } else { Err(format!("names {text}, which is no folder: make it first")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::env::Environment;
@@ -68,13 +74,12 @@ mod tests {
     #[test]
     fn sqlite_lives_in_the_data_folder_and_another_scheme_is_refused_without_showing_it() {
         let read = |values: &[_]| StoreSettings::read(&Given::new(Environment::of(values)));
-        let settings = read(&[(&env::DATA_DIR, "/srv/brevet")]).unwrap();
-        assert!(
-            matches!(settings.database, Database::Sqlite(path) if path.as_path() == std::path::Path::new("/srv/brevet/brevet.db"))
-        );
-        assert!(
-            matches!(settings.kek, KekSource::Folder(path) if path.as_path() == std::path::Path::new("/srv/brevet/keys"))
-        );
+        let dir = tempfile::tempdir().unwrap();
+        let settings = read(&[(&env::DATA_DIR, dir.path().to_str().unwrap())]).unwrap();
+        assert!(matches!(settings.database, Database::Sqlite(path) if path == dir.path().join("brevet.db")));
+        assert!(matches!(settings.kek, KekSource::Folder(path) if path == dir.path().join("keys")));
+        let error = read(&[(&env::DATA_DIR, "/nowhere")]).unwrap_err().to_string();
+        assert_eq!(error, "--data-dir (BREVET_DATA_DIR) names /nowhere, which is no folder: make it first");
         let error = read(&[(&env::DATABASE_URL, "mysql://u:canary@h/d")]).unwrap_err().to_string();
         assert!(error.starts_with("DATABASE_URL must begin with postgres://"), "{error}");
         let debug = format!("{:?}", read(&[(&env::DATABASE_URL, "postgres://u:canary@h/d")]).unwrap());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// An environment variable that Brevet reads.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,7 +44,7 @@ variables! {
     KEK "BREVET_KEK" [None] "serve, admin init, keys" ("with SQLite: a file in keys/, made at first start")
         "The key-encryption key that `brevet keys init-kek` prints.";
     KEK_FILE "BREVET_KEK_FILE" [Some("--kek-file")] "serve, admin init, keys" ("")
-        "A file, readable by its owner alone, that holds the text of BREVET_KEK.";
+        "A file with the text of BREVET_KEK; refused where others may read it (0600, or 0440 for a group).";
     PUBLIC_LISTEN "BREVET_PUBLIC_LISTEN" [Some("--public-listen")] "serve" ("127.0.0.1:8080")
         "Address and port of the issuer's public routes.";
     ADMIN_LISTEN "BREVET_ADMIN_LISTEN" [Some("--admin-listen")] "serve" ("127.0.0.1:8081")
@@ -66,6 +67,8 @@ variables! {
         "URLs, divided by commas, that provider settings may name as base_url or sts_endpoint beside AWS's own names.";
     MIGRATE "BREVET_MIGRATE" [Some("--migrate")] "serve" ("on")
         "off: refuse an older store instead of migrating it at start (run `brevet store migrate`).";
+    AUDIT_RETENTION_DAYS "BREVET_AUDIT_RETENTION_DAYS" [Some("--audit-retention-days")] "serve" ("400")
+        "How many days an audit row is kept: 1 to 36500.";
     DEVELOPMENT "BREVET_DEVELOPMENT" [Some("--development")] "serve, worker, store, admin init, keys" ("off")
         "on: take a loopback http issuer URL and let outbound requests reach loopback. Never in production.";
     ISSUER "BREVET_ISSUER" [Some("--issuer")] "worker and every client command" ("the only saved session's issuer")
@@ -92,6 +95,11 @@ variables! {
         "Where `demo` makes its folder.";
     NO_COLOR "NO_COLOR" [None] "every command" ("")
         "Any text: no colour, also on a terminal.";
+}
+
+/// The path of the running program, for lines that people copy; its bare name where the system does not tell.
+pub fn program() -> PathBuf {
+    std::env::current_exe().unwrap_or_else(|_| PathBuf::from("brevet"))
 }
 
 /// A value that is not UTF-8.

@@ -1,6 +1,9 @@
 //! The host's own clock and randomness: the one place that asks for them.
 
-use time::OffsetDateTime;
+use std::sync::LazyLock;
+use std::time::Instant;
+
+use time::{Duration, OffsetDateTime};
 
 use crate::domain::clock::Clock;
 use crate::domain::entropy::Entropy;
@@ -13,6 +16,11 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the seam that the rule points to")]
     fn now(&self) -> OffsetDateTime {
         OffsetDateTime::now_utc()
+    }
+
+    fn elapsed(&self) -> Duration {
+        static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        Duration::try_from(BEGAN.elapsed()).unwrap_or(Duration::MAX)
     }
 }
 

@@ -34,8 +34,19 @@ pub struct IssuerSettings {
     pub allowed_endpoints: Vec<String>,
     /// Whether an older store is migrated at start.
     pub migrate: bool,
+    /// How long an audit row is kept.
+    pub audit_retention: time::Duration,
     /// Outbound requests.
     pub outbound: Outbound,
+}
+
+/// How long an audit row is kept unless told otherwise: a year, and a month to look back over it.
+pub const AUDIT_RETENTION: time::Duration = time::Duration::days(400);
+
+/// A day at least: a token's row is asked for as long as the token lives.
+fn days(text: &str) -> Result<time::Duration, &'static str> {
+    let days = text.parse().ok().filter(|days| (1..=36_500).contains(days));
+    days.map(time::Duration::days).ok_or("must be a whole number of days, from 1 to 36500")
 }
 
 /// Reads the issuer URL alone, for commands that open the store without serving it.
@@ -67,6 +78,7 @@ impl IssuerSettings {
             trusted_proxies: given.list(&env::TRUSTED_PROXIES, network::parse)?,
             allowed_endpoints: network::allowed_endpoints(given)?,
             migrate: given.is_on(&env::MIGRATE, true)?,
+            audit_retention: given.parse(&env::AUDIT_RETENTION_DAYS, days)?.unwrap_or(AUDIT_RETENTION),
             outbound: Outbound::read(given)?,
         })
     }
@@ -92,6 +104,12 @@ mod tests {
         );
         assert!(fault(&[(&env::ISSUER_URL, "http://127.0.0.1:8080")]).contains("only with --development"));
         assert_eq!(fault(&[url, (&env::MIGRATE, "no")]), "--migrate (BREVET_MIGRATE) must be on or off");
+        for wrong in ["0", "36501", "a year", "-1", "1.5"] {
+            assert_eq!(
+                fault(&[url, (&env::AUDIT_RETENTION_DAYS, wrong)]),
+                "--audit-retention-days (BREVET_AUDIT_RETENTION_DAYS) must be a whole number of days, from 1 to 36500"
+            );
+        }
         assert_eq!(
             fault(&[url, (&env::TRUSTED_PROXIES, "10.0.0.0/8, proxy")]),
             "--trusted-proxies (BREVET_TRUSTED_PROXIES) must list IP addresses or networks, such as 10.0.0.0/8"
@@ -105,5 +123,6 @@ mod tests {
         assert_eq!(settings.admin, None);
         assert_eq!(settings.ops.to_string(), "127.0.0.1:9090");
         assert!(settings.migrate);
+        assert_eq!(settings.audit_retention.whole_days(), 400);
     }
 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::env::{Environment, Variable};
+use super::env::{self, Environment, Variable};
 use crate::domain::secret::Secret;
 
 /// Most bytes of a file that holds one secret.
@@ -121,20 +123,44 @@ impl Given {
             (Some(_), Some(_)) if !self.flags.contains_key(file.name) => {
                 Err(SettingError::new(text, format!("and {} must not both be set", file.name)))
             }
-            (_, Some(path)) => secret_file(Path::new(path)).map(Some).map_err(|rule| SettingError::new(file, rule)),
+            (_, Some(path)) => {
+                let readers = if file.name == env::KEK_FILE.name { Readers::OwnerOrGroup } else { Readers::Any };
+                let read = secret_file(Path::new(path), readers);
+                read.map(Some).map_err(|rule| SettingError::new(file, rule))
+            }
             (Some(value), None) => Ok(Some(Secret::new(value.trim().to_owned()))),
             (None, None) => Ok(None),
         }
     }
 }
 
+/// Whom a secret's file may be open to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Readers {
+    /// Whoever its owner lets: a credential of one principal, often piped or redirected into place.
+    Any,
+    /// The key that opens every signing key: its owner, and a group where an orchestrator mounts it (0440).
+    OwnerOrGroup,
+}
+
 /// The text of a file, without white space around it: editors and `echo` end a file with a line feed.
-fn secret_file(path: &Path) -> Result<Secret, String> {
+fn secret_file(path: &Path, readers: Readers) -> Result<Secret, String> {
     let told = |error: std::io::Error| format!("names {}, which cannot be read: {}", path.display(), error.kind());
-    if fs::metadata(path).map_err(told)?.len() > SECRET_FILE_MAX {
+    // One handle for all of it: what is judged is what is read.
+    let mut file = fs::File::open(path).map_err(told)?;
+    let metadata = file.metadata().map_err(told)?;
+    if metadata.len() > SECRET_FILE_MAX {
         return Err(format!("names {}, which is no secret's file: it is longer than 16 KiB", path.display()));
     }
-    let whole = zeroize::Zeroizing::new(fs::read_to_string(path).map_err(told)?);
+    let mode = metadata.permissions().mode() & 0o777;
+    if readers == Readers::OwnerOrGroup && mode & 0o027 != 0 {
+        return Err(format!(
+            "names {}, which is open to others (mode {mode:04o}): chmod 600, or 440 where it is mounted for a group",
+            path.display()
+        ));
+    }
+    let mut whole = zeroize::Zeroizing::new(String::new());
+    file.by_ref().take(SECRET_FILE_MAX).read_to_string(&mut whole).map_err(told)?;
     match whole.trim() {
         "" => Err(format!("names {}, which is empty", path.display())),
         text => Ok(Secret::new(text.to_owned())),
@@ -154,6 +180,26 @@ mod tests {
         let error = given.is_on(&env::MIGRATE, true).unwrap_err();
         assert_eq!(error.to_string(), "--migrate (BREVET_MIGRATE) must be on or off");
         assert!(!given.flag(&env::MIGRATE, Some("off")).is_on(&env::MIGRATE, true).unwrap());
+    }
+
+    #[test]
+    fn threat_15_a_key_encryption_key_open_to_others_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kek");
+        fs::write(&path, "key\n").unwrap();
+        let read = |variable: &'static Variable, mode| {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let given = Given::new(Environment::of(&[(variable, path.to_str().unwrap())]));
+            given.secret(&env::KEK, variable).map(|secret| secret.unwrap().expose().to_owned())
+        };
+        for mode in [0o600, 0o400, 0o440, 0o640] {
+            assert_eq!(read(&env::KEK_FILE, mode).unwrap(), "key", "{mode:o}");
+        }
+        for mode in [0o644, 0o604, 0o660, 0o666] {
+            let refused = read(&env::KEK_FILE, mode).unwrap_err().to_string();
+            assert!(refused.contains("--kek-file (BREVET_KEK_FILE)") && refused.contains("chmod 600"), "{refused}");
+        }
+        assert_eq!(read(&env::TOKEN_FILE, 0o644).unwrap(), "key");
     }
 
     #[test]

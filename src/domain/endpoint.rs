@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::region::Partition;
+use super::region::{Partition, Region};
 
 /// Most characters of an endpoint URL.
 pub const ENDPOINT_MAX: usize = 255;
@@ -65,12 +65,14 @@ impl fmt::Display for Endpoint {
 fn is_below(host: &str, suffix: &str) -> bool {
     let Some(labels) = host.strip_suffix(suffix).and_then(|head| head.strip_suffix('.')) else { return false };
     let labels: Vec<&str> = labels.split('.').collect();
+    // A bucket may be called `bedrock-runtime`, and `s3` is no region.
+    let region = |label: &str| Region::parse(label).is_ok();
     let service = |label: &str| matches!(label, "sts" | "sts-fips" | "bedrock-runtime" | "bedrock-runtime-fips");
     match labels.as_slice() {
         [name] => *name == "sts",
-        [name, _region] => service(name),
+        [name, at] => service(name) && region(at),
         // vpce-0123abcd-xyz.bedrock-runtime.us-east-1.vpce.amazonaws.com
-        [id, name, _region, "vpce"] => id.starts_with("vpce-") && service(name),
+        [id, name, at, "vpce"] => id.starts_with("vpce-") && service(name) && region(at),
         _ => false,
     }
 }
@@ -107,6 +109,9 @@ mod tests {
             ("https://sts.amazonaws.com.evil.example", EndpointError::Host),
             ("https://evilamazonaws.com", EndpointError::Host),
             ("https://bucket.s3.us-east-1.amazonaws.com", EndpointError::Host),
+            ("https://bedrock-runtime.s3.amazonaws.com", EndpointError::Host),
+            ("https://sts.s3-us-west-2.amazonaws.com", EndpointError::Host),
+            ("https://vpce-0abc.sts.s3.vpce.amazonaws.com", EndpointError::Host),
             ("https://abc.execute-api.us-east-1.amazonaws.com", EndpointError::Host),
             ("https://my-lb.us-east-1.elb.amazonaws.com", EndpointError::Host),
             ("https://vpce-svc-0a.evil.us-east-1.vpce.amazonaws.com", EndpointError::Host),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::id::TeamUid;
-use super::principal::Principal;
+use super::principal::{ActorType, Principal};
 
 const SCHEME: &str = "scoped_principal:";
 
@@ -49,13 +49,14 @@ impl Subject {
         &self.principal
     }
 
-    /// The `StringLike` pattern of a trust policy that admits every principal of `team`.
-    pub fn team_pattern(team: &TeamUid) -> String {
-        format!("{SCHEME}{team}/*")
+    /// The `StringLike` patterns of a trust policy that admit every principal of `team`: one for each actor type,
+    /// so that a type added later is admitted nowhere by itself.
+    pub fn team_patterns(team: &TeamUid) -> [String; ActorType::ALL.len()] {
+        ActorType::ALL.map(|actor| Self::actor_pattern(team, actor))
     }
 
     /// The `StringLike` pattern that admits every principal of one actor type of `team`.
-    pub fn actor_pattern(team: &TeamUid, actor: super::principal::ActorType) -> String {
+    pub fn actor_pattern(team: &TeamUid, actor: ActorType) -> String {
         format!("{SCHEME}{team}/{actor}:*")
     }
 }
@@ -69,7 +70,6 @@ impl fmt::Display for Subject {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::principal::ActorType;
     use proptest::prelude::*;
 
     pub(crate) fn any_uid() -> impl Strategy<Value = String> {
@@ -110,8 +110,11 @@ mod tests {
             prop_assume!(a != b);
             let other = TeamUid::parse(&a).unwrap();
             let text = subject(&b, actor, &uid).to_string();
-            prop_assert!(!matches(&Subject::team_pattern(&other), &text));
-            prop_assert!(!matches(&Subject::actor_pattern(&other, actor), &text));
+            let widest = format!("{SCHEME}{other}/*");
+            prop_assert!(!matches(&widest, &text));
+            for pattern in Subject::team_patterns(&other) {
+                prop_assert!(!matches(&pattern, &text));
+            }
         }
 
         #[test]

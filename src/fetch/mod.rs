@@ -3,13 +3,18 @@
 //! Does not own what is fetched or what it means.
 //! May import: domain.
 //!
-//! ```ignore
+//! ```no_run
+//! # use std::{error::Error, time::Duration};
+//! # use bytes::Bytes;
+//! use brevet::fetch::{self, Limits, Reach};
+//! # async fn example(request: http::Request<Bytes>) -> Result<(), Box<dyn Error>> {
 //! let client = fetch::Client::new(fetch::Settings { reach: Reach::public().and_loopback(), ..Default::default() })?;
 //! let document: Bytes = client.document("https://issuer.example/.well-known/openid-configuration").await?; // 200 or error
-//! let answer: http::Response<Bytes> = client.send(request).await?;            // any status, body whole and capped
+//! let answer: http::Response<Bytes> = client.send(request.clone()).await?;    // any status, body whole and capped
 //! let answer: http::Response<fetch::Body> = client.stream(request).await?;    // any status, body as it arrives
-//! let patient = client.with_limits(Limits { total: Duration::from_secs(60), ..client.limits() }); // same connections
+//! let patient = client.with_limits(Limits { total: Duration::from_mins(1), ..client.limits() }); // same connections
 //! client.forget_connections();                                                // the next request connects anew
+//! # Ok(()) }
 //! ```
 //! A [`Client`] clones cheaply and clones share connections. Nothing here logs, retries or follows anything.
 

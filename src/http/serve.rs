@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,9 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::tls::{Reload, ServerTls};
+
+/// How long a connection waits for a place before idle ones are closed for it.
+const CROWDED_EVERY: Duration = Duration::from_millis(200);
 
 /// The socket's other end, a request extension on every request. Not necessarily the client: see
 /// `layer::client_address`.
@@ -48,7 +51,7 @@ pub enum Protection {
 pub struct ServeOptions {
     /// What keeps others from reading along.
     pub protection: Protection,
-    /// Most connections at once; further ones wait in the kernel's queue.
+    /// Most connections at once; further ones wait in the kernel's queue, and those that ask for nothing make room.
     pub connections_max: usize,
     /// From accepting a connection to the end of its first request's head.
     pub first_head: Duration,
@@ -108,8 +111,8 @@ pub async fn serve(
     let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
     let reloading = reload_task(&options, &shutdown);
     let options = Arc::new(options);
-    let slots = Arc::new(Semaphore::new(options.connections_max));
-    while let Some(slot) = unless(&shutdown, Arc::clone(&slots).acquire_owned()).await {
+    let (slots, crowded) = (Arc::new(Semaphore::new(options.connections_max)), Arc::new(Notify::new()));
+    while let Some(Some(slot)) = unless(&shutdown, place(&slots, &crowded)).await {
         let Some(accepted) = unless(&shutdown, listener.accept()).await else { break };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -126,6 +129,7 @@ pub async fn serve(
             options: Arc::clone(&options),
             shutdown: shutdown.clone(),
             cut: cut.clone(),
+            crowded: Arc::clone(&crowded),
         };
         connections.spawn(async move {
             connection.run(stream).await;
@@ -141,6 +145,17 @@ pub async fn serve(
         task.abort();
     }
     Ok(Stopped { cut: outlasting })
+}
+
+/// A place for one more connection. While there is none, connections are asked to end with the request that they
+/// have under way: whoever keeps thousands of them open must not keep everyone else out (threats 17 and 24).
+async fn place(slots: &Arc<Semaphore>, crowded: &Notify) -> Option<OwnedSemaphorePermit> {
+    loop {
+        if let Ok(slot) = timeout(CROWDED_EVERY, Arc::clone(slots).acquire_owned()).await {
+            return slot.ok();
+        }
+        crowded.notify_waiters();
+    }
 }
 
 /// What `future` yields, or nothing once `stop` is cancelled.
@@ -178,6 +193,7 @@ struct Connection {
     options: Arc<ServeOptions>,
     shutdown: CancellationToken,
     cut: CancellationToken,
+    crowded: Arc<Notify>,
 }
 
 impl Connection {
@@ -207,6 +223,8 @@ impl Connection {
         let builder = builder(&self.options);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let mut first_head = pin!(sleep(self.options.first_head));
+        let mut crowded = pin!(self.crowded.notified());
+        crowded.as_mut().enable();
         let (mut draining, mut waited) = (false, false);
         loop {
             tokio::select! {
@@ -217,6 +235,10 @@ impl Connection {
                     return;
                 }
                 () = self.shutdown.cancelled(), if !draining => {
+                    draining = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = &mut crowded, if !draining => {
                     draining = true;
                     connection.as_mut().graceful_shutdown();
                 }

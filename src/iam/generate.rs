@@ -34,7 +34,7 @@ pub struct Setup {
     pub audience: Audience,
     /// The team.
     pub team: TeamUid,
-    /// Who of the team; empty admits everyone in it.
+    /// Who of the team; empty admits every actor type of today by its name, and none that comes later.
     pub actors: Vec<Actor>,
     /// Whether only tokens bound to this role open it (`sts:RoleAuthorizedByIdp`).
     pub role_bound: bool,
@@ -134,10 +134,11 @@ impl Setup {
     }
 
     /// The subjects to admit. An exact subject means the same under `StringLike`, because no uid may hold a
-    /// wildcard; so one list serves where exact subjects and patterns meet.
+    /// wildcard; so one list serves where exact subjects and patterns meet. Never `<team>/*`: that would admit an
+    /// actor type of a later version that the customer has never heard of.
     fn subjects(&self) -> (Comparison, Vec<String>) {
         if self.actors.is_empty() {
-            return (Comparison::StringLike, vec![Subject::team_pattern(&self.team)]);
+            return (Comparison::StringLike, Subject::team_patterns(&self.team).into());
         }
         let exact = self.actors.iter().all(|actor| matches!(actor, Actor::One(_)));
         let texts = self.actors.iter().map(|actor| match actor {
@@ -311,6 +312,20 @@ mod tests {
         let tagged = Setup { session_tags: true, source_identity: true, ..setup() }.policies().unwrap().trust;
         assert!(admits(&tagged, "sts:TagSession", ann, sts, true));
         assert!(admits(&tagged, "sts:SetSourceIdentity", ann, sts, true));
+    }
+
+    #[test]
+    fn threat_13_the_default_names_each_actor_type() {
+        let trust = setup().policies().unwrap().trust;
+        for actor in ActorType::ALL {
+            let subject = format!("scoped_principal:red/{actor}:bot");
+            assert!(admits(&trust, ASSUME, &subject, "sts.amazonaws.com", true), "{subject}");
+        }
+        // What a later version might mint: a type that this policy's author never saw.
+        for invented in ["workflow:bot", "user_group:bot", "useruser:bot", "*:bot", ""] {
+            let subject = format!("scoped_principal:red/{invented}");
+            assert!(!admits(&trust, ASSUME, &subject, "sts.amazonaws.com", true), "{subject}");
+        }
     }
 
     #[test]

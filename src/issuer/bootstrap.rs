@@ -137,36 +137,67 @@ async fn generate() -> Result<KeyPair, NewKeyError> {
     Ok(made.unwrap_or(Err(KeyError::Generate))?)
 }
 
-/// Makes the first administrator and its key, where there is no administrator yet; `None` where there is. The
-/// caller shows or writes the key once.
+/// A first administrator who is nowhere yet: their key can be handed out, or its place be made sure of, before
+/// [`Candidate::commit`] makes it one that counts.
+pub struct Candidate {
+    first: FirstAdministrator,
+    administrator: Administrator,
+    credential: NewCredential,
+    event: Event,
+}
+
+impl Candidate {
+    /// Draws id and key.
+    pub fn draw(issuer: IssuerId, host: &Host) -> Self {
+        let now = host.clock.now();
+        let key = OpaqueCredential::generate(CredentialKind::Administrator, host.entropy.as_ref());
+        let id = AdministratorId::new(host.entropy.uuid_v7(now));
+        let expires_at = now + FIRST_KEY_LENGTH;
+        let mut event = host.event(issuer, Action::Bootstrap);
+        event.target = Some(format!("administrator:{id}"));
+        let administrator = Administrator {
+            id,
+            name: "first".to_owned(),
+            bootstrap: true,
+            created_at: now,
+            expires_at: Some(expires_at),
+            revoked_at: None,
+            version: 1,
+        };
+        let credential = NewCredential {
+            id: CredentialId::new(host.entropy.uuid_v7(now)),
+            hash: key.hash(),
+            name: "first".to_owned(),
+            expires_at: Some(expires_at),
+            created_at: now,
+            created_by: None,
+        };
+        Self {
+            first: FirstAdministrator { key: key.secret().clone(), id, expires_at },
+            administrator,
+            credential,
+            event,
+        }
+    }
+
+    /// What there is to hand out.
+    pub const fn first(&self) -> &FirstAdministrator {
+        &self.first
+    }
+
+    /// Makes it the first administrator, where there is none yet; `None` where there is, and the key is worth nothing.
+    pub async fn commit(self, store: &Store) -> Result<Option<FirstAdministrator>, BootstrapError> {
+        let Self { first, administrator, credential, event } = self;
+        Ok(store.create_first_administrator(&administrator, &credential, &event).await?.then_some(first))
+    }
+}
+
+/// Makes the first administrator and its key, where there is no administrator yet; `None` where there is. For
+/// callers that cannot lose the key: whoever shows or writes it makes sure of its place first, with [`Candidate`].
 pub async fn administrator(
     store: &Store,
     issuer: IssuerId,
     host: &Host,
 ) -> Result<Option<FirstAdministrator>, BootstrapError> {
-    let now = host.clock.now();
-    let key = OpaqueCredential::generate(CredentialKind::Administrator, host.entropy.as_ref());
-    let id = AdministratorId::new(host.entropy.uuid_v7(now));
-    let expires_at = now + FIRST_KEY_LENGTH;
-    let mut event = host.event(issuer, Action::Bootstrap);
-    event.target = Some(format!("administrator:{id}"));
-    let administrator = Administrator {
-        id,
-        name: "first".to_owned(),
-        bootstrap: true,
-        created_at: now,
-        expires_at: Some(expires_at),
-        revoked_at: None,
-        version: 1,
-    };
-    let credential = NewCredential {
-        id: CredentialId::new(host.entropy.uuid_v7(now)),
-        hash: key.hash(),
-        name: "first".to_owned(),
-        expires_at: Some(expires_at),
-        created_at: now,
-        created_by: None,
-    };
-    let made = store.create_first_administrator(&administrator, &credential, &event).await?;
-    Ok(made.then(|| FirstAdministrator { key: key.secret().clone(), id, expires_at }))
+    Candidate::draw(issuer, host).commit(store).await
 }

@@ -98,7 +98,9 @@ impl Issuer {
     async fn record_dead(&self, record: &CredentialRecord, origin: &Origin) -> Result<(), AuthError> {
         let mut event = self.event(Action::Authenticate, Decision::Refused, origin);
         event.reason = record.dead.map(DeadReason::as_str);
-        if let Err(limited) = self.0.limits.credential(record.id) {
+        // By address too: whoever holds many dead ones must not fill the disk with their rows (threat 41).
+        let within = self.0.limits.credential(record.id).and_then(|()| self.0.limits.address(origin));
+        if let Err(limited) = within {
             self.audit().append_counted(event);
             return Err(limited.into());
         }

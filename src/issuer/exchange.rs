@@ -3,7 +3,7 @@
 use super::Issuer;
 use super::refusals::{ExchangeError, Unavailable};
 use super::release::{Authority, Minted};
-use super::standing::{Freshness, TeamStanding, check_team};
+use super::standing::{Freshness, TeamStanding, accepts_sign_in, check_team};
 use crate::crypto::verify::{TokenRefused, VerifiedToken};
 use crate::domain::access::{Exchanger, Identity};
 use crate::domain::audit::{Action, Decision, Origin, RecordedEvent};
@@ -158,6 +158,9 @@ impl Issuer {
             && !self.teams_of(user, freshness).await.map_err(Unavailable::from)?.contains(subject.team())
         {
             return Err(ExchangeError::NotMember);
+        }
+        if !accepts_sign_in(subject.principal(), &facts) {
+            return Err(ExchangeError::SignInNotAccepted);
         }
         Ok(TeamStanding::new(subject.principal().clone(), facts))
     }

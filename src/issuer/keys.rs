@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::refusals::Unavailable;
 use crate::crypto::jwk::{Jwks, X5c};
@@ -22,6 +22,8 @@ use crate::store::{Store, StoreError};
 pub const OLDEST_SNAPSHOT: i64 = 60;
 /// How far this host's clock may be off the database's, in milliseconds (`clock_error` of the schedule).
 pub const CLOCK_ERROR_MAX: i64 = 5_000;
+/// After a jump of the clock that no database can judge, nothing is signed for so long.
+const SETTLES: Duration = Duration::seconds(3);
 
 /// What one reading of the store gave. Immutable: a request that began with it ends with it.
 pub struct Snapshot {
@@ -29,8 +31,13 @@ pub struct Snapshot {
     pub keys: Vec<SigningKey>,
     /// When they were read.
     pub read_at: OffsetDateTime,
-    /// How far our clock was off the database's, in milliseconds; 0 where the database has no other clock.
+    /// How far our clock was off, in milliseconds: off the database's or, where the database has no other clock than
+    /// ours, how far it has jumped.
     pub clock_off: i64,
+    /// [`Clock::elapsed`] when they were read.
+    read_after: Duration,
+    /// Until when, on [`Clock::elapsed`], a jump counts.
+    unsettled_until: Option<Duration>,
     /// Whether keys are published with their certificates.
     pub x5c: X5c,
     /// How long the public documents may be cached, in seconds.
@@ -108,24 +115,33 @@ impl KeyRing {
     /// rows, the store is read again and the standby opened.
     pub async fn signing(&self, now: OffsetDateTime) -> Result<Arc<OpenKey>, Unavailable> {
         let at_hand = self.snapshot();
-        if let Ok(open) = at_hand.signing(now) {
+        let elapsed = self.clock.elapsed();
+        if let Ok(open) = at_hand.signing(now, elapsed) {
             return Ok(open);
         }
         let _reading = self.reading.lock().await;
         let by_now = self.snapshot();
-        if Arc::ptr_eq(&by_now, &at_hand) { self.reload().await?.signing(now) } else { by_now.signing(now) }
+        let by_now = if Arc::ptr_eq(&by_now, &at_hand) { self.reload().await? } else { by_now };
+        by_now.signing(now, elapsed)
     }
 }
 
 impl Snapshot {
-    /// The signer that the rows name at `now`, unless they are too old to be believed.
-    fn signing(&self, now: OffsetDateTime) -> Result<Arc<OpenKey>, Unavailable> {
+    /// How far the wall clock has gone astray of the monotonic one since the rows were read, in milliseconds.
+    fn jumped(&self, now: OffsetDateTime, elapsed: Duration) -> i64 {
+        milliseconds((now - self.read_at) - (elapsed - self.read_after))
+    }
+
+    /// The signer that the rows name at `now`, unless they are too old to be believed or the clock is.
+    fn signing(&self, now: OffsetDateTime, elapsed: Duration) -> Result<Arc<OpenKey>, Unavailable> {
         let age = (now - self.read_at).whole_seconds();
         if age > OLDEST_SNAPSHOT {
             return Err(Unavailable::StaleKeys(age));
         }
-        if self.clock_off.abs() > CLOCK_ERROR_MAX {
-            return Err(Unavailable::Clock(self.clock_off));
+        for off in [self.clock_off, self.jumped(now, elapsed)] {
+            if off.abs() > CLOCK_ERROR_MAX {
+                return Err(Unavailable::Clock(off));
+            }
         }
         let key = signing_key::signing_key(&self.keys, now)?;
         match &self.signer {
@@ -144,6 +160,24 @@ impl Snapshot {
     }
 }
 
+/// SQLite has no other clock than ours, so nobody can say whether a jump was a fault or its mending. What can be said is
+/// that time does not jump: after one nothing is signed until the clock has run evenly for a while.
+fn own_clock(before: Option<&Snapshot>, now: OffsetDateTime, elapsed: Duration) -> (i64, Option<Duration>) {
+    let Some(before) = before else { return (0, None) };
+    let jumped = before.jumped(now, elapsed);
+    if jumped.abs() > CLOCK_ERROR_MAX {
+        return (jumped, Some(elapsed + SETTLES));
+    }
+    match before.unsettled_until {
+        Some(until) if elapsed < until => (before.clock_off, Some(until)),
+        _ => (0, None),
+    }
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.whole_milliseconds()).unwrap_or(i64::MAX)
+}
+
 async fn read(
     url: &IssuerUrl,
     id: IssuerId,
@@ -155,12 +189,12 @@ async fn read(
 ) -> Result<Snapshot, Unavailable> {
     let keys = store.signing_keys(id).await?;
     let row = store.issuer().await?.ok_or(StoreError::Corrupt("issuers"))?;
-    // SQLite has no other clock than ours.
-    let clock_off = match store.database_time().await? {
-        Some(theirs) => i64::try_from((clock.now() - theirs).whole_milliseconds()).unwrap_or(i64::MAX),
-        None => 0,
+    let theirs = store.database_time().await?;
+    let (now, elapsed) = (clock.now(), clock.elapsed());
+    let (clock_off, unsettled_until) = match theirs {
+        Some(theirs) => (milliseconds(now - theirs), None),
+        None => own_clock(before, now, elapsed),
     };
-    let now = clock.now();
     signing_key::check(&keys, id, now)?;
     let signer = match signing_key::signing_key(&keys, now) {
         // Parsing a key costs more than a signature: what is open stays open.
@@ -178,7 +212,9 @@ async fn read(
     Ok(Snapshot {
         keys,
         read_at: now,
+        read_after: elapsed,
         clock_off,
+        unsettled_until,
         x5c: if row.x5c { X5c::On } else { X5c::Off },
         max_age: row.schedule.max_age,
         signer,

@@ -16,7 +16,7 @@ pub struct LimitNumbers {
     pub principal: Rate,
     /// Tokens of one team.
     pub team: Rate,
-    /// Requests of one address (of one /64 in IPv6) that present no known credential.
+    /// Requests of one address (of one /64 in IPv6) that present no live credential.
     pub address: Rate,
     /// Mints and exchanges in flight at once.
     pub in_flight: usize,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Issuer;
 use super::refusals::{ExchangeError, Unavailable};
-use super::standing::{Freshness, TeamStanding, check_team};
+use super::standing::{Freshness, TeamStanding, accepts_sign_in, check_team};
 use crate::crypto::verify::VerifiedToken;
 use crate::domain::access::Exchanger;
 use crate::domain::id::{TeamUid, UserUid};
@@ -82,6 +82,9 @@ impl Issuer {
             if !read.teams_of.get(user).is_some_and(|teams| teams.contains(team)) {
                 return Ok(Alive::No { reason: "membership_ended" });
             }
+        }
+        if !accepts_sign_in(principal, &facts) {
+            return Ok(Alive::No { reason: "sign_in_not_accepted" });
         }
         let standing = TeamStanding::new(principal.clone(), facts);
         Ok(match standing.settings.first_hop() {

@@ -19,7 +19,7 @@ impl Issuer {
         let database = self.store().ping().await.err().map(|error| error.to_string());
         let keys = self.keys().signing(self.now()).await.err().map(|error| error.to_string());
         let off = self.keys().snapshot().clock_off;
-        let clock = (off.abs() > CLOCK_ERROR_MAX).then(|| format!("{off} ms off the database's"));
+        let clock = (off.abs() > CLOCK_ERROR_MAX).then(|| format!("{off} ms off"));
         let (waiting, most) = (self.audit().stats().queued, QUEUE_MAX);
         let audit = (waiting * 10 >= most * 9).then(|| format!("{waiting} rows wait, of at most {most}"));
         let admission = (self.0.admission.free() == 0).then(|| "every place is taken".to_owned());

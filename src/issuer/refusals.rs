@@ -79,6 +79,9 @@ pub enum ExchangeError {
     /// The person is in the team no more.
     #[error("the caller is no member of the team any more")]
     NotMember,
+    /// The team accepts no more how the caller's session was opened.
+    #[error("the team does not accept sessions opened with an enrolment code")]
+    SignInNotAccepted,
     /// The caller's credential, principal or team is not alive.
     #[error("the caller may mint no more: {}", dead_words(*.0))]
     Dead(DeadReason),
@@ -143,8 +146,8 @@ pub enum Unavailable {
     /// What is known of the keys is too old: the database has not answered for a minute.
     #[error("the signing keys were last read {0} seconds ago")]
     StaleKeys(i64),
-    /// This replica's clock is off the database's.
-    #[error("this host's clock is {0} ms off the database's; at most 5000 are allowed")]
+    /// This replica's clock is off the database's, or has jumped.
+    #[error("this host's clock is {0} ms off; at most 5000 are allowed")]
     Clock(i64),
     /// What was released changed under our hands, twice.
     #[error("credential, team or signing key changed while the token was being released")]
@@ -188,6 +191,7 @@ impl ExchangeError {
             Self::Credential(_) => Some("token_is_credential"),
             Self::TeamNotServed => Some("team_not_served"),
             Self::NotMember => Some("membership_ended"),
+            Self::SignInNotAccepted => Some("sign_in_not_accepted"),
             Self::Dead(reason) | Self::WorkerDead(reason) => Some(reason.as_str()),
             Self::Refused(refusal) => Some(refusal.code()),
             Self::Limited(_) | Self::Unavailable(_) => None,

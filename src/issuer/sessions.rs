@@ -102,6 +102,11 @@ impl Issuer {
         session: SessionId,
         origin: &Origin,
     ) -> Result<bool, Unavailable> {
+        // Ending one holds off every audit batch of the installation; asking for one that is not there must not.
+        let found = self.store().session(session).await?;
+        if !found.is_some_and(|found| found.user == owner.user && found.ended_at.is_none()) {
+            return Ok(false);
+        }
         let mut event = self.event(Action::SessionEnd, Decision::Allowed, origin);
         event.credential = Some((CredentialKind::Access, owner.credential));
         event.principal = Some(Principal::User(owner.user.clone()));

@@ -93,8 +93,7 @@ impl Issuer {
         };
         let facts = self.facts(&team, freshness).await.map_err(Unavailable::from)?.ok_or(MintError::TeamNotFound)?;
         check_team(&facts).map_err(MintError::Dead)?;
-        // Every session there is was opened with an enrolment code, until there are other ways to sign in.
-        if matches!(principal, Principal::User(_)) && !facts.team.policy.enrolment_codes {
+        if !accepts_sign_in(&principal, &facts) {
             return Err(MintError::SignInNotAccepted);
         }
         Ok(TeamStanding::new(principal, facts))
@@ -143,6 +142,12 @@ impl Issuer {
         }
         Ok(facts)
     }
+}
+
+/// Whether the team accepts how the principal's session was opened: every session there is was opened with an
+/// enrolment code, until there are other ways to sign in. Agents have none.
+pub(super) fn accepts_sign_in(principal: &Principal, facts: &TeamFacts) -> bool {
+    matches!(principal, Principal::ServiceAccount(_)) || facts.team.policy.enrolment_codes
 }
 
 /// A disabled or deleted team mints nothing.

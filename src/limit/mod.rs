@@ -6,3 +6,4 @@
 
 pub mod admission;
 pub mod rate;
+pub mod share;

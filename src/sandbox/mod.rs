@@ -4,11 +4,16 @@
 //! checks. Never in production's request path.
 //! May import: domain, iam, fetch.
 //!
-//! ```ignore
-//! let running = sandbox::start(Config::from_toml(text)?, clock, entropy).await?;
-//! let base = running.url();                          // http://127.0.0.1:4566
-//! running.handle().inject(Fault::Refuse { .. });     // and calls(), trail(), expire_sessions(), …
-//! running.stop().await;                              // dropping it stops it too
+//! ```no_run
+//! # use std::{error::Error, sync::Arc};
+//! # use brevet::domain::{clock::Clock, entropy::Entropy};
+//! use brevet::sandbox::{self, Config, Fault};
+//! # async fn example(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<(), Box<dyn Error>> {
+//! let running = sandbox::start(Config::from_toml("loopback_issuers = true")?, clock, entropy).await?;
+//! let base = running.url();                                        // http://127.0.0.1:4566
+//! running.handle().inject(Fault::BreakStream { after: 3 });        // and calls(), trail(), expire_sessions(), …
+//! running.stop().await;                                            // dropping it stops it too
+//! # Ok(()) }
 //! ```
 
 mod account;

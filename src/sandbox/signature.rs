@@ -206,9 +206,9 @@ fn check_scope(authorization: &Authorization<'_>, service: Service, sent_at: &st
     if authorization.service != name {
         return Err(fault(Class::Wrong, format!("Credential should be scoped to correct service: '{name}'.")));
     }
-    // IAM is global and signs in us-east-1; the others live in every region.
-    if Region::parse(authorization.region).is_err() || (service == Service::Iam && authorization.region != "us-east-1")
-    {
+    // IAM itself takes us-east-1 alone, which clients learn from its address; one that was pointed elsewhere signs in
+    // the region it was given.
+    if Region::parse(authorization.region).is_err() {
         return Err(fault(Class::Wrong, "Credential should be scoped to a valid region."));
     }
     if !sent_at.starts_with(authorization.date)

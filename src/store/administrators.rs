@@ -57,6 +57,11 @@ impl Store {
         Ok(true)
     }
 
+    /// Whether an administrator is alive at `now`, so that there is no first one to make.
+    pub async fn has_administrator(&self, now: OffsetDateTime) -> Result<bool, StoreError> {
+        living_others(&mut self.db.begin().await?, None, now).await
+    }
+
     /// Saves an administrator and their key. The first start's is revoked with it: its key was on a terminal or
     /// in a file.
     pub async fn create_administrator(

@@ -8,12 +8,18 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use super::error::WorkerError;
 use super::refusal::Refusal;
 use crate::aws::bedrock::BODY_MAX;
+use crate::domain::id::TeamUid;
+use crate::limit::share::Share;
 
 /// How long a body may take to arrive.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// All of `body`, up to [`BODY_MAX`] bytes. One that announces more is refused before a byte is read.
-pub(super) async fn whole<B>(body: B) -> Result<Bytes, WorkerError>
+/// Bodies under way hold as much as the worker, or the team's share of it, takes.
+pub(super) const NO_ROOM: &str = "no room for the body";
+
+/// All of `body`, up to [`BODY_MAX`] bytes, each of them held in `room`. One that announces more is refused before a
+/// byte is read.
+pub(super) async fn whole<B>(body: B, room: &mut Share<TeamUid>) -> Result<Bytes, WorkerError>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -27,7 +33,11 @@ where
         let mut whole = BytesMut::new();
         while let Some(frame) = body.frame().await {
             match frame {
-                Ok(frame) => whole.extend_from_slice(&frame.into_data().unwrap_or_default()),
+                Ok(frame) => {
+                    let part = frame.into_data().unwrap_or_default();
+                    room.more(part.len()).map_err(|_| WorkerError::refused(Refusal::Busy, NO_ROOM))?;
+                    whole.extend_from_slice(&part);
+                }
                 Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
                 Err(_) => return Err(WorkerError::refused(Refusal::BodyIncomplete, "the connection broke")),
             }

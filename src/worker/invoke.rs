@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Response};
 
 use super::Worker;
-use super::body::whole;
+use super::body::{NO_ROOM, whole};
 use super::credentials::Session;
 use super::error::WorkerError;
 use super::exchange::Grant;
@@ -16,6 +16,8 @@ use crate::aws::bedrock::Operation;
 use crate::aws::bedrock_client::{AnswerBody, Call};
 use crate::aws::bedrock_fault::BedrockFault;
 use crate::aws::error::AwsError;
+
+const OWN_BUSY: &str = "too many requests of this principal are in flight";
 
 /// What a client asks for.
 #[derive(Debug)]
@@ -44,10 +46,15 @@ impl Worker {
     {
         let Request { operation, model, query, headers, body } = request;
         let caller = Caller::of(&headers, query.as_deref(), &self.keys, &self.audience).await?;
-        let _place = self.places.try_acquire().map_err(|_| WorkerError::refused(Refusal::Busy, "no place is free"))?;
+        let (subject, team) = (&caller.owner.subject, caller.owner.subject.team());
+        let _places = (
+            self.own_places.take(subject, 1).map_err(|_| WorkerError::refused(Refusal::Busy, OWN_BUSY))?,
+            self.places.take(team, 1).map_err(|_| WorkerError::refused(Refusal::Busy, "no place is free"))?,
+        );
         let (mut grant, mut session) = self.session(&caller).await?;
         let model = grant.settings.model(&model)?;
-        let body = whole(body).await?;
+        let mut room = self.bodies.take(team, 0).map_err(|_| WorkerError::refused(Refusal::Busy, NO_ROOM))?;
+        let body = whole(body, &mut room).await?;
         let mut renewed = false;
         loop {
             let call = Call {

@@ -123,7 +123,7 @@ pub(super) fn of_reason(code: &str) -> Refusal {
         "unavailable" | "internal" | "timeout" => Refusal::IssuerUnreachable,
         "rate_limited" => Refusal::IssuerBusy,
         "invalid_token" => Refusal::TokenNotAccepted,
-        "caller_not_alive" | "not_member" => Refusal::CallerNotAlive,
+        "caller_not_alive" | "not_member" | "sign_in_not_accepted" => Refusal::CallerNotAlive,
         code if code.starts_with("token_") => Refusal::TokenNotAccepted,
         code if ["_disabled", "_deleted", "_revoked", "_expired", "_ended", "_removed"]
             .iter()

@@ -16,8 +16,6 @@ pub mod token_source;
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-
 use crate::aws::bedrock_client::Bedrock;
 use crate::aws::credential_cache;
 use crate::aws::sts::Sts;
@@ -25,15 +23,21 @@ use crate::client::Client;
 use crate::domain::audience::Audience;
 use crate::domain::clock::Clock;
 use crate::domain::entropy::Entropy;
+use crate::domain::id::TeamUid;
 use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::secret::Secret;
+use crate::domain::subject::Subject;
+use crate::limit::share::Shares;
 
 use credentials::Sessions;
 use exchange::Exchanges;
 use token_source::issuer_keys::IssuerKeys;
 
-/// Most requests that wait for the head of an answer at once; each may hold a body of 25 MB.
+/// Most requests that wait for the head of an answer at once. A team has half of them at most, a principal an eighth,
+/// so that no token alone keeps everyone else out (threat 24).
 pub const PLACES: usize = 1024;
+/// Most bytes of bodies that these requests hold at once, of which a team has half at most.
+const BODIES: usize = 1 << 30;
 
 /// What a worker is made of.
 pub struct Parts {
@@ -69,7 +73,9 @@ pub struct Worker {
     exchanges: Exchanges,
     sessions: Sessions,
     bedrock: Bedrock,
-    places: Semaphore,
+    places: Shares<TeamUid>,
+    own_places: Shares<Subject>,
+    bodies: Shares<TeamUid>,
 }
 
 impl Worker {
@@ -93,7 +99,9 @@ impl Worker {
             sessions: Sessions::new(parts.sts, exchanges.clone(), kept),
             exchanges,
             bedrock: parts.bedrock,
-            places: Semaphore::new(parts.places),
+            places: Shares::new(parts.places, parts.places.div_ceil(2)),
+            own_places: Shares::new(parts.places, parts.places.div_ceil(8)),
+            bodies: Shares::new(BODIES, BODIES / 2),
         }
     }
 

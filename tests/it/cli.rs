@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::Value;
 
 use crate::support::process::{self, Home};
-use crate::support::served::{MODEL, ROLE, Served};
+use crate::support::served::{MODEL, ROLE, Served, free_port};
 
 /// Every command there is, as its path: read from the help texts.
 fn commands(path: &[String], found: &mut Vec<Vec<String>>) {
@@ -153,7 +153,8 @@ fn aws_setup_speaks_of_the_team_and_its_settings() {
     let printed: Value = serde_json::from_str(&served.admin(&["aws", "setup", "--team", "red"])).unwrap();
     let host = served.url.strip_prefix("http://").unwrap();
     let condition = &printed["trust_policy"]["Statement"][0]["Condition"];
-    assert_eq!(condition["StringLike"][format!("{host}:sub")], "scoped_principal:red/*");
+    let subjects = serde_json::json!(["scoped_principal:red/user:*", "scoped_principal:red/service_account:*"]);
+    assert_eq!(condition["StringLike"][format!("{host}:sub")], subjects);
     assert_eq!(condition["StringEquals"][format!("{host}:aud")], "sts.amazonaws.com");
     assert_eq!(condition["Bool"]["sts:RoleAuthorizedByIdp"], "true");
     let model = format!("arn:aws:bedrock:eu-central-1::foundation-model/{MODEL}");
@@ -222,16 +223,133 @@ const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
     ),
     (&["sandbox", "--listen", "0.0.0.0:1"], None, 2, "must be a loopback address"),
     (&["sandbox", "--config", "/nowhere"], None, 2, "--config names /nowhere"),
-    (&["store", "migrate", "--data-dir", "/nowhere"], None, 1, "/nowhere"),
+    (
+        &["store", "migrate", "--data-dir", "/nowhere"],
+        None,
+        2,
+        "--data-dir (BREVET_DATA_DIR) names /nowhere, which is no folder",
+    ),
+    (
+        &["serve", "--issuer-url", "https://id.example", "--audit-retention-days", "0"],
+        None,
+        2,
+        "--audit-retention-days (BREVET_AUDIT_RETENTION_DAYS) must be a whole number of days",
+    ),
+    (&["login", "--code", "x", "--token-file", "x"], None, 2, "unexpected argument '--token-file'"),
+    (&["demo", "--kept"], None, 2, "unexpected argument '--kept'"),
+    (&["completion", "tcsh"], None, 2, "possible values: bash, zsh, fish"),
+    (&["keys", "list"], None, 1, "administration needs an administrator key"),
+    (&["keys", "list", "--kid", "x"], None, 2, "unexpected argument '--kid'"),
+    (&["keys", "init-kek", "--prnt"], None, 2, "unexpected argument '--prnt'"),
+    (&["keys", "init-kek", "--data-dir", "/nowhere"], None, 2, "names /nowhere, which is no folder"),
+    (&["admin", "init"], None, 2, "--issuer-url (BREVET_ISSUER_URL) is required"),
+    (&["admin", "teams", "show", "nobody"], ADMIN, 1, "no such team (not_found)"),
+    (
+        &["admin", "teams", "update", "red", "--disable", "--enable"],
+        ADMIN,
+        2,
+        "'--disable' cannot be used with '--enable'",
+    ),
+    (&["admin", "teams", "delete", "nobody"], ADMIN, 1, "no such team (not_found)"),
+    (&["admin", "users", "list", "extra"], ADMIN, 2, "unexpected argument 'extra'"),
+    (&["admin", "users", "create", "--uid", "a b", "--name", "A"], ADMIN, 1, "uid may contain only ASCII letters"),
+    (&["admin", "users", "show", "ann smith"], ADMIN, 1, "no such user (not_found)"),
+    (
+        &["admin", "users", "update", "ann", "--disable", "--enable"],
+        ADMIN,
+        2,
+        "'--disable' cannot be used with '--enable'",
+    ),
+    (&["admin", "users", "delete", "nobody"], ADMIN, 1, "no such user (not_found)"),
+    (&["admin", "members", "list", "--team", "nobody"], ADMIN, 1, "no such team (not_found)"),
+    (&["admin", "members", "add", "--team", "red", "nobody"], ADMIN, 1, "no such user (not_found)"),
+    (&["admin", "members", "remove", "--team", "red", "nobody"], ADMIN, 1, "no such member (not_found)"),
+    (&["admin", "service-accounts", "list"], ADMIN, 2, "--team <TEAM>"),
+    (&["admin", "service-accounts", "create", "--team", "nobody", "--name", "x"], ADMIN, 1, "no such team (not_found)"),
+    (&["admin", "service-accounts", "show", "--team", "red", "ann"], ADMIN, 1, "no such service account (not_found)"),
+    (&["admin", "service-accounts", "update", "--team", "red", "ann"], ADMIN, 1, "no such service account (not_found)"),
+    (&["admin", "service-accounts", "delete", "--team", "red", "ann"], ADMIN, 1, "no such service account (not_found)"),
+    (
+        &["admin", "service-accounts", "list-keys", "--team", "red", "ann"],
+        ADMIN,
+        1,
+        "no such service account (not_found)",
+    ),
+    (
+        &["admin", "service-accounts", "create-key", "--team", "red", "bot", "--expires-in", "1y"],
+        ADMIN,
+        2,
+        "must be a number of seconds",
+    ),
+    (&["admin", "service-accounts", "delete-key", "--team", "red", "bot", "x"], ADMIN, 1, "no such key (not_found)"),
+    (
+        &["admin", "enrolment-codes", "create", "--user", "nobody"],
+        ADMIN,
+        1,
+        "user_uid must be the uid of a person who exists",
+    ),
+    (&["admin", "worker-keys", "list", "red"], ADMIN, 2, "unexpected argument 'red'"),
+    (&["admin", "worker-keys", "create", "--name", "w", "--audience", "w"], ADMIN, 2, "--team <UID>"),
+    (
+        &["admin", "worker-keys", "create", "--name", "w", "--audience", "sts.amazonaws.com", "--team", "red"],
+        ADMIN,
+        1,
+        "audience must not be AWS STS",
+    ),
+    (&["admin", "worker-keys", "update", "x"], ADMIN, 2, "--team <UID>"),
+    (&["admin", "worker-keys", "delete", "x"], ADMIN, 1, "no such worker key (not_found)"),
+    (&["admin", "administrators", "list", "--team", "red"], ADMIN, 2, "unexpected argument '--team'"),
+    (&["admin", "administrators", "create"], ADMIN, 2, "--name <NAME>"),
+    (&["admin", "administrators", "delete", "x"], ADMIN, 1, "no such administrator (not_found)"),
+    (&["admin", "audiences", "list"], ADMIN, 2, "--team <TEAM>"),
+    (&["admin", "audiences", "set", "--team", "red"], ADMIN, 2, "<AUDIENCE[=SECONDS]>..."),
+    (&["admin", "roles", "list", "--team", "nobody"], ADMIN, 1, "no such team (not_found)"),
+    (
+        &["admin", "roles", "add", "--team", "red", "arn:aws:iam::1:role/x"],
+        ADMIN,
+        1,
+        "role_arn account must be 12 digits",
+    ),
+    (&["admin", "roles", "remove", "--team", "red", "x"], ADMIN, 1, "x is not on the list of team red"),
+    (&["admin", "policy", "show"], ADMIN, 2, "--team <TEAM>"),
+    (&["admin", "provider-settings", "show", "--team", "nobody"], ADMIN, 1, "no such team (not_found)"),
+    (&["admin", "provider-settings", "effective"], ADMIN, 2, "--team <TEAM>"),
+    (
+        &["admin", "provider-settings", "set", "--team", "red", "--region", "mars"],
+        ADMIN,
+        1,
+        "region must be an AWS region",
+    ),
+    (&["admin", "audit", "--limit", "0"], ADMIN, 2, "0 is not in 1..=100"),
+    (&["admin", "audit", "--token-id", "x"], ADMIN, 1, "token_id must be the jti of a token"),
 ];
+
+/// Stands for the key of the serving issuer's administrator.
+const ADMIN: Option<&str> = Some("{admin}");
+
+#[test]
+fn every_command_has_a_clumsy_use() {
+    let mut found = Vec::new();
+    commands(&[], &mut found);
+    let is_leaf = |path: &&Vec<String>| !found.iter().any(|other| other.len() > path.len() && other.starts_with(path));
+    let missing: Vec<String> = found
+        .iter()
+        .filter(is_leaf)
+        .filter(|path| !CLUMSY.iter().any(|(arguments, ..)| path.iter().eq(arguments.iter().take(path.len()))))
+        .map(|path| path.join(" "))
+        .collect();
+    assert!(missing.is_empty(), "no row in CLUMSY for: {}", missing.join(", "));
+}
 
 #[test]
 fn clumsy_uses_are_told_what_is_wrong() {
     let served = Served::start();
+    served.furnish();
     let mut wrong = Vec::new();
     for (arguments, token, code, words) in CLUMSY {
         // The servers know BREVET_ISSUER_URL only; a worker without its issuer would be told that first.
-        let ended = served.brevet(*token, arguments);
+        let token = if *token == ADMIN { Some(served.admin_key.as_str()) } else { *token };
+        let ended = served.brevet(token, arguments);
         let words = words.replace("{url}", &served.url);
         let quiet = ended.stdout.is_empty();
         if ended.code() != Some(*code) || !ended.stderr.contains(&words) || !quiet {
@@ -274,6 +392,95 @@ fn a_first_administrator_by_hand_and_a_migrated_store() {
         "a second one would lock the first out"
     );
     assert_eq!(process::run(home.brevet(["keys", "init-kek", "--print"])).stdout.lines().count(), 1);
+}
+
+#[test]
+fn the_start_tells_what_runs_where() {
+    let served = Served::start();
+    let line = served.logged("\"serving\"");
+    let told: Value = serde_json::from_str(&line).unwrap();
+    let data = served.home.path().canonicalize().unwrap();
+    for (field, value) in [
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("issuer", &served.url),
+        ("public", served.url.strip_prefix("http://").unwrap()),
+        ("admin", "same as public"),
+        ("store", "SQLite, ./brevet.db"),
+        ("data", data.to_str().unwrap()),
+    ] {
+        assert_eq!(told[field], value, "{field}: {line}");
+    }
+    let ops = told["ops"].as_str().unwrap();
+    assert!(ops.starts_with("127.0.0.1:") && !ops.ends_with(":0"), "the port it really has: {line}");
+    let keys: Value = serde_json::from_str(&served.admin(&["keys", "list", "--json"])).unwrap();
+    let kid = |key: usize| keys["items"][key]["kid"].as_str().unwrap()[..8].to_owned();
+    let ages = told["keys"].as_str().unwrap();
+    for key in 0..2 {
+        assert!(ages.contains(&kid(key)), "{line}");
+    }
+    assert!(ages.contains("RS256 active, 0 d") && ages.contains("RS256 next, 0 d"), "{line}");
+    // The standby takes over when the active key's period ends.
+    let items = keys["items"].as_array().unwrap();
+    let standby = items.iter().find(|key| key["state"] == "next").unwrap();
+    let due = told["rotation_due"].as_str().unwrap();
+    assert!(standby["sign_from"].as_str().unwrap().starts_with(due.trim_end_matches('Z')), "{line} {standby}");
+}
+
+#[test]
+fn a_first_key_that_cannot_be_kept_makes_no_administrator_and_the_next_start_does() {
+    let home = Home::new();
+    let address = format!("127.0.0.1:{}", free_port());
+    let url = format!("http://{address}");
+    let serve = || {
+        let mut command = home.brevet(["serve", "--development", "--issuer-url", &url, "--public-listen", &address]);
+        command.args(["--admin-listen", "same", "--ops-listen", "127.0.0.1:0"]);
+        command
+    };
+    let file = home.path().join("first-administrator.key");
+    fs::write(&file, "somebody's\n").unwrap();
+    let refused = process::run(serve());
+    assert_eq!(refused.code(), Some(1), "{refused:#?}");
+    assert!(refused.stderr.contains("it is there already, so move it away; no administrator was made"), "{refused:#?}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "somebody's\n");
+
+    fs::remove_file(&file).unwrap();
+    let running = process::start(serve());
+    running.wait_for("first administrator key");
+    let key = fs::read_to_string(&file).unwrap();
+    let mut list = home.brevet(["admin", "teams", "list", "--json"]);
+    list.env("BREVET_ISSUER", &url).env("BREVET_TOKEN", key.trim());
+    assert_eq!(process::run(list).stdout.trim(), "[]");
+}
+
+#[test]
+fn a_first_key_that_cannot_be_printed_makes_no_administrator() {
+    let home = Home::new();
+    let mut lost = home.command("sh");
+    let script = format!("{} admin init --issuer-url https://id.example > /dev/full", env!("CARGO_BIN_EXE_brevet"));
+    lost.args(["-c", &script]);
+    let lost = process::run(lost);
+    assert_eq!(lost.code(), Some(1), "{lost:#?}");
+    assert!(lost.stderr.contains("cannot be written to stdout, so no administrator was made"), "{lost:#?}");
+    let again = process::run(home.brevet(["admin", "init", "--issuer-url", "https://id.example"]));
+    assert!(again.stdout.starts_with("bvt_ad_"), "{again:#?}");
+}
+
+#[test]
+fn a_note_and_a_fault_name_the_variable_that_was_set() {
+    let served = Served::start();
+    served.furnish();
+    let code = served.admin(&["admin", "enrolment-codes", "create", "--user", "ann"]);
+    let mut login = served.home.brevet(["login", "--code", &code]);
+    login.env("BREVET_ISSUER", &served.url).env("BREVET_TOKEN_FILE", "first-administrator.key");
+    let signed_in = process::run(login);
+    assert_eq!(signed_in.code(), Some(0), "{signed_in:#?}");
+    assert!(signed_in.stderr.contains("note: BREVET_TOKEN_FILE is set and goes before"), "{signed_in:#?}");
+    let mut demo = served.home.brevet(["demo"]);
+    demo.env("TMPDIR", "/nowhere");
+    let refused = process::run(demo);
+    assert_eq!(refused.code(), Some(1), "{refused:#?}");
+    assert!(refused.stderr.contains("no folder can be made in /nowhere"), "{refused:#?}");
+    assert!(refused.stderr.contains("TMPDIR names another place"), "{refused:#?}");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use crate::support::process::{self, Home};
+use crate::support::clients;
+use crate::support::process::{self, Home, Stream};
 
 #[test]
 fn the_demo_holds_and_leaves_nothing_behind() {
@@ -43,4 +44,49 @@ fn a_kept_demo_runs_until_it_is_asked_to_stop() {
     running.terminate();
     assert_eq!(running.finish().code(), Some(0));
     assert_eq!(fs::read_dir(home.path()).expect("the home").count(), 0);
+}
+
+/// The printed calls: what each is for, and its lines.
+fn calls(printed: &str) -> Vec<(String, String)> {
+    let blocks = printed.split("\n\n").filter_map(|block| block.trim_start_matches('\n').strip_prefix("# "));
+    blocks
+        .filter_map(|block| block.split_once('\n'))
+        .map(|(words, lines)| (words.to_owned(), lines.to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_printed_calls_do_what_they_say_while_the_demo_is_kept() {
+    let home = Home::new();
+    // A space in the path of the key: the lines must be quoted to be copied.
+    let folder = home.path().join("my files");
+    fs::create_dir(&folder).expect("a folder");
+    let mut command = home.brevet(["demo", "--keep"]);
+    command.env("TMPDIR", &folder);
+    let running = process::start(command);
+    running.wait_for("everything runs until Ctrl-C");
+    let calls = calls(&running.said(Stream::Out));
+    let builder = "scoped_principal:acme/service_account:builder";
+    let expected = [
+        ("mint a token for AWS STS, and one for the worker", ""),
+        ("mint without brevet", builder),
+        ("exchange it for a session", builder),
+        ("ask a model through the worker", "assumed-role/brevet-acme/s.builder"),
+        ("the same with the AWS CLI, the token in the place of a session's", "assumed-role/brevet-acme/s.builder"),
+    ];
+    assert_eq!(calls.iter().map(|(words, _)| words.as_str()).collect::<Vec<_>>(), expected.map(|(words, _)| words));
+    let tokens = &calls[0].1;
+    for ((words, lines), (_, said)) in calls.iter().zip(expected) {
+        let script = format!("set -eu\n{tokens}\n{lines}\n");
+        let ended = if lines.contains("aws ") {
+            let Some(shell) = clients::aws_shell() else { continue };
+            shell.args(["-c", &script]).run()
+        } else {
+            let mut shell = home.command("/bin/sh");
+            shell.args(["-c", &script]);
+            process::run(shell)
+        };
+        assert_eq!(ended.code(), Some(0), "{words}: {ended:#?}");
+        assert!(ended.stdout.contains(said), "{words}: no {said:?} in {ended:#?}");
+    }
 }

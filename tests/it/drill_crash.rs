@@ -52,7 +52,7 @@ async fn rows(admin: &Admin) -> BTreeSet<String> {
 }
 
 #[test]
-fn threat_20_a_killed_issuer_has_released_no_token_without_its_row() {
+fn a_killed_issuer_has_released_no_token_without_its_row() {
     let kills = variable("BREVET_DRILL_KILLS").map_or(3, |text| text.to_str().unwrap().parse().unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let mut served = Served::start();

@@ -204,6 +204,12 @@ async fn threat_23_a_caller_or_worker_that_is_switched_off_is_exchanged_no_more(
     app.join(&person, &team).await;
 
     ok().await;
+    app.policy(&team, |policy| policy.enrolment_codes = false).await;
+    off_is(&persons, "sign_in_not_accepted", "sign_in_not_accepted").await;
+    assert_eq!(exchange(&app, &worker, &agents).await.status, StatusCode::OK);
+    app.policy(&team, |policy| policy.enrolment_codes = true).await;
+
+    ok().await;
     let change = TeamChange { disabled_at: off, ..TeamChange::default() };
     app.store.update_team(&team, None, &change, &app.event()).await.unwrap();
     off_is(&persons, "caller_not_alive", "team_disabled").await;
@@ -230,6 +236,24 @@ async fn threat_23_a_caller_or_worker_that_is_switched_off_is_exchanged_no_more(
     assert_eq!(exchange(&app, &worker, &persons).await.status, StatusCode::OK);
     app.store.revoke_worker_key(worker_id, None, &app.event()).await.unwrap();
     assert_eq!(exchange(&app, &worker, &persons).await.status, StatusCode::UNAUTHORIZED);
+}
+
+/// Liveness writes no row whose statement would prove the worker's key alive, so it must not come from memory.
+#[tokio::test]
+async fn threat_23_a_worker_key_revoked_on_another_replica_asks_nothing_more() {
+    let app = App::start().await;
+    let team = app.team("team-1").await;
+    let (key, _) = app.agent_key(&app.agent(&team, "agent-1").await).await;
+    let (worker, worker_id) = app.worker(AUDIENCE, &[&team]).await;
+    let token = app.token(&key, AUDIENCE).await;
+    assert_eq!(exchange(&app, &worker, &token).await.status, StatusCode::OK);
+    let second = app.team("team-2").await;
+    let change = WorkerKeyChange { name: None, teams: Some(vec![second]) };
+    app.store.update_worker_key(worker_id, None, &change, &app.event()).await.unwrap();
+    assert_eq!(reasons(&app, &worker, &[&token]).await, [Some("team_not_served".to_owned())]);
+    app.store.revoke_worker_key(worker_id, None, &app.event()).await.unwrap();
+    let answer = app.post("/v1/worker/liveness", Some(&worker), &json!({ "tokens": [token] })).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{answer}");
 }
 
 /// Why each token's caller is not alive, as a worker is told.

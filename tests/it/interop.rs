@@ -118,6 +118,33 @@ fn the_aws_cli_assumes_the_role_and_invokes_a_model() {
 }
 
 #[test]
+fn the_aws_cli_asks_the_worker_with_a_token_in_the_place_of_a_session() {
+    let (Some(invoke), Some(converse)) = (clients::aws_cli(), clients::aws_cli()) else { return };
+    let running = Loop::start();
+    let (token, endpoint) = (running.token(WORKER_AUDIENCE), format!("{}/bedrock", running.worker));
+    let at_worker = |client: clients::Client| {
+        let client = client.env("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", &endpoint).env("AWS_DEFAULT_REGION", "us-east-1");
+        let client = client.env("AWS_ACCESS_KEY_ID", "BREVETTOKEN00000000").env("AWS_SECRET_ACCESS_KEY", "unused");
+        client.env("AWS_SESSION_TOKEN", &token)
+    };
+    let out = running.home.path().join("answer.json");
+    let body =
+        r#"{"anthropic_version":"bedrock-2023-05-31","max_tokens":50,"messages":[{"role":"user","content":"Hello"}]}"#;
+    let call = ["bedrock-runtime", "invoke-model", "--model-id", MODEL, "--body", body];
+    let typed = ["--content-type", "application/json", out.to_str().unwrap()];
+    let invoked = at_worker(invoke).args(call).args(typed).run();
+    assert_eq!(invoked.code(), Some(0), "{invoked:#?}");
+    let answer: Value = serde_json::from_str(&fs::read_to_string(out).unwrap()).unwrap();
+    assert!(answer["content"][0]["text"].as_str().unwrap().contains("assumed-role/brevet-acme/s.builder"), "{answer}");
+
+    let messages = r#"[{"role":"user","content":[{"text":"Hello"}]}]"#;
+    let call = ["bedrock-runtime", "converse", "--model-id", MODEL, "--messages", messages, "--output", "json"];
+    let answer = at_worker(converse).args(call).run().json();
+    let text = answer["output"]["message"]["content"][0]["text"].as_str().unwrap();
+    assert!(text.contains("assumed-role/brevet-acme/s.builder"), "{answer}");
+}
+
+#[test]
 fn the_aws_cli_is_refused_a_role_that_the_token_does_not_name() {
     let Some(sts) = clients::aws_cli() else { return };
     let running = Loop::start();
@@ -169,9 +196,22 @@ fn boto3_streams_from_the_stand_in_and_through_the_worker() {
     assert_eq!(answer["ok"], true, "{answer}");
 
     let endpoint = format!("{}/bedrock", running.worker);
+    // boto3 sends bearers over https only; what it signs with instead is a token in the place of an AWS session's.
     let token = running.token(WORKER_AUDIENCE);
-    let arguments =
-        ["--endpoint-url", &endpoint, "--region", "eu-central-1", "--model", MODEL, "--bearer-token", &token];
+    let arguments = [
+        "--endpoint-url",
+        &endpoint,
+        "--region",
+        "eu-central-1",
+        "--model",
+        MODEL,
+        "--access-key-id",
+        "BREVETTOKEN00000000",
+        "--secret-access-key",
+        "unused",
+        "--session-token",
+        &token,
+    ];
     let relayed = through.args(arguments).run().json();
     assert_eq!(relayed["ok"], true, "{relayed}");
     assert_eq!(relayed["stop_reason"], answer["stop_reason"]);

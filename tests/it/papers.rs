@@ -133,6 +133,8 @@ fn is_variable(name: &str) -> bool {
 fn given_to_brevet(command: &[String]) -> Option<&[String]> {
     match command.first()?.as_str() {
         "brevet" => Some(&command[1..]),
+        // README's alias for the administrator's key.
+        "as_admin" => given_to_brevet(&command[1..]),
         path if path.ends_with("/brevet") => Some(&command[1..]),
         "cargo" if command.get(1)? == "run" => {
             let dashes = command.iter().position(|word| word == "--")?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use brevet::crypto::seal::Kek;
+use brevet::domain::audit::Action;
 use brevet::domain::clock::Clock;
 use brevet::domain::id::IssuerId;
 use brevet::domain::issuer_url::{Development, IssuerUrl};
@@ -233,8 +234,13 @@ async fn threat_24_failed_attempts_of_an_address_are_limited_before_the_database
     assert!((1..=60).contains(&seconds), "{limited}");
     // Known credentials from the same address are not held up.
     let team = app.team("team-1").await;
-    let (key, _) = app.agent_key(&app.agent(&team, "agent-1").await).await;
+    let agent = app.agent(&team, "agent-1").await;
+    let (key, id) = app.agent_key(&agent).await;
     assert_eq!(app.get("/v1/whoami", Some(&key)).await.status, StatusCode::OK);
+    // Dead ones are, and write no row then.
+    app.store.revoke_service_account_key(&agent, id, &app.event()).await.unwrap();
+    assert_eq!(app.get("/v1/whoami", Some(&key)).await.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(app.refusals(Action::Authenticate).await.is_empty());
 }
 
 #[tokio::test]

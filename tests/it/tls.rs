@@ -247,6 +247,28 @@ async fn connections_beyond_the_cap_wait_for_a_free_place() {
     listener.stop().await;
 }
 
+/// Whoever has asked once and keeps its connections open must not keep others from the public keys.
+#[tokio::test]
+async fn threat_17_idle_connections_make_room_when_there_is_none() {
+    let patient = ServeOptions { next_head: Duration::from_hours(1), ..ServeOptions::new(Protection::Loopback) };
+    let few = ServeOptions { connections_max: 3, ..patient };
+    let listener = Listener::start(few).await;
+    let under_way = listener.hold().await;
+    let mut idle = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(listener.address).await.unwrap();
+        stream.write_all(b"GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), b'H');
+        idle.push(stream);
+    }
+    let asked = ask(plain_client(), listener.url("http", "/"));
+    assert!(tokio::time::timeout(Duration::from_secs(30), asked).await.unwrap().is_ok());
+    // What was under way is not cut short.
+    listener.answers.add_permits(1);
+    assert_eq!(under_way.await.unwrap().unwrap(), "finished");
+    listener.stop().await;
+}
+
 #[tokio::test]
 async fn a_stop_lets_requests_finish_and_cuts_what_outlasts_the_drain() {
     let listener = Listener::start(ServeOptions::new(Protection::Loopback)).await;

@@ -1,6 +1,7 @@
 //! The worker between an issuer and AWS, over real sockets.
 
 use brevet::sandbox::Fault;
+use brevet::worker::PLACES;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -411,6 +412,40 @@ async fn the_first_part_of_a_stream_is_passed_on_before_the_second_exists() {
         let length = u32::from_be_bytes(first[..4].try_into().unwrap()) as usize;
         assert_eq!(first.len(), length, "{operation}: one whole message, untouched");
     }
+}
+
+/// Requests that announce a body and never send it hold their places for a minute.
+#[tokio::test]
+async fn threat_24_one_principal_cannot_hold_every_place_of_the_worker() {
+    let house = WorkerHouse::start().await;
+    let (greedy, other) = (house.issuer.caller(AGENT), house.issuer.caller("scoped_principal:team-1/user:p-1"));
+    assert_eq!(house.converse(&greedy).await.status, 200);
+    let address = house.url.trim_start_matches("http://");
+    let head = format!(
+        "POST /model/haiku/converse HTTP/1.1\r\nhost: worker\r\nauthorization: Bearer {greedy}\r\n\
+         content-type: application/json\r\ncontent-length: 20000000\r\n\r\n{{"
+    );
+    let mut held = Vec::new();
+    for _ in 0..PLACES / 8 {
+        let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        socket.write_all(head.as_bytes()).await.unwrap();
+        held.push(socket);
+    }
+    // They are handled as they arrive; from when on all are, only the worker knows.
+    let refused = async {
+        while house.converse(&greedy).await.code() != (503, "worker_busy".to_owned()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), refused).await.unwrap();
+    assert_eq!(house.converse(&other).await.status, 200);
+    drop(held);
+    let back = async {
+        while house.converse(&greedy).await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), back).await.unwrap();
 }
 
 #[tokio::test]

@@ -37,6 +37,15 @@ pub(crate) fn aws_cli() -> Option<Client> {
     Some(Client::new(python.with_file_name("aws").into()))
 }
 
+/// A shell in which `aws` is that AWS CLI, to run lines that people copy; its arguments are those of `sh`.
+pub(crate) fn aws_shell() -> Option<Client> {
+    let python = PathBuf::from(known("BREVET_TEST_PYTHON", "the AWS CLI")?);
+    let mut client = Client::new("/bin/sh".into());
+    let programs = python.parent().expect("a path to python");
+    client.command.env("PATH", format!("{}:/usr/bin:/bin", programs.display()));
+    Some(client)
+}
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
 }

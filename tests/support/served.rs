@@ -43,6 +43,12 @@ impl Served {
         self.running = Some(running);
     }
 
+    /// A line of its log that contains `text`.
+    #[track_caller]
+    pub(crate) fn logged(&self, text: &str) -> String {
+        self.running.as_ref().expect("it runs").wait_for(text)
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(&mut self) -> Ended {
         self.running.take().expect("it runs").kill()

@@ -7,7 +7,7 @@ use crate::cli::outcome::Failure;
 use crate::cli::remote::stamp;
 use crate::config::database::StoreSettings;
 use crate::config::issuer::issuer_url;
-use crate::issuer::bootstrap::{self, Host};
+use crate::issuer::bootstrap::{self, Candidate, Host};
 
 /// Make the first administrator key and print it, once (SQLite: while `serve` is stopped)
 ///
@@ -26,17 +26,27 @@ impl Init {
         let host = Host { clock: run.clock.clone(), entropy: run.entropy.clone() };
         let store = opened(&StoreSettings::read(&given)?, true, run.clock.as_ref()).await.map_err(store_failure)?;
         let row = bootstrap::issuer(&store, &url, &host).await.map_err(Failure::refused)?;
-        let first = bootstrap::administrator(&store, row.id, &host).await.map_err(Failure::refused)?;
-        store.close().await;
-        let Some(first) = first else {
-            return Err(Failure::Refused(
+        let taken = || {
+            Failure::Refused(
                 "there is an administrator already: use its key, or make another with `brevet admin administrators create`"
                     .to_owned(),
-            ));
+            )
         };
-        let until = stamp(first.expires_at);
+        if store.has_administrator(run.clock.now()).await.map_err(store_failure)? {
+            return Err(taken());
+        }
+        let candidate = Candidate::draw(row.id, &host);
+        let until = stamp(candidate.first().expires_at);
         run.output
             .say(format_args!("first administrator key, shown this once, until {until} or a second administrator:"));
-        run.output.line(first.key.expose())
+        // Printed before it counts: a key that nobody has would lock everyone out for a day.
+        run.output.line(candidate.first().key.expose()).map_err(|_| {
+            Failure::Refused("the key cannot be written to stdout, so no administrator was made".to_owned())
+        })?;
+        let made = candidate.commit(&store).await.map_err(|error| {
+            Failure::Refused(format!("{error}; no administrator was made, and the key above is worth nothing"))
+        })?;
+        store.close().await;
+        made.map(drop).ok_or_else(taken)
     }
 }

@@ -15,7 +15,7 @@ use crate::domain::id::TeamUid;
 use crate::domain::principal::{ActorType, Principal};
 use crate::domain::region::{Partition, Region};
 use crate::domain::role_arn::RoleArn;
-use crate::domain::settings::ModelId;
+use crate::domain::settings::{ModelId, SessionDuration};
 use crate::iam::document::Document;
 use crate::iam::generate::{self, Actor, Policies, TRUST_DEFAULT_MAX};
 
@@ -34,7 +34,8 @@ pub(in crate::cli) struct Setup {
     /// The team's uid
     #[arg(long, value_name = "UID")]
     team: String,
-    /// Who of the team: user, service_account, user:UID or service_account:UID; everyone by default
+    /// Who of the team: user, service_account, user:UID or service_account:UID; all users and service accounts by
+    /// default
     #[arg(long = "actor", value_name = "WHO", value_parser = actor)]
     actors: Vec<Actor>,
     /// policies prints all documents as JSON, cli a shell script of AWS CLI calls, the others one document alone
@@ -75,6 +76,7 @@ struct Known {
     session_tags: bool,
     source_identity: bool,
     roles_claim_off: bool,
+    session_seconds: Option<u32>,
 }
 
 impl Setup {
@@ -88,6 +90,8 @@ impl Setup {
                 "warning: {issuer} is a development issuer: AWS cannot reach it, only `brevet sandbox` takes it"
             )));
         }
+        let seconds = known.session_seconds.unwrap_or(SessionDuration::DEFAULT.seconds());
+        let session = SessionDuration::new(seconds).map_err(Failure::refused)?;
         let setup = self.assemble(known, issuer)?;
         let policies = setup.policies().map_err(|error| Failure::Usage(error.to_string()))?;
         let length = policies.trust.to_json().len();
@@ -99,7 +103,7 @@ impl Setup {
         match self.format.as_str() {
             "trust-policy" => run.output.line(policies.trust.to_json()),
             "permission-policy" => run.output.line(policies.permissions.to_json()),
-            "cli" => run.output.piece(script::of(&setup, &policies)),
+            "cli" => run.output.piece(script::of(&setup, &policies, session)),
             _ => run.output.line(documents(&setup, &policies)?),
         }
     }
@@ -119,6 +123,7 @@ impl Setup {
             session_tags: layer.session_tags.unwrap_or_default(),
             source_identity: layer.source_identity.unwrap_or_default(),
             roles_claim_off: policy.roles_claim == "off",
+            session_seconds: layer.session_duration_seconds,
         })
     }
 

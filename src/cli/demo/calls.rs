@@ -1,10 +1,15 @@
 //! The story's calls, to copy: curl and the AWS CLI.
 
+use std::path::Path;
+
 use super::board::Board;
 use super::stage::{MODEL, REGION, ROLE, Stage, WORKER_AUDIENCE};
 use crate::cli::outcome::Failure;
+use crate::config::env;
+use crate::worker::token_source::presented::RESERVED_KEY_ID;
 
-/// Prints them. The credentials stand in files of the demo's private folder, never in the lines.
+/// Prints them. The credentials stand in files of the demo's private folder, never in the lines; and the lines name
+/// this very program, which need not be on the search path.
 pub(super) fn show(stage: &Stage, board: &Board, keep: bool) -> Result<(), Failure> {
     board.note(if keep {
         "The same by hand:"
@@ -12,17 +17,21 @@ pub(super) fn show(stage: &Stage, board: &Board, keep: bool) -> Result<(), Failu
         "The same by hand (they work while `brevet demo --keep` runs):"
     })?;
     let (url, aws, worker) = (&stage.url, stage.aws.url(), &stage.worker_url);
-    let key = stage.agent.file.display();
-    board.call("mint a token for AWS STS", &format!("TOKEN=$(BREVET_TOKEN_FILE={key} brevet token --issuer {url})"))?;
+    let (key, brevet) = (word(&stage.agent.file), word(&env::program()));
+    let mint = format!("BREVET_TOKEN_FILE={key} {brevet} token --issuer {url}");
     board.call(
-        "the same without brevet",
+        "mint a token for AWS STS, and one for the worker",
+        &format!("TOKEN=$({mint})\nWORKER_TOKEN=$({mint} --audience {WORKER_AUDIENCE})"),
+    )?;
+    board.call(
+        "mint without brevet",
         &format!(
             "curl -s -X POST {url}/v1/identity-tokens -H \"Authorization: Bearer $(cat {key})\" \\\n  \
              -H 'Content-Type: application/json' -d '{{}}'"
         ),
     )?;
     board.call(
-        "exchange it",
+        "exchange it for a session",
         &format!(
             "AWS_ENDPOINT_URL_STS={aws} aws sts assume-role-with-web-identity --region {REGION} \\\n  \
              --role-arn {ROLE} --role-session-name s.builder --web-identity-token \"$TOKEN\""
@@ -32,10 +41,36 @@ pub(super) fn show(stage: &Stage, board: &Board, keep: bool) -> Result<(), Failu
         "ask a model through the worker",
         &format!(
             "curl -s {worker}/bedrock/model/{}/converse \\\n  \
-             -H \"Authorization: Bearer $(BREVET_TOKEN_FILE={key} brevet token --issuer {url} --audience {WORKER_AUDIENCE})\" \\\n  \
-             -H 'Content-Type: application/json' \\\n  \
+             -H \"Authorization: Bearer $WORKER_TOKEN\" -H 'Content-Type: application/json' \\\n  \
              -d '{{\"messages\":[{{\"role\":\"user\",\"content\":[{{\"text\":\"Hello\"}}]}}]}}'",
             MODEL.replace(':', "%3A")
         ),
+    )?;
+    board.call(
+        "the same with the AWS CLI, the token in the place of a session's",
+        &format!(
+            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME={worker}/bedrock AWS_ACCESS_KEY_ID={RESERVED_KEY_ID} \\\n  \
+             AWS_SECRET_ACCESS_KEY=unused AWS_SESSION_TOKEN=\"$WORKER_TOKEN\" \\\n  \
+             aws bedrock-runtime converse --region {REGION} --model-id {MODEL} \\\n  \
+             --messages '[{{\"role\":\"user\",\"content\":[{{\"text\":\"Hello\"}}]}}]'"
+        ),
     )
+}
+
+/// A path as one word of a shell: bare where nothing in it means anything there.
+fn word(path: &Path) -> String {
+    let path = path.display().to_string();
+    let harmless = |c: char| c.is_ascii_alphanumeric() || "/._-+@%".contains(c);
+    if path.chars().all(harmless) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_one_word_whatever_stands_in_it() {
+        assert_eq!(word(Path::new("/tmp/brevet-demo-1/builder.key")), "/tmp/brevet-demo-1/builder.key");
+        assert_eq!(word(Path::new("/home/ann b/it's")), r"'/home/ann b/it'\''s'");
+    }
 }

@@ -72,7 +72,13 @@ impl Folder {
         let path = base.join(format!("brevet-demo-{name}"));
         // Not recursive: a folder that exists is somebody else's.
         let made = DirBuilder::new().mode(0o700).create(&path);
-        made.map_err(|error| Failure::Refused(format!("{}: {error}", path.display())))?;
+        made.map_err(|error| {
+            let base = base.display();
+            Failure::Refused(format!(
+                "no folder can be made in {base}: {error}; {} names another place",
+                env::TMPDIR.name
+            ))
+        })?;
         Ok(Self(path))
     }
 }

@@ -16,7 +16,7 @@ use crate::cli::worker_server::WorkerServer;
 use crate::client::Client;
 use crate::client::admin::Admin;
 use crate::config::database::{Database, KekSource, StoreSettings};
-use crate::config::issuer::IssuerSettings;
+use crate::config::issuer::{AUDIT_RETENTION, IssuerSettings};
 use crate::config::listener::Transport;
 use crate::config::outbound::Outbound;
 use crate::config::worker::WorkerSettings;
@@ -135,7 +135,8 @@ impl Stage {
         let (stranger, _) = agent_of_others(&admin, &props).await?;
         board.holds("AWS role", ROLE)?;
         let trusted = TeamUid::parse(&props.trusted_team).map_err(Failure::refused)?;
-        board.more(format_args!("trusts {}, as `brevet aws setup` wrote it", Subject::team_pattern(&trusted)))?;
+        let patterns = Subject::team_patterns(&trusted).join(" and ");
+        board.more(format_args!("trusts {patterns}, as `brevet aws setup` wrote it"))?;
         let sts = Sts::new(http.clone(), props.host.clock.clone());
         Ok(Self { url, worker_url, aws, client, admin, http, sts, person, agent, stranger, issuer, worker })
     }
@@ -164,9 +165,16 @@ fn issuer(props: &Props, url: &IssuerUrl, aws_url: String) -> Start {
         trusted_proxies: Vec::new(),
         allowed_endpoints: vec![aws_url],
         migrate: true,
+        audit_retention: AUDIT_RETENTION,
         outbound: Outbound { loopback: true, ..Outbound::default() },
     };
-    Start { settings, host: props.host.clone(), metrics: props.metrics.clone(), new_issuer: false }
+    Start {
+        settings,
+        host: props.host.clone(),
+        metrics: props.metrics.clone(),
+        new_issuer: false,
+        first_key_file: false,
+    }
 }
 
 /// What the customer's admin would put into the account: written by the code behind `brevet aws setup`.

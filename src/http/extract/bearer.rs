@@ -63,6 +63,17 @@ impl Capability for Exchanger {
     }
 }
 
+/// The right to ask whether callers are alive. No audit row is written for the answer, so that nothing would prove
+/// a remembered worker key alive.
+pub struct LivenessAsker(pub Exchanger);
+
+impl Capability for LivenessAsker {
+    const PROVEN_LATER: bool = false;
+    fn of(known: &Known) -> Result<Self, Denied> {
+        known.caller.exchanger().map(Self)
+    }
+}
+
 /// The right `C` of whoever presents the bearer in `Authorization` (RFC 6750, section 2.1). No cookie, query or
 /// body member is ever read for it.
 pub struct Bearer<C>(pub C);

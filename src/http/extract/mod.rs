@@ -8,7 +8,7 @@ pub mod origin;
 pub mod path;
 pub mod query;
 
-pub use bearer::{Bearer, Capability};
+pub use bearer::{Bearer, Capability, LivenessAsker};
 pub use json::Json;
 pub use origin::ClientOrigin;
 pub use path::Segments;

@@ -7,7 +7,7 @@ use http::header::CACHE_CONTROL;
 use crate::domain::access::Exchanger;
 use crate::domain::settings::{EffectiveSettings, Sourced};
 use crate::http::error::ProblemAnswer;
-use crate::http::extract::{Bearer, ClientOrigin, Json};
+use crate::http::extract::{Bearer, ClientOrigin, Json, LivenessAsker};
 use crate::http::state::IssuerState;
 use crate::issuer::exchange::{Exchanged, RECHECK_AFTER};
 use crate::issuer::liveness::{Alive, TOKENS_MAX};
@@ -42,7 +42,7 @@ pub async fn exchange(
         content_type = "application/problem+json")))]
 pub async fn liveness(
     State(state): State<IssuerState>,
-    Bearer(worker): Bearer<Exchanger>,
+    Bearer(LivenessAsker(worker)): Bearer<LivenessAsker>,
     Json(body): Json<LivenessRequest>,
 ) -> Result<Response, ProblemAnswer> {
     if body.tokens.is_empty() || body.tokens.len() > TOKENS_MAX {

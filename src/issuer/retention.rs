@@ -1,0 +1,60 @@
+//! What is forgotten in time: old audit rows and the keys of old repeats; and room made for rows to come.
+
+use std::time::Duration;
+
+use super::Issuer;
+use crate::store::StoreError;
+
+/// How often it is looked for what to forget.
+pub const INTERVAL: Duration = Duration::from_hours(24);
+/// How long a create can be repeated under its `Idempotency-Key`.
+pub const REPEATS: time::Duration = time::Duration::days(1);
+/// Most audit rows deleted in one transaction: audit rows of requests wait for the same lock.
+const BATCH: u32 = 1000;
+
+/// What one round has forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Audit rows older than the retention.
+    pub audit_rows: u64,
+    /// Idempotency keys older than [`REPEATS`].
+    pub idempotency_keys: u64,
+}
+
+impl Issuer {
+    /// One round: deletes audit rows older than `retention` and old idempotency keys, and on PostgreSQL makes the
+    /// partitions of the months ahead. Several replicas may do it at once.
+    pub async fn forget_old(&self, retention: time::Duration) -> Result<Forgotten, StoreError> {
+        let now = self.now();
+        self.store().make_audit_partitions(now).await?;
+        let idempotency_keys = self.store().forget_idempotency_before(now - REPEATS).await?;
+        let mut audit_rows = 0;
+        loop {
+            let deleted = self.store().forget_events_before(now - retention, BATCH).await?;
+            audit_rows += deleted;
+            if deleted < u64::from(BATCH) {
+                return Ok(Forgotten { audit_rows, idempotency_keys });
+            }
+        }
+    }
+
+    /// A round at once and then daily, without end; the composition root drops it at shutdown.
+    pub async fn keep_forgetting(self, retention: time::Duration) {
+        let mut ticks = tokio::time::interval(INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            match self.forget_old(retention).await {
+                Ok(Forgotten { audit_rows: 0, .. }) => {}
+                Ok(Forgotten { audit_rows, .. }) => {
+                    tracing::info!(
+                        audit_rows,
+                        days = retention.whole_days(),
+                        "audit rows past their retention are gone"
+                    );
+                }
+                Err(error) => tracing::warn!(cause = %error, "nothing old was forgotten; the next try is in a day"),
+            }
+        }
+    }
+}
