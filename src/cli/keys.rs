@@ -16,12 +16,12 @@ use crate::wire::admin::signing_key::{SigningKey, SigningKeys};
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Example:\n  brevet keys list")]
 pub(super) enum Keys {
-    /// List the issuer's signing keys (needs an administrator key in BREVET_TOKEN)
+    /// List the issuer's signing keys (needs an administrator key in BREVET_TOKEN or BREVET_TOKEN_FILE)
     #[command(after_help = "Example:\n  brevet keys list --json")]
     List(AdminFlags),
     /// Make a key-encryption key: a file in keys/, or the text to give every replica
     #[command(
-        after_help = "Examples:\n  brevet keys init-kek --data-dir /var/lib/brevet\n  brevet keys init-kek --print > kek"
+        after_help = "Examples:\n  brevet keys init-kek --data-dir /var/lib/brevet\n  (umask 077; brevet keys init-kek --print > kek)"
     )]
     InitKek {
         #[command(flatten)]

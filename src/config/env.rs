@@ -22,7 +22,7 @@ pub struct Variable {
 macro_rules! variables {
     ($($constant:ident $name:literal [$flag:expr] $readers:literal ($default:literal) $meaning:literal;)*) => {
         $(
-            #[doc = concat!("`", $name, "`: ", $meaning)]
+            #[doc = concat!("`", $name, "`")]
             pub const $constant: Variable = Variable {
                 name: $name, flag: $flag, meaning: $meaning, default: $default, readers: $readers,
             };

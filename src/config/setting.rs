@@ -76,7 +76,7 @@ impl Given {
         }
     }
 
-    /// The setting through `parse`, whose error completes the sentence "<setting> …".
+    /// The setting through `parse`, whose error completes a sentence that begins with the setting.
     pub fn parse<T, E: Display>(
         &self,
         variable: &'static Variable,

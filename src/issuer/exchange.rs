@@ -49,7 +49,9 @@ impl Issuer {
             Ok(presented) => presented,
             Err(error) => return Err(self.exchange_refused(worker, None, error, origin).await),
         };
-        let within = self.0.limits.principal(presented.subject().principal());
+        let subject = presented.subject();
+        let limits = &self.0.limits;
+        let within = limits.principal(subject.principal()).and_then(|()| limits.team(subject.team()));
         self.count_limited(within, Action::TokenExchange, origin)?;
         match self.exchange_verified(worker, &presented, origin).await {
             Err(error) => Err(self.exchange_refused(worker, Some(&presented), error, origin).await),
