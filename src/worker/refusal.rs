@@ -356,7 +356,7 @@ impl Refusal {
                 status: 404,
                 exception: "UnknownOperationException",
                 cause: "There is no such route on this worker.",
-                remedy: "Use POST /bedrock/model/{id}/{invoke|invoke-with-response-stream|converse|converse-stream|count-tokens}, or the same under /model.",
+                remedy: "Use POST /bedrock/model/{id}/ and invoke, invoke-with-response-stream, converse, converse-stream or count-tokens; or the same under /model.",
             },
             Self::MethodNotAllowed => Explanation {
                 code: "method_not_allowed",

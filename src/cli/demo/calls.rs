@@ -8,8 +8,8 @@ use crate::cli::outcome::Failure;
 use crate::config::env;
 use crate::worker::token_source::presented::RESERVED_KEY_ID;
 
-/// Prints them. The credentials stand in files of the demo's private folder, never in the lines; and the lines name
-/// this very program, which need not be on the search path.
+/// Prints them. The credentials stand in files of the demo's private folder, never in the lines nor in curl's
+/// arguments; and the lines name this very program, which need not be on the search path.
 pub(super) fn show(stage: &Stage, board: &Board, keep: bool) -> Result<(), Failure> {
     board.note(if keep {
         "The same by hand:"
@@ -26,8 +26,8 @@ pub(super) fn show(stage: &Stage, board: &Board, keep: bool) -> Result<(), Failu
     board.call(
         "mint without brevet",
         &format!(
-            "curl -s -X POST {url}/v1/identity-tokens -H \"Authorization: Bearer $(cat {key})\" \\\n  \
-             -H 'Content-Type: application/json' -d '{{}}'"
+            "printf 'Authorization: Bearer %s' \"$(cat {key})\" | curl -s -X POST {url}/v1/identity-tokens \\\n  \
+             -H @- -H 'Content-Type: application/json' -d '{{}}'"
         ),
     )?;
     board.call(
@@ -40,8 +40,8 @@ pub(super) fn show(stage: &Stage, board: &Board, keep: bool) -> Result<(), Failu
     board.call(
         "ask a model through the worker",
         &format!(
-            "curl -s {worker}/bedrock/model/{}/converse \\\n  \
-             -H \"Authorization: Bearer $WORKER_TOKEN\" -H 'Content-Type: application/json' \\\n  \
+            "printf 'Authorization: Bearer %s' \"$WORKER_TOKEN\" | curl -s {worker}/bedrock/model/{}/converse \\\n  \
+             -H @- -H 'Content-Type: application/json' \\\n  \
              -d '{{\"messages\":[{{\"role\":\"user\",\"content\":[{{\"text\":\"Hello\"}}]}}]}}'",
             MODEL.replace(':', "%3A")
         ),
