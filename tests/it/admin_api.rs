@@ -502,7 +502,10 @@ async fn of_two_changes_to_one_version_exactly_one_is_made() {
     let policy = house.admin("GET", "/v1/teams/acme/policy", None).await;
     assert_eq!(
         policy.json(),
-        json!({"lifetime_cap_seconds": 120, "roles_claim": "off", "enrolment_codes": true, "version": 6})
+        json!({
+            "lifetime_cap_seconds": 120, "roles_claim": "off", "enrolment_codes": true, "session_tag_keys": [],
+            "cost_tags": {}, "address_ranges": [], "people_mint": "anywhere", "version": 6,
+        })
     );
     assert_eq!(policy.header("etag"), "\"6\"");
     for (tag, status) in
