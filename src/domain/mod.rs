@@ -11,6 +11,7 @@ pub mod access;
 pub mod address_range;
 pub mod audience;
 pub mod audit;
+pub mod authority;
 pub mod claims;
 pub mod clock;
 pub mod credential;

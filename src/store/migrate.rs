@@ -22,7 +22,7 @@ const fn both(version: i64, name: &'static str, sql: &'static str) -> Migration 
 }
 
 /// Every migration, in order. A published one never changes: its checksum is in every store.
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 4] = [
     both(1, "house", include_str!("../../migrations/0001_house.sql")),
     Migration {
         version: 2,
@@ -31,6 +31,7 @@ const MIGRATIONS: [Migration; 3] = [
         postgres: include_str!("../../migrations/0002_audit.postgres.sql"),
     },
     both(5, "access", include_str!("../../migrations/0005_access.sql")),
+    both(9, "roles", include_str!("../../migrations/0009_roles.sql")),
 ];
 
 /// The schema this program reads and writes.

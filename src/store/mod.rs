@@ -42,7 +42,7 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 pub use administrators::{Administrator, AdministratorChange};
-pub use audit::EventFilter;
+pub use audit::{EventFilter, Order, Told};
 pub use audit_batch::{Proof, Release, Verdict};
 pub use audit_writer::{AuditStats, AuditWriter, QUEUE_MAX, QueueFull, Ticket};
 pub use credentials::{CredentialRecord, DeadReason, KeyInfo, NewCredential};
@@ -50,6 +50,7 @@ pub use enrolment_codes::{EnrolmentCode, NewEnrolmentCode, RedeemError, Redeemed
 pub use error::{ChangeError, StoreError};
 pub use idempotency::{Remember, Remembered};
 pub use issuers::IssuerRow;
+pub use memberships::{Member, MembershipChange, Reach};
 pub use migrate::Migrated;
 pub use open::Target;
 pub use page::{PAGE_LIMIT_MAX, Page, Paged};

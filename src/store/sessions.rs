@@ -26,7 +26,7 @@ impl SessionOrigin {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         [Self::EnrolmentCode].into_iter().find(|origin| origin.as_str() == text)
     }
 }

@@ -33,7 +33,9 @@ use brevet::issuer::keys::KeyRing;
 use brevet::issuer::limits::LimitNumbers;
 use brevet::issuer::publish::Publication;
 use brevet::issuer::{Issuer, Parts, bootstrap};
-use brevet::store::{AuditWriter, EventFilter, NewCredential, NewEnrolmentCode, Page, Store, Target, TeamChange};
+use brevet::store::{
+    AuditWriter, EventFilter, NewCredential, NewEnrolmentCode, Page, Reach, Store, Target, TeamChange,
+};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
@@ -257,8 +259,8 @@ impl App {
     }
 
     pub(crate) async fn join(&self, user: &UserUid, team: &TeamUid) {
-        let membership = Membership { team: team.clone(), user: user.clone(), created_at: self.clock.now() };
-        self.store.add_member(&membership, &self.event(), None).await.unwrap();
+        let membership = Membership::new(team.clone(), user.clone(), self.clock.now());
+        self.store.add_member(&membership, Reach::Everyone, &self.event()).await.unwrap();
     }
 
     /// An enrolment code of a person, good for ten minutes.
@@ -269,6 +271,7 @@ impl App {
             hash: code.hash(),
             user: user.clone(),
             created_by: None,
+            team: None,
             created_at: self.clock.now(),
             expires_at: self.clock.now() + Duration::minutes(10),
         };

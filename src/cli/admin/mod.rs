@@ -26,8 +26,10 @@ use crate::wire::secret_text::SecretText;
 
 /// Administer an installation: teams, people, agents, keys, policies, audit
 #[derive(Debug, Subcommand)]
-#[command(after_help = "All but `init` need an administrator key in BREVET_TOKEN or BREVET_TOKEN_FILE.\n\n\
-                        Example:\n  brevet admin teams create --uid red --name Red")]
+#[command(
+    after_help = "All but `init` need an administrator key in BREVET_TOKEN or BREVET_TOKEN_FILE;\nadmins and auditors of a team may be signed in with `brevet login` instead.\n\n\
+                        Example:\n  brevet admin teams create --uid red --name Red"
+)]
 pub(super) enum Admin {
     Init(init::Init),
     #[command(subcommand)]
@@ -52,7 +54,7 @@ pub(super) enum Admin {
     Policy(policy::Policy),
     #[command(subcommand)]
     ProviderSettings(Box<provider_settings::ProviderSettings>),
-    Audit(audit::Audit),
+    Audit(Box<audit::Audit>),
 }
 
 impl Admin {

@@ -4,8 +4,9 @@ use axum::Json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Admin;
 use super::answers::OfRead;
+use super::capability::Of;
+use crate::domain::authority::InstallationReader;
 use crate::domain::signing_key;
 use crate::http::error::ProblemAnswer;
 use crate::http::state::IssuerState;
@@ -19,7 +20,7 @@ pub(super) fn router() -> OpenApiRouter<IssuerState> {
 /// Lists the issuer's signing keys and what they are now: the signing one first, then those to come, then the rest.
 #[utoipa::path(get, path = "/v1/signing-keys", operation_id = "list_signing_keys", tag = "Signing keys",
     responses((status = 200, description = "The keys, without anything secret", body = SigningKeys), OfRead))]
-async fn list(Admin(admin): Admin) -> Result<Json<SigningKeys>, ProblemAnswer> {
+async fn list(Of(admin): Of<InstallationReader>) -> Result<Json<SigningKeys>, ProblemAnswer> {
     let items = admin.signing_keys().await?.into_iter().map(shown).collect();
     Ok(Json(SigningKeys { items }))
 }

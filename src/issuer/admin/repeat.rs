@@ -31,7 +31,7 @@ impl Administration {
     /// resource's name alone: a repeat shows it as it is now, and a secret is never kept.
     pub(super) async fn first(&self, request: Option<&Repeatable>, resource: String) -> Result<First, AdminError> {
         let Some(request) = request else { return Ok(First::Yes(None)) };
-        let credential = self.operator.credential;
+        let credential = self.created_by();
         if let Some(earlier) = self.store().remembered(credential, &request.key).await? {
             return same(request, earlier).map(First::No);
         }
@@ -49,12 +49,10 @@ impl Administration {
     ) -> Result<Option<String>, AdminError> {
         match (done, request) {
             (Ok(()), _) => Ok(self.changed(None)),
-            (Err(error), Some(request)) => {
-                match self.store().remembered(self.operator.credential, &request.key).await? {
-                    Some(earlier) => same(request, earlier).map(Some),
-                    None => Err(AdminError::of(kind)(error)),
-                }
-            }
+            (Err(error), Some(request)) => match self.store().remembered(self.created_by(), &request.key).await? {
+                Some(earlier) => same(request, earlier).map(Some),
+                None => Err(AdminError::of(kind)(error)),
+            },
             (Err(error), None) => Err(AdminError::of(kind)(error)),
         }
     }

@@ -1,6 +1,6 @@
 //! Signing keys, to look at.
 
-use super::{AdminError, Administration};
+use super::{AdminError, Reading};
 use crate::domain::signing_key::{KeyState, SigningKey};
 
 /// A key and what it is now.
@@ -12,7 +12,7 @@ pub struct KeyAt {
     pub state: KeyState,
 }
 
-impl Administration {
+impl Reading {
     /// Every key of the issuer: the signing one, those to come, those that were, in the order of their signing.
     pub async fn signing_keys(&self) -> Result<Vec<KeyAt>, AdminError> {
         let now = self.now();
