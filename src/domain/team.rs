@@ -99,6 +99,8 @@ pub struct TeamPolicy {
     pub roles_claim: RolesClaim,
     /// Whether sessions opened with an enrolment code mint for this team.
     pub enrolment_codes: bool,
+    /// Which issuer mints for the team.
+    pub issuer: MintingIssuer,
 }
 
 /// One audience on a team's list.
@@ -150,6 +152,32 @@ pub enum RolesClaim {
     Off,
 }
 
+/// Which issuer mints for a team. Where a team has both, both are published and accepted whichever mints, so that a
+/// change from one to the other breaks nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MintingIssuer {
+    /// The installation's own: the default. A trust policy must pin the subject.
+    Shared,
+    /// The team's private one, `<issuer>/t/<team-uid>`, whose keys sign for this team alone: even a trust policy
+    /// without a subject admits no other team.
+    Private,
+}
+
+impl MintingIssuer {
+    /// The word in JSON and on the terminal.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Private => "private",
+        }
+    }
+
+    /// The exact inverse of [`MintingIssuer::as_str`].
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Shared, Self::Private].into_iter().find(|which| which.as_str() == text)
+    }
+}
+
 impl TeamPolicy {
     /// The policy of a new team: tokens for STS, bound to the role of the settings.
     pub fn new_team() -> Self {
@@ -159,6 +187,7 @@ impl TeamPolicy {
             lifetime_cap: Lifetime::MAX,
             roles_claim: RolesClaim::Required,
             enrolment_codes: true,
+            issuer: MintingIssuer::Shared,
         }
     }
 

@@ -7,7 +7,7 @@ use crate::domain::audience::Audience;
 use crate::domain::lifetime::Lifetime;
 use crate::domain::principal::{ActorType, Principal};
 use crate::domain::role_arn::RoleArn;
-use crate::domain::team::{AudienceRule, RoleRule, RolesClaim, TeamPolicy, WhoMay};
+use crate::domain::team::{AudienceRule, MintingIssuer, RoleRule, RolesClaim, TeamPolicy, WhoMay};
 
 const CORRUPT: StoreError = StoreError::Corrupt("policy");
 
@@ -19,6 +19,15 @@ struct PolicyJson {
     lifetime_cap: u32,
     roles_claim: bool,
     enrolment_codes: bool,
+    /// Absent while the shared issuer mints. A version that knows only that one cannot read a policy with it, and so
+    /// mints nothing for the team, instead of minting under the wrong issuer.
+    #[serde(default, skip_serializing_if = "is_off")]
+    private_issuer: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_off(flag: &bool) -> bool {
+    !*flag
 }
 
 #[derive(Serialize, Deserialize)]
@@ -51,6 +60,7 @@ pub(super) fn write(policy: &TeamPolicy) -> Result<String, StoreError> {
         lifetime_cap: policy.lifetime_cap.seconds(),
         roles_claim: policy.roles_claim == RolesClaim::Required,
         enrolment_codes: policy.enrolment_codes,
+        private_issuer: policy.issuer == MintingIssuer::Private,
     };
     serde_json::to_string(&json).map_err(|_| CORRUPT)
 }
@@ -76,6 +86,7 @@ pub(super) fn read(text: &str) -> Result<TeamPolicy, StoreError> {
         lifetime_cap: Lifetime::new(json.lifetime_cap).map_err(|_| CORRUPT)?,
         roles_claim: if json.roles_claim { RolesClaim::Required } else { RolesClaim::Off },
         enrolment_codes: json.enrolment_codes,
+        issuer: if json.private_issuer { MintingIssuer::Private } else { MintingIssuer::Shared },
     })
 }
 
@@ -118,10 +129,17 @@ mod tests {
             lifetime_cap: Lifetime::new(900).unwrap(),
             roles_claim: RolesClaim::Off,
             enrolment_codes: false,
+            issuer: MintingIssuer::Private,
         };
         for policy in [policy, TeamPolicy::new_team()] {
             assert_eq!(read(&write(&policy).unwrap()), Ok(policy));
         }
+    }
+
+    #[test]
+    fn the_shared_issuer_is_not_written_so_that_older_versions_read_on() {
+        let written = write(&TeamPolicy::new_team()).unwrap();
+        assert!(!written.contains("issuer"), "{written}");
     }
 
     #[test]
