@@ -9,6 +9,7 @@ mod files;
 mod liveness;
 mod people;
 mod races;
+mod rotation;
 mod schema;
 mod tables;
 mod world;
