@@ -6,7 +6,7 @@ use crate::domain::clock::Clock;
 use crate::domain::entropy::Entropy;
 use crate::domain::issuer_url::Development;
 use crate::domain::key_schedule::KeySchedule;
-use crate::issuer::kek::{KekHome, obtain};
+use crate::issuer::kek::{KekGiven, KekHome, obtain};
 use crate::store::{IssuerRow, Store, StoreError, Target};
 
 use super::outcome::Failure;
@@ -55,6 +55,7 @@ pub(super) fn kek(settings: &StoreSettings, has_keys: bool, entropy: &dyn Entrop
         Database::Sqlite(_) => KekHome::Beside,
         Database::Postgres(_) => KekHome::Shared,
     };
+    let given = KekGiven { current: given, previous: settings.previous_kek.as_ref() };
     obtain(given, &settings.data_dir, home, has_keys, entropy).map_err(|error| Failure::Usage(error.to_string()))
 }
 

@@ -7,6 +7,7 @@ use time::Duration;
 use crate::crypto::keypair::{KeyError, KeyPair};
 use crate::crypto::new_key::{NewKeyError, new_signing_key};
 use crate::crypto::seal::Kek;
+use crate::crypto::signer::KeySet;
 use crate::domain::audit::{Action, Decision, Event};
 use crate::domain::clock::Clock;
 use crate::domain::credential::{CredentialKind, OpaqueCredential};
@@ -65,7 +66,7 @@ pub struct Host {
 }
 
 impl Host {
-    fn event(&self, issuer: IssuerId, action: Action) -> Event {
+    pub(super) fn event(&self, issuer: IssuerId, action: Action) -> Event {
         let at = self.clock.now();
         Event::new(EventId::new(self.entropy.uuid_v7(at)), at, issuer, action, Decision::Allowed)
     }
@@ -124,14 +125,46 @@ pub async fn first_keys(
         return Ok(false);
     }
     let (active, standby) = (generate().await?, generate().await?);
+    insert_pair(store, issuer, &active, &standby, kek, schedule, host, Action::SigningKeyCreate).await
+}
+
+/// Makes `imported` the issuer's first key, with a new standby of its kind, where it has none; whether it did. The
+/// private half is opened from its row and tried once before anything is saved.
+pub async fn import_key(
+    store: &Store,
+    issuer: IssuerId,
+    imported: KeyPair,
+    kek: &Kek,
+    schedule: &KeySchedule,
+    host: &Host,
+) -> Result<bool, BootstrapError> {
+    if !store.signing_keys(issuer).await?.is_empty() {
+        return Ok(false);
+    }
+    let standby = generate_kind(imported.kind()).await?;
+    insert_pair(store, issuer, &imported, &standby, kek, schedule, host, Action::SigningKeyImport).await
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of a first start, put together in one place")]
+async fn insert_pair(
+    store: &Store,
+    issuer: IssuerId,
+    active: &KeyPair,
+    standby: &KeyPair,
+    kek: &Kek,
+    schedule: &KeySchedule,
+    host: &Host,
+    action: Action,
+) -> Result<bool, BootstrapError> {
     let now = host.clock.now();
     let (signs, waits) = schedule.first_pair(now);
     let keys = [
-        new_signing_key(&active, issuer, signs, kek, host.entropy.as_ref(), now)?,
-        new_signing_key(&standby, issuer, waits, kek, host.entropy.as_ref(), now)?,
+        new_signing_key(active, issuer, signs, kek, host.entropy.as_ref(), now)?,
+        new_signing_key(standby, issuer, waits, kek, host.entropy.as_ref(), now)?,
     ];
+    KeySet::open(&keys[0], kek, host.entropy.as_ref())?;
     refuse_foreign(store, issuer, &keys).await?;
-    let mut event = host.event(issuer, Action::SigningKeyCreate);
+    let mut event = host.event(issuer, action);
     event.target = Some(format!("signing_key:{}", keys[0].kid));
     Ok(store.insert_first_keys(issuer, &keys, &event).await?)
 }
@@ -153,7 +186,11 @@ pub async fn refuse_foreign(
 
 /// RSA takes its time to make: not on a thread that serves.
 async fn generate() -> Result<KeyPair, NewKeyError> {
-    let made = tokio::task::spawn_blocking(|| KeyPair::generate(KeyKind::default())).await;
+    generate_kind(KeyKind::default()).await
+}
+
+async fn generate_kind(kind: KeyKind) -> Result<KeyPair, NewKeyError> {
+    let made = tokio::task::spawn_blocking(move || KeyPair::generate(kind)).await;
     Ok(made.unwrap_or(Err(KeyError::Generate))?)
 }
 
