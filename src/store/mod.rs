@@ -24,6 +24,7 @@ mod migrate;
 mod open;
 mod page;
 mod policy_json;
+mod presented_tokens;
 mod sealed;
 mod service_account_keys;
 mod service_accounts;
@@ -32,6 +33,7 @@ mod settings;
 mod settings_json;
 mod signing_keys;
 mod team_facts;
+mod team_issuers;
 mod team_row;
 mod teams;
 mod users;
@@ -53,10 +55,15 @@ pub use issuers::IssuerRow;
 pub use migrate::Migrated;
 pub use open::Target;
 pub use page::{PAGE_LIMIT_MAX, Page, Paged};
+<<<<<<< HEAD
 pub use sealed::{SealedPlace, SealedText};
+=======
+pub use presented_tokens::Presented;
+>>>>>>> main
 pub use service_accounts::ServiceAccountChange;
 pub use sessions::{NewSession, Session, SessionOrigin};
 pub use team_facts::TeamFacts;
+pub use team_issuers::TEAM_ISSUERS_MAX;
 pub use teams::TeamChange;
 pub use users::UserChange;
 pub use worker_keys::{WorkerKey, WorkerKeyChange};

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::cli::Run;
 use crate::cli::arguments::StoreFlags;
-use crate::cli::opened_store::{kek, opened, store_failure};
+use crate::cli::opened_store::{given_kek, opened, store_failure};
 use crate::cli::outcome::Failure;
 use crate::config::database::{KekSource, StoreSettings};
 use crate::issuer::bootstrap::Host;
@@ -38,7 +38,7 @@ impl Reseal {
         let settings = StoreSettings::read(&self.store.add(run.given.clone()))?;
         let store = opened(&settings, false, run.clock.as_ref()).await.map_err(store_failure)?;
         // Whatever is in the store, this is no first start: a missing key is an error and not a new one.
-        let kek = kek(&settings, true, run.entropy.as_ref())?;
+        let kek = given_kek(&settings, true, run.entropy.as_ref())?;
         let host = Host { clock: run.clock.clone(), entropy: run.entropy.clone() };
         let progress = |done, all| run.output.say(format_args!("sealed with {}: {done} of {all}", kek.id()));
         let outcome = reseal(&store, &kek, &host, progress).await;
