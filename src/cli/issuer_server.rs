@@ -132,8 +132,8 @@ impl IssuerServer {
 
         let (store, row) = database(&settings, &host, new_issuer).await?;
         let kek = kek(&settings.store, &store, host.entropy.as_ref()).await?;
-        let schedule = schedule(&row, settings.development)?;
-        bootstrap::first_keys(&store, row.id, &kek, &schedule, &host).await.map_err(Failure::refused)?;
+        schedule(&row, settings.development)?;
+        bootstrap::first_keys(&store, row.id, &kek, &host).await.map_err(Failure::refused)?;
         let (clock, entropy) = (Arc::clone(&host.clock), Arc::clone(&host.entropy));
         let ring = KeyRing::open(settings.url.clone(), row.id, store.clone(), kek, clock, entropy);
         let ring = Arc::new(ring.await.map_err(Failure::refused)?);

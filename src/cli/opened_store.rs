@@ -52,9 +52,9 @@ pub(super) async fn kek(settings: &StoreSettings, store: &Store, entropy: &dyn E
     match kek::check(store, &kek).await {
         Ok(()) => Ok(kek),
         Err(KekError::Store(error)) => Err(store_failure(error)),
-        Err(other) => Err(Failure::Refused(format!(
-            "{other} (BREVET_KEK; while it is being replaced also BREVET_PREVIOUS_KEK)"
-        ))),
+        Err(other) => {
+            Err(Failure::Refused(format!("{other} (BREVET_KEK; while it is being replaced also BREVET_PREVIOUS_KEK)")))
+        }
     }
 }
 

@@ -55,11 +55,8 @@ pub use issuers::IssuerRow;
 pub use migrate::Migrated;
 pub use open::Target;
 pub use page::{PAGE_LIMIT_MAX, Page, Paged};
-<<<<<<< HEAD
-pub use sealed::{SealedPlace, SealedText};
-=======
 pub use presented_tokens::Presented;
->>>>>>> main
+pub use sealed::{SealedPlace, SealedText};
 pub use service_accounts::ServiceAccountChange;
 pub use sessions::{NewSession, Session, SessionOrigin};
 pub use team_facts::TeamFacts;

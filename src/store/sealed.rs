@@ -43,7 +43,7 @@ pub struct SealedText {
 impl Store {
     /// Every sealed text there is, of every issuer. What was destroyed is not among them.
     pub async fn sealed(&self) -> Result<Vec<SealedText>, StoreError> {
-        let sql = "SELECT issuer_id, kid, sealed_private FROM signing_keys WHERE sealed_private <> '' ORDER BY kid";
+        let sql = "SELECT issuer_id, kid, sealed_private FROM signing_keys WHERE forgotten_at IS NULL ORDER BY kid";
         self.db.fetch_all(sql, []).await?.iter().map(signing_key).collect()
     }
 
@@ -54,7 +54,7 @@ impl Store {
         let changed = match &old.place {
             SealedPlace::SigningKey { issuer, kid } => {
                 let sql = "UPDATE signing_keys SET sealed_private = $1
-                    WHERE issuer_id = $2 AND kid = $3 AND sealed_private = $4";
+                    WHERE issuer_id = $2 AND kid = $3 AND sealed_private = $4 AND forgotten_at IS NULL";
                 let text = old.text.as_str();
                 tx.execute(sql, [new.as_str().into(), (*issuer).into(), kid.as_str().into(), text.into()]).await?
             }

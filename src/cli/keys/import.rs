@@ -72,10 +72,10 @@ impl Import {
         let store = opened(&settings, true, run.clock.as_ref()).await.map_err(store_failure)?;
         let row = bootstrap::issuer(&store, &url, &host).await.map_err(Failure::refused)?;
         let kek = kek(&settings, &store, run.entropy.as_ref()).await?;
-        let schedule = schedule(&row, development)?;
+        schedule(&row, development)?;
         let told =
             Told { kid: pair.kid().to_string(), algorithm: pair.kind().algorithm().as_str(), bits: pair.kind().bits() };
-        let done = bootstrap::import_key(&store, row.id, pair, &kek, &schedule, &host).await;
+        let done = bootstrap::import_key(&store, row.id, &pair, &kek, &host).await;
         store.close().await;
         if !done.map_err(Failure::refused)? {
             return Err(Failure::Refused(
