@@ -17,6 +17,7 @@ pub mod readiness;
 mod recent;
 pub mod refusals;
 pub mod release;
+pub mod reseal;
 pub mod retention;
 pub mod sessions;
 pub mod standing;

@@ -160,6 +160,7 @@ fn issuer(props: &Props, url: &IssuerUrl, aws_url: String) -> Result<Start, Fail
             data_dir: props.folder.clone(),
             database: Database::Sqlite(props.folder.join("brevet.db")),
             kek: KekSource::Folder(props.folder.join("keys")),
+            previous_kek: None,
         },
         public: free,
         admin: None,
