@@ -86,12 +86,7 @@ impl Store {
 }
 
 /// Saves a new key; a kid that any issuer has or had is a conflict.
-pub(super) async fn insert(
-    tx: &mut Tx,
-    issuer: IssuerId,
-    key: &SigningKey,
-    event: &Event,
-) -> Result<(), ChangeError> {
+pub(super) async fn insert(tx: &mut Tx, issuer: IssuerId, key: &SigningKey, event: &Event) -> Result<(), ChangeError> {
     let (first, second) = key.public.members();
     let inserted = tx
         .execute(

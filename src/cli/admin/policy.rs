@@ -40,6 +40,9 @@ pub(in crate::cli) enum Policy {
         /// Whether sessions opened with an enrolment code mint for this team: on or off
         #[arg(long, value_name = "ON|OFF", value_parser = on_off)]
         enrolment_codes: Option<bool>,
+        /// Which issuer mints: shared, or the team's private one (made with `brevet admin issuer make`)
+        #[arg(long, value_parser = ["shared", "private"])]
+        issuer: Option<String>,
     },
 }
 
@@ -50,12 +53,13 @@ impl Policy {
                 let output = run.output.as_json(flags.json);
                 output.data(&admin(run, &flags)?.policy(&team).await?, |policy| show(output.out(), policy))
             }
-            Self::Set { flags, team, lifetime_cap, roles_claim, enrolment_codes } => {
+            Self::Set { flags, team, lifetime_cap, roles_claim, enrolment_codes, issuer } => {
                 let output = run.output.as_json(flags.json);
                 let change = ChangePolicy {
                     lifetime_cap_seconds: set(lifetime_cap),
                     roles_claim: set(roles_claim),
                     enrolment_codes: set(enrolment_codes),
+                    issuer: set(issuer),
                 };
                 let policy = admin(run, &flags)?.change_policy(&team, &change).await?;
                 output.data(&policy, |policy| show(output.out(), policy))
@@ -71,6 +75,7 @@ fn show(paint: Paint, policy: &Shown) -> String {
             ("lifetime cap", format!("{} s", policy.lifetime_cap_seconds)),
             ("roles claim", policy.roles_claim.clone()),
             ("enrolment codes", if policy.enrolment_codes { "on" } else { "off" }.to_owned()),
+            ("issuer", policy.issuer.clone()),
             ("version", policy.version.to_string()),
         ],
     )

@@ -8,7 +8,7 @@ use super::fields::{Faults, Fields};
 use super::version::{IfMatch, IfMatchHeader, Versioned};
 use super::{Admin, names};
 use crate::domain::lifetime::Lifetime;
-use crate::domain::team::{RolesClaim, Team, TeamPolicy};
+use crate::domain::team::{MintingIssuer, RolesClaim, Team, TeamPolicy};
 use crate::http::error::ProblemAnswer;
 use crate::http::extract::{Json as Body, Segments};
 use crate::http::state::IssuerState;
@@ -52,13 +52,16 @@ fn asked(body: wire::ChangePolicy) -> Result<impl Fn(&mut TeamPolicy) + Send + S
         "off" => Ok(RolesClaim::Off),
         _ => Err("must be required or off"),
     });
-    let (cap, claim) = fields.finish(cap.zip(claim))?;
+    let issuer =
+        fields.patch("issuer", body.issuer, |word| MintingIssuer::parse(&word).ok_or("must be shared or private"));
+    let ((cap, claim), issuer) = fields.finish(cap.zip(claim).zip(issuer))?;
     let codes = body.enrolment_codes;
     Ok(move |policy: &mut TeamPolicy| {
         let new = TeamPolicy::new_team();
         set(&mut policy.lifetime_cap, &cap, new.lifetime_cap);
         set(&mut policy.roles_claim, &claim, new.roles_claim);
         set(&mut policy.enrolment_codes, &codes, new.enrolment_codes);
+        set(&mut policy.issuer, &issuer, new.issuer);
     })
 }
 
@@ -79,6 +82,7 @@ fn shown(team: &Team) -> Versioned<Policy> {
         }
         .to_owned(),
         enrolment_codes: team.policy.enrolment_codes,
+        issuer: team.policy.issuer.as_str().to_owned(),
         version: team.version,
     };
     Versioned(policy, team.version)

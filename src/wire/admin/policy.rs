@@ -21,6 +21,11 @@ pub struct ChangePolicy {
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     #[schema(value_type = Option<bool>)]
     pub enrolment_codes: Patch<bool>,
+    /// Which issuer mints from now on: `shared`, or the team's `private` one, which must have been made before; a new
+    /// team has `shared`.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    #[schema(value_type = Option<String>, example = "private")]
+    pub issuer: Patch<String>,
 }
 
 /// What a team allows.
@@ -32,6 +37,8 @@ pub struct Policy {
     pub roles_claim: String,
     /// Whether sessions opened with an enrolment code mint for this team.
     pub enrolment_codes: bool,
+    /// `shared` or `private`: which issuer mints.
+    pub issuer: String,
     /// The team's version, also the `ETag`.
     pub version: i64,
 }

@@ -55,7 +55,7 @@ impl Caller {
 fn reason(refused: &TokenRefused) -> Refusal {
     match refused {
         TokenRefused::UnknownKid(_) => Refusal::TokenUnknownKey,
-        TokenRefused::Issuer { .. } => Refusal::TokenOtherIssuer,
+        TokenRefused::Issuer { .. } | TokenRefused::ForeignTeam => Refusal::TokenOtherIssuer,
         TokenRefused::Audience { found, .. } if found.is_sts() => Refusal::TokenForSts,
         TokenRefused::Audience { .. } => Refusal::TokenOtherAudience,
         TokenRefused::Expired(_) => Refusal::TokenExpired,
