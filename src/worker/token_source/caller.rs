@@ -38,12 +38,12 @@ impl Caller {
         audience: &Audience,
     ) -> Result<Self, WorkerError> {
         let token = presented(headers, query)?;
-        let verified = keys.verify(&token, audience).await.map_err(|error| match error {
+        let (issuer, verified) = keys.verify(&token, audience).await.map_err(|error| match error {
             NotVerified::Refused(refused) => WorkerError::refused(reason(&refused), refused.to_string()),
             NotVerified::Unknown(error) => error,
         })?;
         Ok(Self {
-            owner: Owner { issuer: keys.issuer().as_str().into(), subject: verified.subject().clone() },
+            owner: Owner { issuer: issuer.as_str().into(), subject: verified.subject().clone() },
             run: verified.run_id().cloned(),
             token_id: verified.token_id(),
             expires_at: verified.expires_at(),
