@@ -3,14 +3,18 @@
 
 use super::audience::Audience;
 use super::credential::CredentialKind;
-use super::id::{AdministratorId, CredentialId, ServiceAccountUid, SessionId, TeamUid, UserUid};
+use super::id::{AdministratorId, CredentialId, RunId, ServiceAccountUid, SessionId, TeamUid, UserUid};
+use super::platform::PlatformRights;
 use super::principal::Principal;
+use super::role::InstallationRole;
 
 /// Who calls, proven by a live credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// The credential presented.
     pub credential: CredentialId,
+    /// What kind of credential that is.
+    pub kind: CredentialKind,
     /// Whose it is.
     pub identity: Identity,
 }
@@ -19,7 +23,12 @@ pub struct Caller {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
     /// An administrator of the installation.
-    Administrator(AdministratorId),
+    Administrator {
+        /// Who.
+        id: AdministratorId,
+        /// What they may do.
+        role: InstallationRole,
+    },
     /// A person, signed in.
     Person {
         /// Who.
@@ -41,18 +50,22 @@ pub enum Identity {
         /// Its audience: callers' tokens must be for it.
         audience: Audience,
     },
-}
-
-impl Identity {
-    /// The kind of credential such a caller presents.
-    pub const fn kind(&self) -> CredentialKind {
-        match self {
-            Self::Administrator(_) => CredentialKind::Administrator,
-            Self::Person { .. } => CredentialKind::Access,
-            Self::ServiceAccount { .. } => CredentialKind::ServiceAccount,
-            Self::Worker { .. } => CredentialKind::Worker,
-        }
-    }
+    /// One run of a principal.
+    Run {
+        /// Which.
+        run: RunId,
+        /// In which team.
+        team: TeamUid,
+        /// Whose.
+        principal: Principal,
+    },
+    /// A platform backend.
+    Platform {
+        /// The teams it may act in.
+        teams: Vec<TeamUid>,
+        /// What it may do there.
+        rights: PlatformRights,
+    },
 }
 
 /// The caller may know the operation exists but not do it.
@@ -74,6 +87,8 @@ pub struct Operator {
 pub struct Minter {
     /// By which credential.
     pub credential: CredentialId,
+    /// Of which kind.
+    pub kind: CredentialKind,
     /// Person or agent.
     pub who: MinterIdentity,
 }
@@ -84,14 +99,6 @@ impl Minter {
         match &self.who {
             MinterIdentity::Person { user, .. } => Principal::User(user.clone()),
             MinterIdentity::ServiceAccount { uid, .. } => Principal::ServiceAccount(uid.clone()),
-        }
-    }
-
-    /// What kind of credential it presented.
-    pub const fn credential_kind(&self) -> CredentialKind {
-        match self.who {
-            MinterIdentity::Person { .. } => CredentialKind::Access,
-            MinterIdentity::ServiceAccount { .. } => CredentialKind::ServiceAccount,
         }
     }
 }
@@ -139,15 +146,15 @@ pub struct SessionOwner {
 
 impl Caller {
     fn denied(&self, needs: &'static str) -> Denied {
-        Denied(self.identity.kind(), needs)
+        Denied(self.kind, needs)
     }
 
     /// The right to administer.
     pub fn operator(&self) -> Result<Operator, Denied> {
-        let Identity::Administrator(administrator) = self.identity else {
-            return Err(self.denied("an administrator key"));
+        let Identity::Administrator { id, role: InstallationRole::Operator } = self.identity else {
+            return Err(self.denied("an operator's administrator key"));
         };
-        Ok(Operator { administrator, credential: self.credential })
+        Ok(Operator { administrator: id, credential: self.credential })
     }
 
     /// The right to mint for oneself. Administrators and workers have none: they are nobody's principal.
@@ -157,11 +164,14 @@ impl Caller {
             Identity::ServiceAccount { uid, team } => {
                 MinterIdentity::ServiceAccount { uid: uid.clone(), team: team.clone() }
             }
-            Identity::Administrator(_) | Identity::Worker { .. } => {
+            Identity::Administrator { .. }
+            | Identity::Worker { .. }
+            | Identity::Run { .. }
+            | Identity::Platform { .. } => {
                 return Err(self.denied("an access token or a service account key"));
             }
         };
-        Ok(Minter { credential: self.credential, who })
+        Ok(Minter { credential: self.credential, kind: self.kind, who })
     }
 
     /// The right to exchange callers' tokens.

@@ -90,7 +90,7 @@ impl Issuer {
             return Err(AuthError::Dead(reason));
         }
         self.note_use(record.id, now);
-        let caller = Caller { credential: record.id, identity: record.identity };
+        let caller = Caller { credential: record.id, kind: record.kind, identity: record.identity };
         Ok(Arc::new(Known { caller, expires_at: record.expires_at }))
     }
 
@@ -166,6 +166,7 @@ pub(super) fn about(event: &mut Event, kind: CredentialKind, id: CredentialId, i
     (event.principal, event.team) = match identity {
         Identity::Person { user, .. } => (Some(Principal::User(user.clone())), None::<TeamUid>),
         Identity::ServiceAccount { uid, team } => (Some(Principal::ServiceAccount(uid.clone())), Some(team.clone())),
-        Identity::Administrator(_) | Identity::Worker { .. } => (None, None),
+        Identity::Run { team, principal, .. } => (Some(principal.clone()), Some(team.clone())),
+        Identity::Administrator { .. } | Identity::Worker { .. } | Identity::Platform { .. } => (None, None),
     };
 }

@@ -38,7 +38,7 @@ impl Issuer {
                 Err(error) => return Err(self.refused(minter, chosen, error, origin).await),
             };
             self.count_limited(self.0.limits.team(grant.subject().team()), Action::TokenMint, origin)?;
-            let credential = (minter.credential_kind(), minter.credential);
+            let credential = (minter.kind, minter.credential);
             let authority = Authority { action: Action::TokenMint, credential, team_version, worker: None };
             if let Some(minted) = self.release(grant, authority, origin).await? {
                 return Ok(minted);
@@ -58,7 +58,7 @@ impl Issuer {
         let Some(reason) = error.reason() else { return error };
         let mut event = self.event(Action::TokenMint, Decision::Refused, origin);
         event.reason = Some(reason);
-        event.credential = Some((minter.credential_kind(), minter.credential));
+        event.credential = Some((minter.kind, minter.credential));
         event.principal = Some(minter.principal());
         event.team = match &minter.who {
             MinterIdentity::ServiceAccount { team, .. } => Some(team.clone()),

@@ -47,8 +47,9 @@ impl Issuer {
     pub async fn whoami(&self, known: &Known) -> Result<Whoami, Unavailable> {
         let caller = known.caller.clone();
         let (principal, uids) = match &caller.identity {
-            Identity::Administrator(_) => (None, Vec::new()),
-            Identity::Worker { teams, .. } => (None, teams.clone()),
+            Identity::Administrator { .. } => (None, Vec::new()),
+            Identity::Worker { teams, .. } | Identity::Platform { teams, .. } => (None, teams.clone()),
+            Identity::Run { team, principal, .. } => (Some(principal.clone()), vec![team.clone()]),
             Identity::ServiceAccount { uid, team } => {
                 (Some(Principal::ServiceAccount(uid.clone())), vec![team.clone()])
             }

@@ -12,6 +12,7 @@ use crate::domain::access::Identity;
 use crate::domain::audience::Audience;
 use crate::domain::credential::{CredentialKind, SecretHash};
 use crate::domain::id::{CredentialId, TeamUid, TokenId};
+use crate::domain::role::InstallationRole;
 
 /// A secret to be saved; of it only the hash.
 #[derive(Debug, Clone)]
@@ -144,7 +145,7 @@ macro_rules! liveness {
     () => {
         "c.id, c.kind, c.administrator_id, c.user_uid, c.session_id, c.service_account_uid,
             c.created_at, c.expires_at, c.last_used_at, c.revoked_at,
-            p.revoked_at AS administrator_revoked, p.expires_at AS administrator_expires,
+            p.role AS administrator_role, p.revoked_at AS administrator_revoked, p.expires_at AS administrator_expires,
             u.disabled_at AS user_disabled, u.deleted_at AS user_deleted,
             s.ended_at AS session_ended, s.expires_at AS session_expires,
             a.team_uid, a.disabled_at AS account_disabled, a.deleted_at AS account_deleted,
@@ -306,9 +307,14 @@ fn record(row: &Row, now: OffsetDateTime) -> Result<CredentialRecord, StoreError
 
 fn identity(row: &Row, kind: CredentialKind) -> Result<Identity, StoreError> {
     Ok(match kind {
-        CredentialKind::Administrator => Identity::Administrator(row.handle("administrator_id")?),
-        CredentialKind::Access => Identity::Person { user: row.uid("user_uid")?, session: row.handle("session_id")? },
-        CredentialKind::ServiceAccount => {
+        CredentialKind::Administrator => Identity::Administrator {
+            id: row.handle("administrator_id")?,
+            role: row.parsed("administrator_role", InstallationRole::parse)?,
+        },
+        CredentialKind::Access if row.optional_text("session_id")?.is_some() => {
+            Identity::Person { user: row.uid("user_uid")?, session: row.handle("session_id")? }
+        }
+        CredentialKind::Access | CredentialKind::ServiceAccount => {
             Identity::ServiceAccount { uid: row.uid("service_account_uid")?, team: row.uid("team_uid")? }
         }
         CredentialKind::Worker => Identity::Worker {

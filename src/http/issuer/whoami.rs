@@ -19,7 +19,7 @@ use crate::wire::whoami::{Whoami, WhoamiTeam};
 pub async fn whoami(State(state): State<IssuerState>, Bearer(known): Bearer<Known>) -> Result<Response, ProblemAnswer> {
     let whoami = state.issuer()?.whoami(&known).await?;
     let answer = Whoami {
-        credential_kind: whoami.caller.identity.kind().to_string(),
+        credential_kind: whoami.caller.kind.to_string(),
         credential_id: whoami.caller.credential.to_string(),
         expires_at: whoami.expires_at,
         actor_type: whoami.principal.as_ref().map(|principal| principal.actor_type().to_string()),

@@ -76,11 +76,7 @@ impl IssuerKeys {
 
     /// Verifies `token` for `audience`, and tells its issuer. A kid that is not known yet may be new: the keys are then
     /// read once more.
-    pub async fn verify(
-        &self,
-        token: &Secret,
-        audience: &Audience,
-    ) -> Result<(IssuerUrl, VerifiedToken), NotVerified> {
+    pub async fn verify(&self, token: &Secret, audience: &Audience) -> Result<(IssuerUrl, VerifiedToken), NotVerified> {
         let whose = self.whose(token).await?;
         let keys = self.keys(whose.clone()).await?;
         let (keys, verified) = match keys.verifier.verify(token, audience, self.clock.now()) {
