@@ -142,8 +142,8 @@ impl IssuerServer {
         let (store, row) = database(&settings, &host, new_issuer).await?;
         let has_keys = !store.signing_keys(row.id).await.map_err(store_failure)?.is_empty();
         let kek = kek(&settings.store, has_keys, host.entropy.as_ref())?;
-        let schedule = schedule(&row, settings.development)?;
-        bootstrap::first_keys(&store, row.id, &kek, &schedule, &host).await.map_err(Failure::refused)?;
+        schedule(&row, settings.development)?;
+        bootstrap::first_keys(&store, row.id, &kek, &host).await.map_err(Failure::refused)?;
         let (clock, entropy) = (Arc::clone(&host.clock), Arc::clone(&host.entropy));
         let ring = KeyRing::open(settings.url.clone(), row.id, store.clone(), kek, clock, entropy);
         let ring = Arc::new(ring.await.map_err(Failure::refused)?);

@@ -59,7 +59,7 @@ impl Keys {
 
 fn list(paint: Paint, keys: &SigningKeys) -> String {
     let row = |key: &SigningKey| {
-        let times = (stamp(key.publish_from), stamp(key.sign_from));
+        let times = (stamp(key.publish_from), stamp_or_none(key.sign_from));
         [key.kid.clone(), key.algorithm.clone(), key.state.clone(), times.0, times.1, stamp_or_none(key.sign_until)]
     };
     table(paint, ["KID", "ALG", "STATE", "PUBLISHED", "SIGNS FROM", "SIGNS UNTIL"], keys.items.iter().map(row))

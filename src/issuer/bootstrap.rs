@@ -15,7 +15,7 @@ use crate::domain::id::{AdministratorId, CredentialId, EventId, IssuerId};
 use crate::domain::issuer_url::{Development, IssuerUrl};
 use crate::domain::key_schedule::{KeySchedule, ScheduleError, ScheduleNumbers};
 use crate::domain::secret::Secret;
-use crate::domain::signing_key::KeyKind;
+use crate::domain::signing_key::{KeyKind, Kid, SigningKey};
 use crate::store::{Administrator, ChangeError, IssuerRow, NewCredential, Store, StoreError};
 
 /// How long the first administrator's key lasts; it also ends when a second administrator exists.
@@ -35,7 +35,7 @@ pub enum BootstrapError {
     Key(#[from] NewKeyError),
     /// A key known under another issuer would make both issuers admit each other's tokens (threat 14).
     #[error("signing key {0} is already known under another issuer: every issuer needs keys of its own")]
-    ForeignKey(crate::domain::signing_key::Kid),
+    ForeignKey(Kid),
     /// What was asked for breaks a rule of the key schedule.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
@@ -113,23 +113,18 @@ pub async fn publishing(
 
 /// Makes the issuer's first key and its standby, in one transaction, where it has none; whether it made them.
 /// Of two replicas that start at once, one's keys stand.
-pub async fn first_keys(
-    store: &Store,
-    issuer: IssuerId,
-    kek: &Kek,
-    schedule: &KeySchedule,
-    host: &Host,
-) -> Result<bool, BootstrapError> {
+pub async fn first_keys(store: &Store, issuer: IssuerId, kek: &Kek, host: &Host) -> Result<bool, BootstrapError> {
     if !store.signing_keys(issuer).await?.is_empty() {
         return Ok(false);
     }
     let (active, standby) = (generate().await?, generate().await?);
     let now = host.clock.now();
-    let (signs, waits) = schedule.first_pair(now);
-    let keys = [
-        new_signing_key(&active, issuer, signs, kek, host.entropy.as_ref(), now)?,
-        new_signing_key(&standby, issuer, waits, kek, host.entropy.as_ref(), now)?,
-    ];
+    let (signs, waits) = KeySchedule::first_pair(now);
+    let made = |pair, times| -> Result<_, NewKeyError> {
+        let key = new_signing_key(pair, issuer, times, kek, host.entropy.as_ref(), now)?;
+        Ok(SigningKey { first: true, ..key })
+    };
+    let keys = [made(&active, signs)?, made(&standby, waits)?];
     refuse_foreign(store, issuer, &keys).await?;
     let mut event = host.event(issuer, Action::SigningKeyCreate);
     event.target = Some(format!("signing_key:{}", keys[0].kid));
@@ -138,11 +133,7 @@ pub async fn first_keys(
 
 /// Refuses keys that are known under another issuer (threat 14): with one, both issuers would admit each other's
 /// tokens.
-pub async fn refuse_foreign(
-    store: &Store,
-    issuer: IssuerId,
-    keys: &[crate::domain::signing_key::SigningKey],
-) -> Result<(), BootstrapError> {
+pub async fn refuse_foreign(store: &Store, issuer: IssuerId, keys: &[SigningKey]) -> Result<(), BootstrapError> {
     for key in keys {
         if store.kid_known_elsewhere(issuer, &key.kid).await? {
             return Err(BootstrapError::ForeignKey(key.kid.clone()));

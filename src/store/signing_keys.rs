@@ -1,5 +1,8 @@
 //! Signing keys: the public half open, the private half as sealed text.
 
+use time::OffsetDateTime;
+use time::macros::datetime;
+
 use super::Store;
 use super::db::{Row, Tx};
 use super::error::{ChangeError, StoreError};
@@ -7,6 +10,14 @@ use crate::domain::audit::Event;
 use crate::domain::id::IssuerId;
 use crate::domain::sealed::Sealed;
 use crate::domain::signing_key::{Algorithm, KeyKind, KeyTimes, Kid, PublicKey, SigningKey};
+
+/// What the column says of a standby whose turn is not planned: to the version before, and to the audit statement,
+/// it is one that does not sign yet.
+const NEVER: OffsetDateTime = datetime!(9999-12-31 23:59:59.999 UTC);
+
+fn turn(times: &KeyTimes) -> OffsetDateTime {
+    times.sign_from.unwrap_or(NEVER)
+}
 
 impl Store {
     /// Saves an issuer's first keys in one transaction; `false` if it has keys already, whoever made them first.
@@ -32,7 +43,8 @@ impl Store {
     /// Every key an issuer has or had, in the order they were to sign.
     pub async fn signing_keys(&self, issuer: IssuerId) -> Result<Vec<SigningKey>, StoreError> {
         let sql = "SELECT kid, issuer_id, algorithm, bits, public_first, public_second, certificate,
-            sealed_private, publish_from, sign_from, sign_until, publish_until, revoked_at
+            sealed_private, publish_from, sign_from, sign_until, publish_until, revoked_at, seen_from, seen_until,
+            made_first, forgotten_at
             FROM signing_keys WHERE issuer_id = $1 ORDER BY sign_from, kid";
         self.db.fetch_all(sql, [issuer.into()]).await?.iter().map(signing_key).collect()
     }
@@ -64,14 +76,14 @@ impl Store {
                     AND COALESCE(revoked_at, -1) = COALESCE($12, -1)",
                 [
                     times.publish_from.into(),
-                    times.sign_from.into(),
+                    turn(times).into(),
                     times.sign_until.into(),
                     times.publish_until.into(),
                     times.revoked_at.into(),
                     issuer.into(),
                     kid.as_str().into(),
                     expected.publish_from.into(),
-                    expected.sign_from.into(),
+                    turn(expected).into(),
                     expected.sign_until.into(),
                     expected.publish_until.into(),
                     expected.revoked_at.into(),
@@ -91,8 +103,8 @@ pub(super) async fn insert(tx: &mut Tx, issuer: IssuerId, key: &SigningKey, even
     let inserted = tx
         .execute(
             "INSERT INTO signing_keys (kid, issuer_id, algorithm, bits, public_first, public_second, certificate,
-                sealed_private, publish_from, sign_from, sign_until, publish_until, revoked_at, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING",
+                sealed_private, publish_from, sign_from, sign_until, publish_until, revoked_at, made_first, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING",
             [
                 key.kid.as_str().into(),
                 issuer.into(),
@@ -103,10 +115,11 @@ pub(super) async fn insert(tx: &mut Tx, issuer: IssuerId, key: &SigningKey, even
                 key.certificate.as_deref().into(),
                 key.private.as_str().into(),
                 key.times.publish_from.into(),
-                key.times.sign_from.into(),
+                turn(&key.times).into(),
                 key.times.sign_until.into(),
                 key.times.publish_until.into(),
                 key.times.revoked_at.into(),
+                key.first.into(),
                 event.at.into(),
             ],
         )
@@ -128,10 +141,14 @@ fn signing_key(row: &Row) -> Result<SigningKey, StoreError> {
         private: row.parsed("sealed_private", |text| Sealed::parse(text).ok())?,
         times: KeyTimes {
             publish_from: row.time("publish_from")?,
-            sign_from: row.time("sign_from")?,
+            sign_from: Some(row.time("sign_from")?).filter(|from| *from < NEVER),
+            seen_from: row.optional_time("seen_from")?,
+            seen_until: row.optional_time("seen_until")?,
             sign_until: row.optional_time("sign_until")?,
             publish_until: row.optional_time("publish_until")?,
             revoked_at: row.optional_time("revoked_at")?,
         },
+        first: row.flag("made_first")?,
+        forgotten_at: row.optional_time("forgotten_at")?,
     })
 }

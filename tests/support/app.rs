@@ -19,7 +19,7 @@ use brevet::domain::credential::{CredentialKind, OpaqueCredential};
 use brevet::domain::entropy::Entropy;
 use brevet::domain::id::{CredentialId, EventId, IssuerId, ServiceAccountUid, TeamUid, UserUid};
 use brevet::domain::issuer_url::{Development, IssuerUrl};
-use brevet::domain::key_schedule::{KeySchedule, ScheduleNumbers};
+use brevet::domain::key_schedule::KeySchedule;
 use brevet::domain::region::Region;
 use brevet::domain::role_arn::RoleArn;
 use brevet::domain::secret::SecretBytes;
@@ -97,10 +97,10 @@ fn first_keys(
     entropy: &dyn Entropy,
 ) -> [SigningKey; 2] {
     let now = clock.now();
-    let schedule = KeySchedule::new(ScheduleNumbers::default(), Development::Off).unwrap();
-    let (signs, waits) = schedule.first_pair(now);
+    let (signs, waits) = KeySchedule::first_pair(now);
     [(active, signs), (standby, waits)]
         .map(|(pair, times)| new_signing_key(&pair, issuer, times, kek, entropy, now).unwrap())
+        .map(|key| SigningKey { first: true, ..key })
 }
 
 impl App {

@@ -1,7 +1,6 @@
 //! Why an operator's request was not done.
 
 use crate::crypto::new_key::NewKeyError;
-use crate::domain::key_schedule::ScheduleError;
 use crate::store::{ChangeError, StoreError};
 
 /// Why an operator's request was not done; nothing was changed.
@@ -42,9 +41,6 @@ pub enum AdminError {
     /// A key could not be made.
     #[error("a signing key could not be made: {0}")]
     NewKey(#[from] NewKeyError),
-    /// The numbers of the schedule break a rule.
-    #[error(transparent)]
-    Schedule(#[from] ScheduleError),
     /// A page cursor that no page gave out.
     #[error("after must be the next of an earlier page")]
     Cursor,

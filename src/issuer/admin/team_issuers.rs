@@ -7,7 +7,7 @@ use crate::crypto::keypair::{KeyError, KeyPair};
 use crate::crypto::new_key::{NewKeyError, new_signing_key};
 use crate::domain::audit::Action;
 use crate::domain::id::{IssuerId, TeamUid};
-use crate::domain::issuer_url::{Development, IssuerUrl};
+use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::key_schedule::KeySchedule;
 use crate::domain::signing_key::{self, KeyKind, SigningKey};
 use crate::domain::team::MintingIssuer;
@@ -90,15 +90,14 @@ impl Administration {
 
     /// The key that signs at once and the standby, of the kind that the shared issuer signs with.
     async fn first_pair(&self, row: &IssuerRow) -> Result<[SigningKey; 2], AdminError> {
-        // The numbers were checked as the shared issuer's; development may have shorter ones.
-        let schedule = KeySchedule::new(row.schedule, Development::On)?;
         let shared = self.issuer.keys().snapshot();
         let kind = signing_key::signing_key(&shared.keys, self.now()).map_or(KeyKind::default(), |key| key.kind);
         let pairs = [generate(kind).await?, generate(kind).await?];
         let now = self.now();
-        let (signs, waits) = schedule.first_pair(now);
-        let sealed = |pair: &KeyPair, times| {
-            new_signing_key(pair, row.id, times, self.issuer.keys().kek(), self.issuer.entropy(), now)
+        let (signs, waits) = KeySchedule::first_pair(now);
+        let sealed = |pair: &KeyPair, times| -> Result<_, NewKeyError> {
+            let key = new_signing_key(pair, row.id, times, self.issuer.keys().kek(), self.issuer.entropy(), now)?;
+            Ok(SigningKey { first: true, ..key })
         };
         Ok([sealed(&pairs[0], signs)?, sealed(&pairs[1], waits)?])
     }

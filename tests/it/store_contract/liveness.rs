@@ -118,7 +118,7 @@ const CUTS: [(&str, Stops, Stops, Cut); 20] = [
     }),
     ("signing key postponed", ALL, ALL, |store, scene| {
         Box::pin(async {
-            set_times(store, scene, KeyTimes { sign_from: NOW + Duration::SECOND, ..scene.key.times }).await;
+            set_times(store, scene, KeyTimes { sign_from: Some(NOW + Duration::SECOND), ..scene.key.times }).await;
         })
     }),
     ("signing key unpublished", ALL, ALL, |store, scene| {

@@ -278,9 +278,11 @@ async fn threat_14_a_store_has_one_issuer_and_a_key_one_owner() {
 
         world
             .sabotage(
-                "INSERT INTO issuers SELECT '00000000-0000-0000-0000-0000000000ff', 'https://t.example.com', 'team',
-                    'team-1', max_age, export_lag, clock_error, oldest_snapshot, publish_before_sign, keep_after_sign,
-                    rotation_period, x5c, created_at, deleted_at FROM issuers",
+                "INSERT INTO issuers (id, url, kind, team_uid, max_age, export_lag, clock_error, oldest_snapshot,
+                    publish_before_sign, keep_after_sign, rotation_period, x5c, created_at)
+                SELECT '00000000-0000-0000-0000-0000000000ff', 'https://t.example.com', 'team', 'team-1', max_age,
+                    export_lag, clock_error, oldest_snapshot, publish_before_sign, keep_after_sign, rotation_period,
+                    x5c, created_at FROM issuers",
             )
             .await;
         let second = brevet::domain::id::IssuerId::parse("00000000-0000-0000-0000-0000000000ff").unwrap();

@@ -190,12 +190,13 @@ pub(super) fn signing_key(issuer: IssuerId, letter: char) -> SigningKey {
         certificate: None,
         private: Sealed::parse("v1.0123456789abcdef.bm9uY2U.Y2lwaGVy").unwrap(),
         times: KeyTimes {
-            publish_from: NOW - Duration::HOUR,
-            sign_from: NOW - Duration::HOUR,
+            sign_from: Some(NOW - Duration::HOUR),
             sign_until: Some(NOW + Duration::DAY),
             publish_until: Some(NOW + 2 * Duration::DAY),
-            revoked_at: None,
+            ..KeyTimes::published(NOW - Duration::HOUR)
         },
+        first: false,
+        forgotten_at: None,
     }
 }
 
