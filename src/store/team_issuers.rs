@@ -128,7 +128,7 @@ pub(super) async fn destroy(tx: &mut Tx, team: &TeamUid, at: OffsetDateTime) -> 
         return Ok(false);
     }
     tx.execute(
-        "UPDATE signing_keys SET sealed_private = '', revoked_at = COALESCE(revoked_at, $2)
+        "UPDATE signing_keys SET sealed_private = '', revoked_at = COALESCE(revoked_at, $2), forgotten_at = $2
          WHERE issuer_id IN (SELECT id FROM issuers WHERE kind = 'team' AND team_uid = $1)",
         [team.into(), at.into()],
     )
