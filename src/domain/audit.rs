@@ -34,11 +34,15 @@ pub enum Action {
     Bootstrap,
     /// A signing key was made.
     SigningKeyCreate,
+    /// A run was opened, or asked for.
+    RunOpen,
+    /// A run was ended before its time.
+    RunEnd,
 }
 
 impl Action {
     /// Every action there is.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::TokenMint,
         Self::TokenExchange,
         Self::TokenSignature,
@@ -50,6 +54,8 @@ impl Action {
         Self::AdminDelete,
         Self::Bootstrap,
         Self::SigningKeyCreate,
+        Self::RunOpen,
+        Self::RunEnd,
     ];
 
     /// The stable text.
@@ -66,6 +72,8 @@ impl Action {
             Self::AdminDelete => "admin.delete",
             Self::Bootstrap => "bootstrap",
             Self::SigningKeyCreate => "signing_key.create",
+            Self::RunOpen => "run.open",
+            Self::RunEnd => "run.end",
         }
     }
 
