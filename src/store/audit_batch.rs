@@ -32,11 +32,13 @@ pub struct Proof {
     pub team_version: i64,
     /// The issuer.
     pub issuer: IssuerId,
-    /// The key that signs: of that issuer, published, signing at the row's time and not revoked.
+    /// The key that signs: of that issuer, published, signing at the row's time and not revoked; the issuer is the
+    /// shared one or the team's own, and no tombstone.
     pub kid: Kid,
     /// The worker key of an exchange: alive, and still listing the team.
     pub also: Option<CredentialId>,
-    /// The `jti` that a worker presented: released here by that credential, for that principal and team.
+    /// The `jti` that a worker presented: released by that credential for that principal and team, by an issuer that
+    /// still is one of the team's. During a change-over it need not be the one that releases now.
     pub original_token: Option<TokenId>,
 }
 
@@ -169,6 +171,8 @@ FROM ";
 /// Whatever was switched off counts at once, whatever its instant says; expiry counts at the row's time.
 const ALIVE: &str = " WHERE r.proven = 0 OR (
     EXISTS (SELECT 1 FROM signing_keys k
+            JOIN issuers i ON i.id = k.issuer_id AND i.deleted_at IS NULL
+                AND (i.team_uid IS NULL OR i.team_uid = r.team_uid)
         WHERE k.kid = r.proof_kid AND k.kid = r.kid AND k.issuer_id = r.proof_issuer AND k.issuer_id = r.issuer_id
             AND k.revoked_at IS NULL AND k.publish_from <= r.at AND k.sign_from <= r.at
             AND (k.sign_until IS NULL OR k.sign_until > r.at)
@@ -192,7 +196,9 @@ const ALIVE: &str = " WHERE r.proven = 0 OR (
         WHERE w.id = r.proof_worker AND w.kind = 'worker_key' AND w.revoked_at IS NULL
             AND (w.expires_at IS NULL OR w.expires_at > r.at)))
     AND (r.proof_token IS NULL OR EXISTS (SELECT 1 FROM audit_events o
-        WHERE o.token_id = r.proof_token AND o.decision = 'allowed' AND o.issuer_id = r.issuer_id
+            JOIN issuers j ON j.id = o.issuer_id AND j.deleted_at IS NULL
+                AND (j.team_uid IS NULL OR j.team_uid = r.team_uid)
+        WHERE o.token_id = r.proof_token AND o.decision = 'allowed'
             AND o.credential_id = r.proof_credential AND o.team_uid = r.team_uid AND o.principal = r.principal
             AND o.at > r.at - 7200000))
 ) RETURNING id";

@@ -1,11 +1,11 @@
-//! Issuers: one shared one per installation, and its numbers.
+//! Issuers and their numbers. One is shared by the whole installation; teams' private ones are in `team_issuers`.
 
 use time::OffsetDateTime;
 
 use super::Store;
 use super::db::{Row, Tx};
 use super::error::StoreError;
-use crate::domain::id::IssuerId;
+use crate::domain::id::{IssuerId, TeamUid};
 use crate::domain::issuer_url::{Development, IssuerUrl};
 use crate::domain::key_schedule::ScheduleNumbers;
 
@@ -16,6 +16,8 @@ pub struct IssuerRow {
     pub id: IssuerId,
     /// Its URL, byte for byte as first configured.
     pub url: IssuerUrl,
+    /// Whose private issuer it is; `None` is the shared one.
+    pub team: Option<TeamUid>,
     /// The numbers of its key schedule, max-age among them.
     pub schedule: ScheduleNumbers,
     /// Whether keys are published with a certificate.
@@ -38,7 +40,7 @@ pub struct IssuerNumbers {
     pub x5c: bool,
 }
 
-const SHARED: &str = "SELECT id, url, max_age, export_lag, clock_error, oldest_snapshot, publish_before_sign,
+const SHARED: &str = "SELECT id, url, team_uid, max_age, export_lag, clock_error, oldest_snapshot, publish_before_sign,
     keep_after_sign, rotation_period, x5c, created_at, keys_version, probed_at
     FROM issuers WHERE kind = 'shared' AND deleted_at IS NULL";
 
@@ -88,7 +90,7 @@ impl Store {
 
     /// An issuer that is not deleted, shared or not.
     pub async fn issuer_of(&self, id: IssuerId) -> Result<Option<IssuerRow>, StoreError> {
-        let sql = "SELECT id, url, max_age, export_lag, clock_error, oldest_snapshot, publish_before_sign,
+        let sql = "SELECT id, url, team_uid, max_age, export_lag, clock_error, oldest_snapshot, publish_before_sign,
             keep_after_sign, rotation_period, x5c, created_at, keys_version, probed_at
             FROM issuers WHERE id = $1 AND deleted_at IS NULL";
         self.db.fetch_optional(sql, [id.into()]).await?.as_ref().map(issuer).transpose()
@@ -118,11 +120,17 @@ pub(super) async fn write(tx: &mut Tx, id: IssuerId, numbers: &IssuerNumbers) ->
     Ok(())
 }
 
-fn issuer(row: &Row) -> Result<IssuerRow, StoreError> {
+/// An issuer of either kind.
+pub(super) fn issuer(row: &Row) -> Result<IssuerRow, StoreError> {
+    let team: Option<TeamUid> = row.optional_parsed("team_uid", |text| TeamUid::parse(text).ok())?;
     Ok(IssuerRow {
         id: row.handle("id")?,
         // Whether loopback may be used was decided when it was configured.
-        url: row.parsed("url", |text| IssuerUrl::parse(text, Development::On).ok())?,
+        url: row.parsed("url", |text| match &team {
+            None => IssuerUrl::parse(text, Development::On).ok(),
+            Some(team) => IssuerUrl::parse_of_team(text, team),
+        })?,
+        team,
         schedule: ScheduleNumbers {
             max_age: row.number("max_age")?,
             export_lag: row.number("export_lag")?,

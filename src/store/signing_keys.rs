@@ -200,7 +200,8 @@ async fn forget(
     if forgotten == 1 { Ok(()) } else { Err(CHANGED) }
 }
 
-async fn insert(tx: &mut Tx, issuer: IssuerId, key: &SigningKey, event: &Event) -> Result<(), ChangeError> {
+/// Saves a new key; a kid that any issuer has or had is a conflict.
+pub(super) async fn insert(tx: &mut Tx, issuer: IssuerId, key: &SigningKey, event: &Event) -> Result<(), ChangeError> {
     let (first, second) = key.public.members();
     let inserted = tx
         .execute(

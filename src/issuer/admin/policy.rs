@@ -37,6 +37,7 @@ impl Administration {
         let mut policy = team.policy;
         edit(&mut policy);
         self.refuse_reserved(&policy)?;
+        policy.check_tags().map_err(|conflict| AdminError::field("session_tag_keys", conflict.rule()))?;
         let event = self.event(Action::AdminUpdate, Some(uid), format!("policy:{uid}"));
         let change = TeamChange { policy: Some(policy), ..TeamChange::default() };
         let done = self.store().update_team(uid, Some(expected.unwrap_or(team.version)), &change, &event).await;
@@ -45,7 +46,7 @@ impl Administration {
 
     /// The issuer's own URL is nobody's audience: a token for it would be a credential here.
     fn refuse_reserved(&self, policy: &TeamPolicy) -> Result<(), AdminError> {
-        let own = |rule: &AudienceRule| rule.audience.as_str() == self.issuer.url().as_str();
+        let own = |rule: &AudienceRule| self.issuer.url().reserves(rule.audience.as_str());
         match policy.audiences.iter().position(own) {
             Some(at) => Err(AdminError::field(format!("items.{at}.audience"), "must not be the issuer's own URL")),
             None => Ok(()),
