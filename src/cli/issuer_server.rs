@@ -140,8 +140,7 @@ impl IssuerServer {
         ops_listener.spawn(served(serve(bound.ops, router, options, stop_ops.clone())));
 
         let (store, row) = database(&settings, &host, new_issuer).await?;
-        let has_keys = !store.signing_keys(row.id).await.map_err(store_failure)?.is_empty();
-        let kek = kek(&settings.store, has_keys, host.entropy.as_ref())?;
+        let kek = kek(&settings.store, &store, host.entropy.as_ref()).await?;
         schedule(&row, settings.development)?;
         bootstrap::first_keys(&store, row.id, &kek, &host).await.map_err(Failure::refused)?;
         let (clock, entropy) = (Arc::clone(&host.clock), Arc::clone(&host.entropy));

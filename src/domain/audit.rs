@@ -34,11 +34,15 @@ pub enum Action {
     Bootstrap,
     /// A signing key was made.
     SigningKeyCreate,
+    /// A key that was there before was made an issuer's first.
+    SigningKeyImport,
+    /// A signing key was sealed anew with another key-encryption key.
+    SigningKeyReseal,
 }
 
 impl Action {
     /// Every action there is.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::TokenMint,
         Self::TokenExchange,
         Self::TokenSignature,
@@ -50,6 +54,8 @@ impl Action {
         Self::AdminDelete,
         Self::Bootstrap,
         Self::SigningKeyCreate,
+        Self::SigningKeyImport,
+        Self::SigningKeyReseal,
     ];
 
     /// The stable text.
@@ -66,6 +72,8 @@ impl Action {
             Self::AdminDelete => "admin.delete",
             Self::Bootstrap => "bootstrap",
             Self::SigningKeyCreate => "signing_key.create",
+            Self::SigningKeyImport => "signing_key.import",
+            Self::SigningKeyReseal => "signing_key.reseal",
         }
     }
 

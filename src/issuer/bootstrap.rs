@@ -7,6 +7,7 @@ use time::Duration;
 use crate::crypto::keypair::{KeyError, KeyPair};
 use crate::crypto::new_key::{NewKeyError, new_signing_key};
 use crate::crypto::seal::Kek;
+use crate::crypto::signer::KeySet;
 use crate::domain::audit::{Action, Decision, Event};
 use crate::domain::clock::Clock;
 use crate::domain::credential::{CredentialKind, OpaqueCredential};
@@ -68,7 +69,7 @@ pub struct Host {
 }
 
 impl Host {
-    fn event(&self, issuer: IssuerId, action: Action) -> Event {
+    pub(super) fn event(&self, issuer: IssuerId, action: Action) -> Event {
         let at = self.clock.now();
         Event::new(EventId::new(self.entropy.uuid_v7(at)), at, issuer, action, Decision::Allowed)
     }
@@ -137,10 +138,43 @@ pub async fn first_keys(store: &Store, issuer: IssuerId, kek: &Kek, host: &Host)
         Ok(SigningKey { first: true, ..key })
     };
     let keys = [made(&active, signs)?, made(&standby, waits)?];
-    refuse_foreign(store, issuer, &keys).await?;
-    let mut event = host.event(issuer, Action::SigningKeyCreate);
+    insert(store, issuer, &keys, Action::SigningKeyCreate, host).await
+}
+
+/// Makes `imported` the issuer's first key, with a new standby of its kind, where it has none; whether it did. The
+/// private half is opened from its row and tried once before anything is saved.
+///
+/// The standby waits like every later key: verifiers may hold a JWKS from before the move, with the imported key alone.
+pub async fn import_key(
+    store: &Store,
+    issuer: IssuerId,
+    imported: &KeyPair,
+    kek: &Kek,
+    host: &Host,
+) -> Result<bool, BootstrapError> {
+    if !store.signing_keys(issuer).await?.is_empty() {
+        return Ok(false);
+    }
+    let standby = generate_kind(imported.kind()).await?;
+    let now = host.clock.now();
+    let (signs, waits) = KeySchedule::first_pair(now);
+    let made = |pair, times| new_signing_key(pair, issuer, times, kek, host.entropy.as_ref(), now);
+    let keys = [SigningKey { first: true, ..made(imported, signs)? }, made(&standby, waits)?];
+    KeySet::open(&keys[0], kek, host.entropy.as_ref())?;
+    insert(store, issuer, &keys, Action::SigningKeyImport, host).await
+}
+
+async fn insert(
+    store: &Store,
+    issuer: IssuerId,
+    keys: &[SigningKey; 2],
+    action: Action,
+    host: &Host,
+) -> Result<bool, BootstrapError> {
+    refuse_foreign(store, issuer, keys).await?;
+    let mut event = host.event(issuer, action);
     event.target = Some(format!("signing_key:{}", keys[0].kid));
-    Ok(store.insert_first_keys(issuer, &keys, &event).await?)
+    Ok(store.insert_first_keys(issuer, keys, &event).await?)
 }
 
 /// Refuses keys that are known under another issuer (threat 14): with one, both issuers would admit each other's
@@ -156,7 +190,11 @@ pub async fn refuse_foreign(store: &Store, issuer: IssuerId, keys: &[SigningKey]
 
 /// RSA takes its time to make: not on a thread that serves.
 async fn generate() -> Result<KeyPair, NewKeyError> {
-    let made = tokio::task::spawn_blocking(|| KeyPair::generate(KeyKind::default())).await;
+    generate_kind(KeyKind::default()).await
+}
+
+async fn generate_kind(kind: KeyKind) -> Result<KeyPair, NewKeyError> {
+    let made = tokio::task::spawn_blocking(move || KeyPair::generate(kind)).await;
     Ok(made.unwrap_or(Err(KeyError::Generate))?)
 }
 

@@ -19,6 +19,7 @@ pub mod readiness;
 mod recent;
 pub mod refusals;
 pub mod release;
+pub mod reseal;
 pub mod retention;
 mod rings;
 pub mod sessions;

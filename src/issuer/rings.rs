@@ -10,6 +10,7 @@ use super::refusals::{ExchangeError, Unavailable};
 use crate::crypto::verify::{Claimed, TokenRefused, VerifiedToken};
 use crate::domain::audience::Audience;
 use crate::domain::id::TeamUid;
+use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::secret::Secret;
 use crate::domain::team::MintingIssuer;
 use crate::store::{IssuerRow, Store};
@@ -122,6 +123,15 @@ impl Issuer {
         match which {
             MintingIssuer::Shared => Ok(Some(Arc::clone(self.keys()))),
             MintingIssuer::Private => self.rings().of_team(team, self.store()).await,
+        }
+    }
+
+    /// The URL of the issuer that mints for `team`.
+    pub(super) fn minting_url(&self, team: &TeamUid, which: MintingIssuer) -> IssuerUrl {
+        match which {
+            MintingIssuer::Shared => self.url().clone(),
+            // A private issuer cannot have been made under a URL that is too long.
+            MintingIssuer::Private => self.url().of_team(team).unwrap_or_else(|_| self.url().clone()),
         }
     }
 

@@ -40,9 +40,17 @@ pub struct IssuerNumbers {
     pub x5c: bool,
 }
 
-const SHARED: &str = "SELECT id, url, team_uid, max_age, export_lag, clock_error, oldest_snapshot, publish_before_sign,
+/// The columns that [`issuer`] reads.
+macro_rules! issuer_columns {
+    () => {
+        "SELECT id, url, team_uid, max_age, export_lag, clock_error, oldest_snapshot, publish_before_sign,
     keep_after_sign, rotation_period, x5c, created_at, keys_version, probed_at
-    FROM issuers WHERE kind = 'shared' AND deleted_at IS NULL";
+    FROM issuers "
+    };
+}
+pub(super) use issuer_columns;
+
+const SHARED: &str = concat!(issuer_columns!(), "WHERE kind = 'shared' AND deleted_at IS NULL");
 
 impl Store {
     /// The installation's shared issuer, made under `id` with the default numbers where there is none. Another
@@ -90,9 +98,7 @@ impl Store {
 
     /// An issuer that is not deleted, shared or not.
     pub async fn issuer_of(&self, id: IssuerId) -> Result<Option<IssuerRow>, StoreError> {
-        let sql = "SELECT id, url, team_uid, max_age, export_lag, clock_error, oldest_snapshot, publish_before_sign,
-            keep_after_sign, rotation_period, x5c, created_at, keys_version, probed_at
-            FROM issuers WHERE id = $1 AND deleted_at IS NULL";
+        let sql = concat!(issuer_columns!(), "WHERE id = $1 AND deleted_at IS NULL");
         self.db.fetch_optional(sql, [id.into()]).await?.as_ref().map(issuer).transpose()
     }
 }

@@ -265,6 +265,9 @@ const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
     (&["keys", "list", "--kid", "x"], None, 2, "unexpected argument '--kid'"),
     (&["keys", "init-kek", "--prnt"], None, 2, "unexpected argument '--prnt'"),
     (&["keys", "init-kek", "--data-dir", "/nowhere"], None, 2, "names /nowhere, which is no folder"),
+    (&["keys", "import"], None, 2, "<FILE>"),
+    (&["keys", "import", "/nowhere", "--issuer-url", "https://id.example"], None, 1, "/nowhere cannot be read"),
+    (&["keys", "reseal", "--data-dir", "/nowhere"], None, 2, "names /nowhere, which is no folder"),
     (&["admin", "init"], None, 2, "--issuer-url (BREVET_ISSUER_URL) is required"),
     (&["admin", "teams", "show", "nobody"], ADMIN, 1, "no such team (not_found)"),
     (

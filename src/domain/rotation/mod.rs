@@ -1,12 +1,14 @@
 //! Rotation of signing keys as pure functions: from rows, schedule and `now` to what one transaction changes.
 //!
 //! Owns the rules by which one key follows another: what the clock asks for ([`plan`]), what an operator asks for
-//! ([`command`]), what a look at the public `jwks_uri` means ([`sighting`]) and what is to come ([`forecast`]).
+//! ([`command`]), what a look at the public `jwks_uri` means ([`sighting`]), what is to come ([`forecast`]), and whether
+//! that leaves any verifier behind ([`proof`]).
 //! Does not own the numbers (`key_schedule`) nor the states (`signing_key`); `issuer::rotate` executes.
 //! May import: `domain`.
 
 pub mod command;
 pub mod forecast;
+pub mod proof;
 pub mod sighting;
 
 use time::{Duration, OffsetDateTime};
@@ -16,6 +18,7 @@ pub use self::command::{
     replace_all, rotate_now,
 };
 pub use self::forecast::{KeyRef, Span, Transition, What, forecast, spans};
+pub use self::proof::{Gap, Proof, prove};
 pub use self::sighting::sighting;
 use super::key_schedule::KeySchedule;
 use super::signing_key::{self, KEYS_MAX, KeyKind, KeyTimes, Kid, SigningKey};
