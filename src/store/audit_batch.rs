@@ -186,7 +186,13 @@ const ALIVE: &str = " WHERE r.proven = 0 OR (
             JOIN service_accounts a ON a.uid = c.service_account_uid AND a.team_uid = r.team_uid
         WHERE c.id = r.proof_credential AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > r.at)
             AND r.principal = 'service_account:' || c.service_account_uid
-            AND a.disabled_at IS NULL AND a.deleted_at IS NULL))
+            AND a.disabled_at IS NULL AND a.deleted_at IS NULL
+            AND (c.parent_id IS NULL OR EXISTS (SELECT 1 FROM credentials k
+                WHERE k.id = c.parent_id AND k.service_account_uid = c.service_account_uid
+                    AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > r.at)))
+            AND (c.public_key_id IS NULL OR EXISTS (SELECT 1 FROM public_keys q
+                WHERE q.id = c.public_key_id AND q.service_account_uid = c.service_account_uid
+                    AND q.revoked_at IS NULL AND (q.expires_at IS NULL OR q.expires_at > r.at)))))
     AND (r.proof_worker IS NULL OR EXISTS (SELECT 1 FROM credentials w
             JOIN worker_key_teams l ON l.credential_id = w.id AND l.team_uid = r.team_uid
         WHERE w.id = r.proof_worker AND w.kind = 'worker_key' AND w.revoked_at IS NULL

@@ -11,7 +11,7 @@ use super::error::{ChangeError, StoreError};
 use crate::domain::access::Identity;
 use crate::domain::audience::Audience;
 use crate::domain::credential::{CredentialKind, SecretHash};
-use crate::domain::id::{CredentialId, TeamUid, TokenId};
+use crate::domain::id::{CredentialId, PublicKeyId, TeamUid, TokenId, TrustRuleId};
 use crate::domain::role::InstallationRole;
 
 /// A secret to be saved; of it only the hash.
@@ -79,11 +79,19 @@ pub enum DeadReason {
     TeamDisabled,
     /// Its service account's team is deleted.
     TeamDeleted,
+    /// The key that it was got with was revoked.
+    KeyRevoked,
+    /// The key that it was got with has passed its end.
+    KeyExpired,
+    /// The public key that it was got with was revoked.
+    PublicKeyRevoked,
+    /// The public key that it was got with has passed its end.
+    PublicKeyExpired,
 }
 
 impl DeadReason {
     /// Every reason there is.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::CredentialExpired,
         Self::CredentialRevoked,
         Self::AdministratorRevoked,
@@ -96,6 +104,10 @@ impl DeadReason {
         Self::ServiceAccountDeleted,
         Self::TeamDisabled,
         Self::TeamDeleted,
+        Self::KeyRevoked,
+        Self::KeyExpired,
+        Self::PublicKeyRevoked,
+        Self::PublicKeyExpired,
     ];
 
     /// The stable word.
@@ -113,6 +125,10 @@ impl DeadReason {
             Self::ServiceAccountDeleted => "service_account_deleted",
             Self::TeamDisabled => "team_disabled",
             Self::TeamDeleted => "team_deleted",
+            Self::KeyRevoked => "key_revoked",
+            Self::KeyExpired => "key_expired",
+            Self::PublicKeyRevoked => "public_key_revoked",
+            Self::PublicKeyExpired => "public_key_expired",
         }
     }
 }
@@ -150,6 +166,8 @@ macro_rules! liveness {
             s.ended_at AS session_ended, s.expires_at AS session_expires,
             a.team_uid, a.disabled_at AS account_disabled, a.deleted_at AS account_deleted,
             t.disabled_at AS team_disabled, t.deleted_at AS team_deleted,
+            k.revoked_at AS key_revoked, k.expires_at AS key_expires,
+            q.revoked_at AS public_key_revoked, q.expires_at AS public_key_expires,
             w.audience,
             (SELECT string_agg(l.team_uid, ',' ORDER BY l.team_uid) FROM worker_key_teams l
                 WHERE l.credential_id = c.id) AS worker_teams
@@ -159,6 +177,8 @@ macro_rules! liveness {
             LEFT JOIN sessions s ON s.id = c.session_id
             LEFT JOIN service_accounts a ON a.uid = c.service_account_uid
             LEFT JOIN teams t ON t.uid = a.team_uid
+            LEFT JOIN credentials k ON k.id = c.parent_id
+            LEFT JOIN public_keys q ON q.id = c.public_key_id
             LEFT JOIN worker_keys w ON w.credential_id = c.id"
     };
 }
@@ -234,11 +254,12 @@ impl Store {
 /// Saves a credential of an owner's; exactly one of the owner columns is given by each caller.
 pub(super) async fn insert(tx: &mut Tx, new: &NewCredential, owner: Owner<'_>) -> Result<(), ChangeError> {
     let (kind, [administrator, user, session, account]) = owner.columns();
+    let (parent, public_key, trust_rule) = owner.derived_from();
     let inserted = tx
         .execute(
             "INSERT INTO credentials (id, kind, secret_hash, name, administrator_id, user_uid, session_id,
-                service_account_uid, created_by, created_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
+                service_account_uid, created_by, created_at, expires_at, parent_id, public_key_id, trust_rule_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING",
             [
                 new.id.into(),
                 kind.as_str().into(),
@@ -251,10 +272,24 @@ pub(super) async fn insert(tx: &mut Tx, new: &NewCredential, owner: Owner<'_>) -
                 new.created_by.into(),
                 new.created_at.into(),
                 new.expires_at.into(),
+                parent.into(),
+                public_key.into(),
+                trust_rule.into(),
             ],
         )
         .await?;
     if inserted == 1 { Ok(()) } else { Err(ChangeError::Conflict("credential_known")) }
+}
+
+/// What a service account showed for an access token. The token is alive only while that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DerivesFrom {
+    /// One of its keys.
+    Key(CredentialId),
+    /// An assertion signed with one of its public keys.
+    PublicKey(PublicKeyId),
+    /// Someone else's token, under one of its trust rules.
+    TrustRule(TrustRuleId),
 }
 
 /// Whose a new credential is.
@@ -263,6 +298,7 @@ pub(super) enum Owner<'a> {
     Administrator(crate::domain::id::AdministratorId),
     Session(&'a crate::domain::id::UserUid, crate::domain::id::SessionId),
     ServiceAccount(&'a crate::domain::id::ServiceAccountUid),
+    AccessToken(&'a crate::domain::id::ServiceAccountUid, DerivesFrom),
     Worker,
 }
 
@@ -275,7 +311,18 @@ impl Owner<'_> {
                 (CredentialKind::Access, [None, Some(user.to_string()), Some(session.to_string()), None])
             }
             Self::ServiceAccount(uid) => (CredentialKind::ServiceAccount, [None, None, None, Some(uid.to_string())]),
+            Self::AccessToken(uid, _) => (CredentialKind::Access, [None, None, None, Some(uid.to_string())]),
             Self::Worker => (CredentialKind::Worker, [None, None, None, None]),
+        }
+    }
+
+    /// The columns for key, public key and trust rule.
+    const fn derived_from(self) -> (Option<CredentialId>, Option<PublicKeyId>, Option<TrustRuleId>) {
+        let Self::AccessToken(_, from) = self else { return (None, None, None) };
+        match from {
+            DerivesFrom::Key(id) => (Some(id), None, None),
+            DerivesFrom::PublicKey(id) => (None, Some(id), None),
+            DerivesFrom::TrustRule(id) => (None, None, Some(id)),
         }
     }
 }
@@ -342,6 +389,10 @@ fn dead(row: &Row, now: OffsetDateTime) -> Result<Option<DeadReason>, StoreError
         (over("expires_at")?, DeadReason::CredentialExpired),
         (off("administrator_revoked")?, DeadReason::AdministratorRevoked),
         (over("administrator_expires")?, DeadReason::AdministratorExpired),
+        (off("key_revoked")?, DeadReason::KeyRevoked),
+        (over("key_expires")?, DeadReason::KeyExpired),
+        (off("public_key_revoked")?, DeadReason::PublicKeyRevoked),
+        (over("public_key_expires")?, DeadReason::PublicKeyExpired),
         (off("session_ended")?, DeadReason::SessionEnded),
         (over("session_expires")?, DeadReason::SessionExpired),
         (off("user_deleted")?, DeadReason::UserDeleted),

@@ -36,6 +36,12 @@ impl From<DeadReason> for ProblemAnswer {
             DeadReason::SessionExpired => (Code::InvalidCredential, "the session is over: sign in again"),
             DeadReason::ServiceAccountDeleted => (Code::InvalidCredential, "the service account was deleted"),
             DeadReason::TeamDeleted => (Code::InvalidCredential, "the team was deleted"),
+            DeadReason::KeyRevoked | DeadReason::PublicKeyRevoked => {
+                (Code::InvalidCredential, "the key that the access token was got with was revoked")
+            }
+            DeadReason::KeyExpired | DeadReason::PublicKeyExpired => {
+                (Code::InvalidCredential, "the key that the access token was got with has expired")
+            }
             DeadReason::UserDisabled => (Code::PrincipalDisabled, "the person is disabled"),
             DeadReason::ServiceAccountDisabled => (Code::PrincipalDisabled, "the service account is disabled"),
             DeadReason::TeamDisabled => (Code::TeamDisabled, "the team is disabled"),
