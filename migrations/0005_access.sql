@@ -49,7 +49,7 @@ CREATE INDEX trust_rules_issuer ON trust_rules (issuer);
 
 -- Tokens that were presented and must not be again, or not more often than their rule allows.
 CREATE TABLE presented_tokens (
-    -- Of the trust rule or service account it was presented for.
+    -- As what it was presented; a token counts once in each scope.
     scope TEXT NOT NULL,
     issuer TEXT NOT NULL,
     token_id TEXT NOT NULL,

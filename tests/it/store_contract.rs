@@ -8,6 +8,7 @@ mod audit;
 mod files;
 mod liveness;
 mod people;
+mod presented;
 mod races;
 mod schema;
 mod tables;

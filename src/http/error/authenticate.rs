@@ -31,17 +31,24 @@ impl From<DeadReason> for ProblemAnswer {
             DeadReason::CredentialRevoked => (Code::InvalidCredential, "the credential was revoked"),
             DeadReason::AdministratorRevoked => (Code::InvalidCredential, "the administrator was removed"),
             DeadReason::AdministratorExpired => (Code::InvalidCredential, "the administrator's time is over"),
+            DeadReason::RunEnded => (Code::InvalidCredential, "the run was ended"),
+            DeadReason::RunExpired => (Code::InvalidCredential, "the run's time is over"),
+            DeadReason::RunOpenerRevoked => (Code::InvalidCredential, "the credential that opened the run was revoked"),
+            DeadReason::RunOpenerExpired => (Code::InvalidCredential, "the credential that opened the run has expired"),
+            DeadReason::ParentKeyRevoked => (Code::InvalidCredential, "the key behind the access token was revoked"),
+            DeadReason::ParentKeyExpired => (Code::InvalidCredential, "the key behind the access token has expired"),
+            DeadReason::PublicKeyRevoked => (Code::InvalidCredential, "the public key behind the token was revoked"),
+            DeadReason::PublicKeyExpired => (Code::InvalidCredential, "the public key behind the token has expired"),
+            DeadReason::TrustRuleDisabled => (Code::InvalidCredential, "the trust rule behind the token is disabled"),
+            DeadReason::TrustRuleDeleted => (Code::InvalidCredential, "the trust rule behind the token was deleted"),
+            DeadReason::PlatformTeamRemoved => (Code::InvalidCredential, "the platform key lists the team no more"),
+            DeadReason::PlatformRightRemoved => (Code::InvalidCredential, "the platform key has the right no more"),
+            DeadReason::MembershipEnded => (Code::InvalidCredential, "the person is in the team no more"),
             DeadReason::UserDeleted => (Code::InvalidCredential, "the person was deleted"),
             DeadReason::SessionEnded => (Code::InvalidCredential, "the session was ended: sign in again"),
             DeadReason::SessionExpired => (Code::InvalidCredential, "the session is over: sign in again"),
             DeadReason::ServiceAccountDeleted => (Code::InvalidCredential, "the service account was deleted"),
             DeadReason::TeamDeleted => (Code::InvalidCredential, "the team was deleted"),
-            DeadReason::KeyRevoked | DeadReason::PublicKeyRevoked => {
-                (Code::InvalidCredential, "the key that the access token was got with was revoked")
-            }
-            DeadReason::KeyExpired | DeadReason::PublicKeyExpired => {
-                (Code::InvalidCredential, "the key that the access token was got with has expired")
-            }
             DeadReason::UserDisabled => (Code::PrincipalDisabled, "the person is disabled"),
             DeadReason::ServiceAccountDisabled => (Code::PrincipalDisabled, "the service account is disabled"),
             DeadReason::TeamDisabled => (Code::TeamDisabled, "the team is disabled"),
