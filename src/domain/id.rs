@@ -189,6 +189,9 @@ pub enum Event {}
 /// The tag of [`AdministratorId`].
 #[derive(Debug)]
 pub enum Administrator {}
+/// The tag of [`TrustRuleId`].
+#[derive(Debug)]
+pub enum TrustRule {}
 
 /// Names a stored secret (a key, an access token, an enrolment code) without being one.
 pub type CredentialId = Handle<Credential>;
@@ -202,6 +205,8 @@ pub type SessionId = Handle<Session>;
 pub type EventId = Handle<Event>;
 /// Names an administrator of the installation.
 pub type AdministratorId = Handle<Administrator>;
+/// Names a trust rule of a service account.
+pub type TrustRuleId = Handle<TrustRule>;
 
 impl<K> Handle<K> {
     /// Wraps a UUID made at the edge.
