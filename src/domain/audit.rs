@@ -34,11 +34,15 @@ pub enum Action {
     Bootstrap,
     /// A signing key was made.
     SigningKeyCreate,
+    /// A service account asked for an access token at `/oauth2/token`.
+    AccessTokenIssue,
+    /// A service account gave one up at `/oauth2/revoke`.
+    AccessTokenRevoke,
 }
 
 impl Action {
     /// Every action there is.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::TokenMint,
         Self::TokenExchange,
         Self::TokenSignature,
@@ -50,6 +54,8 @@ impl Action {
         Self::AdminDelete,
         Self::Bootstrap,
         Self::SigningKeyCreate,
+        Self::AccessTokenIssue,
+        Self::AccessTokenRevoke,
     ];
 
     /// The stable text.
@@ -66,6 +72,8 @@ impl Action {
             Self::AdminDelete => "admin.delete",
             Self::Bootstrap => "bootstrap",
             Self::SigningKeyCreate => "signing_key.create",
+            Self::AccessTokenIssue => "access_token.issue",
+            Self::AccessTokenRevoke => "access_token.revoke",
         }
     }
 

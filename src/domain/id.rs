@@ -189,6 +189,9 @@ pub enum Event {}
 /// The tag of [`AdministratorId`].
 #[derive(Debug)]
 pub enum Administrator {}
+/// The tag of [`PublicKeyId`].
+#[derive(Debug)]
+pub enum PublicKey {}
 /// The tag of [`TrustRuleId`].
 #[derive(Debug)]
 pub enum TrustRule {}
@@ -205,6 +208,8 @@ pub type SessionId = Handle<Session>;
 pub type EventId = Handle<Event>;
 /// Names an administrator of the installation.
 pub type AdministratorId = Handle<Administrator>;
+/// Names a public key, or a place of public keys, of a service account.
+pub type PublicKeyId = Handle<PublicKey>;
 /// Names a trust rule of a service account.
 pub type TrustRuleId = Handle<TrustRule>;
 

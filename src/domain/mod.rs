@@ -8,6 +8,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod access;
+pub mod address_range;
 pub mod audience;
 pub mod audit;
 pub mod claim_condition;
@@ -31,6 +32,7 @@ pub mod role_arn;
 pub mod sealed;
 pub mod secret;
 pub mod session_name;
+pub mod session_tag;
 pub mod settings;
 pub mod signing_key;
 pub mod subject;

@@ -1,17 +1,26 @@
 //! Teams and what they allow: audiences, roles, lifetimes, ways to sign in.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use time::OffsetDateTime;
 
+use super::address_range::AddressRange;
 use super::audience::Audience;
 use super::id::{ServiceAccountUid, TeamUid, UserUid};
 use super::lifetime::Lifetime;
 use super::principal::{ActorType, Principal};
 use super::role_arn::RoleArn;
+use super::session_tag::{TAGS_MAX, TAGS_RESERVED, TagKey, TagValue};
 
 /// Most audiences a team may list.
 pub const AUDIENCES_MAX: usize = 20;
 /// Most roles a team may list.
 pub const ROLES_MAX: usize = 100;
+/// Most address ranges a team may list.
+pub const ADDRESS_RANGES_MAX: usize = 50;
+/// Most labels and cost tags that a team may allow together: STS takes 50 tags, and the fixed ones are ours.
+pub const OWN_TAGS_MAX: usize = TAGS_MAX - TAGS_RESERVED;
 /// Most characters of a display name of a team, person, agent or key.
 pub const NAME_MAX: usize = 200;
 
@@ -99,6 +108,63 @@ pub struct TeamPolicy {
     pub roles_claim: RolesClaim,
     /// Whether sessions opened with an enrolment code mint for this team.
     pub enrolment_codes: bool,
+    /// Which labels of a run become session tags; other labels stay labels.
+    pub session_tag_keys: Vec<TagKey>,
+    /// Session tags that every token for STS carries where tags are on; no label changes them.
+    pub cost_tags: BTreeMap<TagKey, TagValue>,
+    /// From where the team's principals may ask for tokens; from everywhere where empty.
+    pub address_ranges: Vec<AddressRange>,
+    /// Whether people mint for themselves, or only in runs.
+    pub people_mint: PeopleMint,
+}
+
+/// Where people may mint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeopleMint {
+    /// With their session, and in runs.
+    Anywhere,
+    /// In runs alone.
+    InRunsOnly,
+}
+
+impl PeopleMint {
+    /// Every choice there is.
+    pub const ALL: [Self; 2] = [Self::Anywhere, Self::InRunsOnly];
+
+    /// The word in JSON and on the terminal.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Anywhere => "anywhere",
+            Self::InRunsOnly => "in_runs_only",
+        }
+    }
+
+    /// The exact inverse of [`PeopleMint::as_str`].
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|choice| choice.as_str() == text)
+    }
+}
+
+/// What two members of a policy contradict each other in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("session_tag_keys {}", self.rule())]
+pub enum PolicyConflict {
+    /// A label would change a cost tag.
+    LabelIsCostTag,
+    /// More than STS takes.
+    TooManyTags,
+}
+
+impl PolicyConflict {
+    /// The rule that `session_tag_keys` breaks.
+    pub const fn rule(self) -> &'static str {
+        match self {
+            Self::LabelIsCostTag => "must not hold a key of cost_tags, in whatever case",
+            Self::TooManyTags => {
+                "must have at most 45 keys together with cost_tags: AWS STS takes 50 tags, and 5 are Brevet's"
+            }
+        }
+    }
 }
 
 /// One audience on a team's list.
@@ -159,6 +225,10 @@ impl TeamPolicy {
             lifetime_cap: Lifetime::MAX,
             roles_claim: RolesClaim::Required,
             enrolment_codes: true,
+            session_tag_keys: Vec::new(),
+            cost_tags: BTreeMap::new(),
+            address_ranges: Vec::new(),
+            people_mint: PeopleMint::Anywhere,
         }
     }
 
@@ -170,5 +240,50 @@ impl TeamPolicy {
     /// Whether `principal` may name `role` by itself.
     pub fn may_name(&self, principal: &Principal, role: &RoleArn) -> bool {
         self.roles.iter().any(|rule| rule.role == *role && rule.principals.includes(principal))
+    }
+
+    /// Whether the team's principals may ask from `address`. An address that nobody knows lies in no range.
+    pub fn admits_address(&self, address: Option<IpAddr>) -> bool {
+        let within = |address| self.address_ranges.iter().any(|range| range.contains(address));
+        self.address_ranges.is_empty() || address.is_some_and(within)
+    }
+
+    /// What no single member tells: whether `session_tag_keys` and `cost_tags` go together.
+    pub fn check_tags(&self) -> Result<(), PolicyConflict> {
+        if self.session_tag_keys.iter().any(|key| self.cost_tags.contains_key(key)) {
+            return Err(PolicyConflict::LabelIsCostTag);
+        }
+        if self.session_tag_keys.len() + self.cost_tags.len() > OWN_TAGS_MAX {
+            return Err(PolicyConflict::TooManyTags);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_outside_the_ranges_or_unknown_is_not_admitted() {
+        let mut policy = TeamPolicy::new_team();
+        let at = |text: &str| Some(text.parse().unwrap());
+        assert!(policy.admits_address(None) && policy.admits_address(at("192.0.2.1")));
+        policy.address_ranges = vec![AddressRange::parse("10.0.0.0/8").unwrap(), AddressRange::parse("::1").unwrap()];
+        assert!(policy.admits_address(at("10.1.1.1")) && policy.admits_address(at("::1")));
+        assert!(!policy.admits_address(at("192.0.2.1")) && !policy.admits_address(None));
+    }
+
+    #[test]
+    fn threat_37_labels_never_change_a_cost_tag_and_all_fit_into_a_session() {
+        let key = |text: &str| TagKey::parse(text).unwrap();
+        let mut policy = TeamPolicy::new_team();
+        policy.cost_tags.insert(key("CostCenter"), TagValue::parse("42").unwrap());
+        policy.session_tag_keys = vec![key("costcenter")];
+        assert_eq!(policy.check_tags(), Err(PolicyConflict::LabelIsCostTag));
+        policy.session_tag_keys = (1..OWN_TAGS_MAX).map(|n| key(&format!("label-{n}"))).collect();
+        assert_eq!(policy.check_tags(), Ok(()));
+        policy.session_tag_keys.push(key("one-more"));
+        assert_eq!(policy.check_tags(), Err(PolicyConflict::TooManyTags));
     }
 }

@@ -12,6 +12,7 @@ pub mod keys;
 pub mod limits;
 pub mod liveness;
 pub mod mint;
+pub mod oauth;
 pub mod publish;
 pub mod readiness;
 mod recent;

@@ -7,6 +7,7 @@
 //! lock that audit batches share, so that when it has returned, no batch decided before it can still commit.
 //! May import: domain.
 
+mod access_tokens;
 mod administrators;
 mod audiences;
 mod audit;
@@ -19,12 +20,14 @@ mod enrolment_codes;
 mod error;
 mod idempotency;
 mod issuers;
+mod liveness;
 mod memberships;
 mod migrate;
 mod open;
 mod page;
 mod policy_json;
 mod presented_tokens;
+mod run_counts;
 mod service_account_keys;
 mod service_accounts;
 mod sessions;
@@ -41,15 +44,17 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
+pub use access_tokens::AccessToken;
 pub use administrators::{Administrator, AdministratorChange};
 pub use audit::EventFilter;
 pub use audit_batch::{Proof, Release, Verdict};
 pub use audit_writer::{AuditStats, AuditWriter, QUEUE_MAX, QueueFull, Ticket};
-pub use credentials::{CredentialRecord, DeadReason, KeyInfo, NewCredential};
+pub use credentials::{CredentialRecord, DerivesFrom, KeyInfo, NewCredential};
 pub use enrolment_codes::{EnrolmentCode, NewEnrolmentCode, RedeemError, Redeemed};
 pub use error::{ChangeError, StoreError};
 pub use idempotency::{Remember, Remembered};
 pub use issuers::IssuerRow;
+pub use liveness::DeadReason;
 pub use migrate::Migrated;
 pub use open::Target;
 pub use page::{PAGE_LIMIT_MAX, Page, Paged};

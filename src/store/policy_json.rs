@@ -1,16 +1,22 @@
 //! A team's policy as its column holds it: our own JSON, read back strictly.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
+use crate::domain::address_range::AddressRange;
 use crate::domain::audience::Audience;
 use crate::domain::lifetime::Lifetime;
 use crate::domain::principal::{ActorType, Principal};
 use crate::domain::role_arn::RoleArn;
-use crate::domain::team::{AudienceRule, RoleRule, RolesClaim, TeamPolicy, WhoMay};
+use crate::domain::session_tag::{TagKey, TagValue};
+use crate::domain::team::{AudienceRule, PeopleMint, RoleRule, RolesClaim, TeamPolicy, WhoMay};
 
 const CORRUPT: StoreError = StoreError::Corrupt("policy");
 
+/// Members that came later are absent where a team does not use them: a version that does not know them then still
+/// reads the policy, and refuses one whose rules it could not keep.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PolicyJson {
@@ -19,6 +25,14 @@ struct PolicyJson {
     lifetime_cap: u32,
     roles_claim: bool,
     enrolment_codes: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    session_tag_keys: Vec<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    cost_tags: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    address_ranges: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    people_mint: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -51,6 +65,10 @@ pub(super) fn write(policy: &TeamPolicy) -> Result<String, StoreError> {
         lifetime_cap: policy.lifetime_cap.seconds(),
         roles_claim: policy.roles_claim == RolesClaim::Required,
         enrolment_codes: policy.enrolment_codes,
+        session_tag_keys: policy.session_tag_keys.iter().map(ToString::to_string).collect(),
+        cost_tags: policy.cost_tags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+        address_ranges: policy.address_ranges.iter().map(ToString::to_string).collect(),
+        people_mint: (policy.people_mint != PeopleMint::Anywhere).then(|| policy.people_mint.as_str().to_owned()),
     };
     serde_json::to_string(&json).map_err(|_| CORRUPT)
 }
@@ -76,7 +94,23 @@ pub(super) fn read(text: &str) -> Result<TeamPolicy, StoreError> {
         lifetime_cap: Lifetime::new(json.lifetime_cap).map_err(|_| CORRUPT)?,
         roles_claim: if json.roles_claim { RolesClaim::Required } else { RolesClaim::Off },
         enrolment_codes: json.enrolment_codes,
+        session_tag_keys: parsed(&json.session_tag_keys, |key| TagKey::parse(key).ok())?,
+        cost_tags: parsed(&json.cost_tags, |(key, value)| {
+            Some((TagKey::parse(key).ok()?, TagValue::parse(value).ok()?))
+        })?
+        .into_iter()
+        .collect(),
+        address_ranges: parsed(&json.address_ranges, |range| AddressRange::parse(range).ok())?,
+        people_mint: json
+            .people_mint
+            .as_deref()
+            .map_or(Some(PeopleMint::Anywhere), PeopleMint::parse)
+            .ok_or(CORRUPT)?,
     })
+}
+
+fn parsed<I: IntoIterator, T>(items: I, parse: impl Fn(I::Item) -> Option<T>) -> Result<Vec<T>, StoreError> {
+    items.into_iter().map(parse).collect::<Option<_>>().ok_or(CORRUPT)
 }
 
 fn read_audience(json: &AudienceJson) -> Option<AudienceRule> {
@@ -118,9 +152,30 @@ mod tests {
             lifetime_cap: Lifetime::new(900).unwrap(),
             roles_claim: RolesClaim::Off,
             enrolment_codes: false,
+            session_tag_keys: vec![TagKey::parse("project").unwrap()],
+            cost_tags: [(TagKey::parse("CostCenter").unwrap(), TagValue::parse("").unwrap())].into(),
+            address_ranges: vec![AddressRange::parse("10.0.0.0/8").unwrap()],
+            people_mint: PeopleMint::InRunsOnly,
         };
         for policy in [policy, TeamPolicy::new_team()] {
             assert_eq!(read(&write(&policy).unwrap()), Ok(policy));
+        }
+    }
+
+    #[test]
+    fn a_policy_without_later_members_is_written_as_the_first_version_wrote_it() {
+        let first = r#"{"audiences":[{"audience":"sts.amazonaws.com"}],"roles":[],"lifetime_cap":3600,"roles_claim":true,"enrolment_codes":true}"#;
+        assert_eq!(write(&TeamPolicy::new_team()).unwrap(), first);
+        assert_eq!(read(first), Ok(TeamPolicy::new_team()));
+        let end = first.len() - 1;
+        for later in [
+            r#""people_mint":"never""#,
+            r#""session_tag_keys":["brevet:team"]"#,
+            r#""cost_tags":{"AWS:x":""}"#,
+            r#""address_ranges":["10.0.0.1/8"]"#,
+            r#""something":1"#,
+        ] {
+            assert_eq!(read(&format!("{},{later}}}", &first[..end])), Err(CORRUPT), "{later}");
         }
     }
 

@@ -768,3 +768,44 @@ async fn threat_31_a_secret_stands_in_one_answer_and_nowhere_else() {
         assert!(told.is_empty(), "a secret is in {} answers", told.len());
     }
 }
+
+#[tokio::test]
+async fn threat_37_a_policy_takes_no_tag_that_is_reserved_repeated_or_too_much() {
+    let house = House::new().await;
+    house.must("POST", "/v1/teams", Some(json!({"uid": "acme", "name": "Acme"}))).await;
+    let path = "/v1/teams/acme/policy";
+    let set = json!({
+        "session_tag_keys": ["project"], "cost_tags": {"CostCenter": "4711"},
+        "address_ranges": ["10.0.0.0/8", "192.0.2.7"], "people_mint": "in_runs_only",
+    });
+    let policy = house.must("PATCH", path, Some(set)).await;
+    assert_eq!(policy["address_ranges"], json!(["10.0.0.0/8", "192.0.2.7/32"]));
+    assert_eq!(policy["people_mint"], "in_runs_only");
+    for (body, said) in [
+        (json!({"session_tag_keys": ["Brevet:Team"]}), "session_tag_keys.0 must not begin with aws: or brevet:"),
+        (json!({"session_tag_keys": ["a", "A"]}), "session_tag_keys.1 must stand only once"),
+        (json!({"session_tag_keys": ["costcenter"]}), "session_tag_keys must not hold a key of cost_tags"),
+        (json!({"cost_tags": {"PROJECT": "x"}}), "session_tag_keys must not hold a key of cost_tags"),
+        (json!({"cost_tags": {"AWS:x": "x"}}), "cost_tags has a key that must not begin with aws:"),
+        (json!({"cost_tags": {"a": "x", "A": "y"}}), "cost_tags.a must stand only once"),
+        (json!({"cost_tags": {"a": "aws:x"}}), "cost_tags.a must not begin with aws:"),
+        (json!({"cost_tags": {"a": "*"}}), "cost_tags.a must have only A-Z"),
+        (json!({"cost_tags": ["a"]}), "cost_tags must be an object"),
+        (json!({"address_ranges": ["10.0.0.1/8"]}), "address_ranges.0 must have no bits set behind the prefix"),
+        (json!({"address_ranges": ["10.0.0.0/8", "10.0.0.0/8"]}), "address_ranges.1 must stand only once"),
+        (json!({"people_mint": "never"}), "people_mint must be anywhere or in_runs_only"),
+        (
+            json!({"session_tag_keys": (0..45).map(|n| format!("k{n}")).collect::<Vec<_>>()}),
+            "session_tag_keys must have at most 45 keys together with cost_tags",
+        ),
+    ] {
+        let answer = house.admin("PATCH", path, Some(body.clone())).await;
+        assert!(answer.short().starts_with("400 invalid_request"), "{body}: {}", answer.short());
+        assert!(answer.short().contains(said), "{body}: {}", answer.short());
+    }
+    assert_eq!(house.must("GET", path, None).await, policy, "nothing was half done");
+    let clear = json!({"session_tag_keys": null, "cost_tags": null, "address_ranges": null, "people_mint": null});
+    let new = house.must("PATCH", path, Some(clear)).await;
+    assert_eq!((&new["cost_tags"], &new["address_ranges"]), (&json!({}), &json!([])));
+    assert_eq!((&new["session_tag_keys"], &new["people_mint"]), (&json!([]), &json!("anywhere")));
+}

@@ -130,6 +130,29 @@ fn administration_from_the_terminal() {
     );
     let policy = ["admin", "policy", "set", "--team", "red", "--lifetime-cap", "15m", "--json"];
     assert_eq!(json(&policy)["lifetime_cap_seconds"], 900);
+    let tags = [
+        "admin",
+        "policy",
+        "set",
+        "--team",
+        "red",
+        "--cost-tag",
+        "CostCenter=a=b",
+        "--address-ranges",
+        "127.0.0.0/8, ::1",
+        "--json",
+    ];
+    let set = json(&tags);
+    assert_eq!(
+        (&set["cost_tags"]["CostCenter"], set["address_ranges"].to_string()),
+        (&"a=b".into(), r#"["127.0.0.0/8","::1/128"]"#.to_owned())
+    );
+    let cleared =
+        json(&["admin", "policy", "set", "--team", "red", "--no-cost-tags", "--address-ranges", "", "--json"]);
+    assert_eq!(
+        (cleared["cost_tags"].to_string(), cleared["address_ranges"].to_string()),
+        ("{}".to_owned(), "[]".to_owned())
+    );
     let effective = json(&["admin", "provider-settings", "effective", "--team", "red", "--json"]);
     assert_eq!(effective["role_arn"]["layer"], "team");
     let worker = served.admin(&["admin", "worker-keys", "create", "--name", "w", "--audience", "w", "--team", "red"]);

@@ -9,6 +9,7 @@ use crate::cli::outcome::Failure;
 use crate::cli::output::{Paint, fields};
 use crate::cli::remote::admin;
 use crate::wire::admin::policy::{ChangePolicy, Policy as Shown};
+use crate::wire::patch::Patch;
 
 /// What a team allows its principals
 #[derive(Debug, Subcommand)]
@@ -40,6 +41,21 @@ pub(in crate::cli) enum Policy {
         /// Whether sessions opened with an enrolment code mint for this team: on or off
         #[arg(long, value_name = "ON|OFF", value_parser = on_off)]
         enrolment_codes: Option<bool>,
+        /// Which labels of a run become session tags, with a comma between; "" for none
+        #[arg(long, value_name = "KEYS")]
+        session_tag_keys: Option<String>,
+        /// A session tag of every token for AWS STS, once for each; replaces the whole list
+        #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+        cost_tag: Vec<(String, String)>,
+        /// Take all cost tags off
+        #[arg(long, conflicts_with = "cost_tag")]
+        no_cost_tags: bool,
+        /// From where principals may ask for tokens: addresses or CIDR ranges with a comma between; "" for everywhere
+        #[arg(long, value_name = "RANGES")]
+        address_ranges: Option<String>,
+        /// Whether people mint anywhere or only in runs
+        #[arg(long, value_parser = ["anywhere", "in_runs_only"])]
+        people_mint: Option<String>,
     },
 }
 
@@ -50,12 +66,31 @@ impl Policy {
                 let output = run.output.as_json(flags.json);
                 output.data(&admin(run, &flags)?.policy(&team).await?, |policy| show(output.out(), policy))
             }
-            Self::Set { flags, team, lifetime_cap, roles_claim, enrolment_codes } => {
+            Self::Set {
+                flags,
+                team,
+                lifetime_cap,
+                roles_claim,
+                enrolment_codes,
+                session_tag_keys,
+                cost_tag,
+                no_cost_tags,
+                address_ranges,
+                people_mint,
+            } => {
                 let output = run.output.as_json(flags.json);
                 let change = ChangePolicy {
                     lifetime_cap_seconds: set(lifetime_cap),
                     roles_claim: set(roles_claim),
                     enrolment_codes: set(enrolment_codes),
+                    session_tag_keys: set(session_tag_keys.as_deref().map(entries)),
+                    cost_tags: match (cost_tag.is_empty(), no_cost_tags) {
+                        (false, _) => Patch::Set(cost_tag.into_iter().collect()),
+                        (true, true) => Patch::Clear,
+                        (true, false) => Patch::Keep,
+                    },
+                    address_ranges: set(address_ranges.as_deref().map(entries)),
+                    people_mint: set(people_mint),
                 };
                 let policy = admin(run, &flags)?.change_policy(&team, &change).await?;
                 output.data(&policy, |policy| show(output.out(), policy))
@@ -64,14 +99,33 @@ impl Policy {
     }
 }
 
+fn entries(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(str::to_owned).collect()
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .ok_or_else(|| "must be KEY=VALUE".to_owned())
+}
+
 fn show(paint: Paint, policy: &Shown) -> String {
+    let tags: Vec<_> = policy.cost_tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
     fields(
         paint,
         &[
             ("lifetime cap", format!("{} s", policy.lifetime_cap_seconds)),
             ("roles claim", policy.roles_claim.clone()),
             ("enrolment codes", if policy.enrolment_codes { "on" } else { "off" }.to_owned()),
+            ("session tag keys", listed(&policy.session_tag_keys, "none")),
+            ("cost tags", listed(&tags, "none")),
+            ("addresses", listed(&policy.address_ranges, "everywhere")),
+            ("people mint", policy.people_mint.replace('_', " ")),
             ("version", policy.version.to_string()),
         ],
     )
+}
+
+fn listed(entries: &[String], none: &str) -> String {
+    if entries.is_empty() { none.to_owned() } else { entries.join(", ") }
 }

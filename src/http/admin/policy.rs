@@ -1,5 +1,8 @@
 //! `/v1/teams/{team}/policy`.
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -7,8 +10,10 @@ use super::answers::{OfChange, OfRead};
 use super::fields::{Faults, Fields};
 use super::version::{IfMatch, IfMatchHeader, Versioned};
 use super::{Admin, names};
+use crate::domain::address_range::AddressRange;
 use crate::domain::lifetime::Lifetime;
-use crate::domain::team::{RolesClaim, Team, TeamPolicy};
+use crate::domain::session_tag::{TagKey, TagValue};
+use crate::domain::team::{ADDRESS_RANGES_MAX, OWN_TAGS_MAX, PeopleMint, RolesClaim, Team, TeamPolicy};
 use crate::http::error::ProblemAnswer;
 use crate::http::extract::{Json as Body, Segments};
 use crate::http::state::IssuerState;
@@ -52,33 +57,97 @@ fn asked(body: wire::ChangePolicy) -> Result<impl Fn(&mut TeamPolicy) + Send + S
         "off" => Ok(RolesClaim::Off),
         _ => Err("must be required or off"),
     });
-    let (cap, claim) = fields.finish(cap.zip(claim))?;
-    let codes = body.enrolment_codes;
+    let codes = Some(body.enrolment_codes);
+    let people = fields.patch("people_mint", body.people_mint, |word| {
+        PeopleMint::parse(&word).ok_or("must be anywhere or in_runs_only")
+    });
+    let keys = list(&mut fields, "session_tag_keys", OWN_TAGS_MAX, body.session_tag_keys, |key| TagKey::parse(&key));
+    if let Some(Patch::Set(keys)) = &keys {
+        refuse_repeats(&mut fields, "session_tag_keys", keys);
+    }
+    let tags = cost_tags(&mut fields, body.cost_tags);
+    let ranges = list(&mut fields, "address_ranges", ADDRESS_RANGES_MAX, body.address_ranges, |range| {
+        AddressRange::parse(&range)
+    });
+    if let Some(Patch::Set(ranges)) = &ranges {
+        refuse_repeats(&mut fields, "address_ranges", ranges);
+    }
+    let (cap, claim, codes, people, keys, tags, ranges) =
+        fields.finish((|| Some((cap?, claim?, codes?, people?, keys?, tags?, ranges?)))())?;
     Ok(move |policy: &mut TeamPolicy| {
         let new = TeamPolicy::new_team();
         set(&mut policy.lifetime_cap, &cap, new.lifetime_cap);
         set(&mut policy.roles_claim, &claim, new.roles_claim);
         set(&mut policy.enrolment_codes, &codes, new.enrolment_codes);
+        set(&mut policy.people_mint, &people, new.people_mint);
+        set(&mut policy.session_tag_keys, &keys, new.session_tag_keys);
+        set(&mut policy.cost_tags, &tags, new.cost_tags);
+        set(&mut policy.address_ranges, &ranges, new.address_ranges);
     })
 }
 
-fn set<T: Copy>(value: &mut T, patch: &Patch<T>, default: T) {
+fn list<T, E: Display>(
+    fields: &mut Fields,
+    field: &str,
+    max: usize,
+    patch: Patch<Vec<String>>,
+    parse: impl Fn(String) -> Result<T, E>,
+) -> Option<Patch<Vec<T>>> {
+    let entry = |fields: &mut Fields, at: &str, text: String| fields.parse(at, parse(text));
+    patch.try_map(|entries| fields.list(field, max, entries, entry).ok_or(())).ok()
+}
+
+fn refuse_repeats<T: PartialEq>(fields: &mut Fields, field: &str, entries: &[T]) {
+    for (at, entry) in entries.iter().enumerate() {
+        if entries[..at].contains(entry) {
+            fields.refuse(format!("{field}.{at}"), "must stand only once");
+        }
+    }
+}
+
+fn cost_tags(fields: &mut Fields, patch: Patch<BTreeMap<String, String>>) -> Option<Patch<BTreeMap<TagKey, TagValue>>> {
+    let mut tags = BTreeMap::new();
+    let mut read = |fields: &mut Fields, given: BTreeMap<String, String>| {
+        for (key, value) in given {
+            // A key that is no key is not repeated: it may be anything.
+            let key =
+                fields.parse("cost_tags", TagKey::parse(&key).map_err(|rule| format!("has a key that {rule}")))?;
+            let value = fields.parse(format!("cost_tags.{key}"), TagValue::parse(&value))?;
+            if tags.contains_key(&key) {
+                fields.refuse(format!("cost_tags.{key}"), "must stand only once, in whatever case");
+            }
+            tags.insert(key, value);
+        }
+        if tags.len() > OWN_TAGS_MAX {
+            fields.refuse("cost_tags", format_args!("must have at most {OWN_TAGS_MAX} entries"));
+        }
+        Some(std::mem::take(&mut tags))
+    };
+    patch.try_map(|given| read(fields, given).ok_or(())).ok()
+}
+
+fn set<T: Clone>(value: &mut T, patch: &Patch<T>, default: T) {
     match patch {
         Patch::Keep => {}
         Patch::Clear => *value = default,
-        Patch::Set(new) => *value = *new,
+        Patch::Set(new) => value.clone_from(new),
     }
 }
 
 fn shown(team: &Team) -> Versioned<Policy> {
+    let rules = &team.policy;
     let policy = Policy {
-        lifetime_cap_seconds: team.policy.lifetime_cap.seconds(),
-        roles_claim: match team.policy.roles_claim {
+        lifetime_cap_seconds: rules.lifetime_cap.seconds(),
+        roles_claim: match rules.roles_claim {
             RolesClaim::Required => "required",
             RolesClaim::Off => "off",
         }
         .to_owned(),
-        enrolment_codes: team.policy.enrolment_codes,
+        enrolment_codes: rules.enrolment_codes,
+        session_tag_keys: rules.session_tag_keys.iter().map(ToString::to_string).collect(),
+        cost_tags: rules.cost_tags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+        address_ranges: rules.address_ranges.iter().map(ToString::to_string).collect(),
+        people_mint: rules.people_mint.as_str().to_owned(),
         version: team.version,
     };
     Versioned(policy, team.version)

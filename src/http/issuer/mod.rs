@@ -8,6 +8,7 @@ pub mod documents;
 pub mod exchange;
 pub mod fields;
 pub mod mint;
+pub mod oauth;
 pub mod sessions;
 pub mod whoami;
 
@@ -25,6 +26,8 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .routes(routes!(documents::discovery))
         .routes(routes!(documents::jwks))
         .routes(routes!(mint::mint))
+        .routes(routes!(oauth::token::token))
+        .routes(routes!(oauth::revoke::revoke))
         .routes(routes!(whoami::whoami))
         .routes(routes!(sessions::open, sessions::list))
         .routes(routes!(sessions::end))

@@ -1,5 +1,7 @@
 //! `/v1/teams/{team}/policy`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -21,6 +23,24 @@ pub struct ChangePolicy {
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     #[schema(value_type = Option<bool>)]
     pub enrolment_codes: Patch<bool>,
+    /// Which labels of a run become session tags; a new team lists none. Keys compare without case.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    #[schema(value_type = Option<Vec<String>>, max_items = 45, example = json!(["project"]))]
+    pub session_tag_keys: Patch<Vec<String>>,
+    /// Session tags of every token for STS where `session_tags` is on in the provider settings; at most 45 with
+    /// `session_tag_keys`. No key begins with `aws:` or `brevet:`.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    #[schema(value_type = Option<BTreeMap<String, String>>, example = json!({"CostCenter": "4711"}))]
+    pub cost_tags: Patch<BTreeMap<String, String>>,
+    /// From where the team's principals may ask for tokens, as addresses or CIDR ranges, at most 50; a new team's
+    /// list is empty, which means from everywhere.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    #[schema(value_type = Option<Vec<String>>, max_items = 50, example = json!(["192.0.2.0/24"]))]
+    pub address_ranges: Patch<Vec<String>>,
+    /// `anywhere`, as in a new team, or `in_runs_only`: people mint only in runs.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    #[schema(value_type = Option<String>, example = "anywhere")]
+    pub people_mint: Patch<String>,
 }
 
 /// What a team allows.
@@ -32,6 +52,14 @@ pub struct Policy {
     pub roles_claim: String,
     /// Whether sessions opened with an enrolment code mint for this team.
     pub enrolment_codes: bool,
+    /// Which labels of a run become session tags.
+    pub session_tag_keys: Vec<String>,
+    /// Session tags of every token for STS where tags are on.
+    pub cost_tags: BTreeMap<String, String>,
+    /// From where principals may ask for tokens; from everywhere where empty.
+    pub address_ranges: Vec<String>,
+    /// `anywhere` or `in_runs_only`.
+    pub people_mint: String,
     /// The team's version, also the `ETag`.
     pub version: i64,
 }
