@@ -189,6 +189,9 @@ pub enum Event {}
 /// The tag of [`AdministratorId`].
 #[derive(Debug)]
 pub enum Administrator {}
+/// The tag of [`ReplicaId`].
+#[derive(Debug)]
+pub enum Replica {}
 /// The tag of [`PublicKeyId`].
 #[derive(Debug)]
 pub enum PublicKey {}
@@ -208,6 +211,8 @@ pub type SessionId = Handle<Session>;
 pub type EventId = Handle<Event>;
 /// Names an administrator of the installation.
 pub type AdministratorId = Handle<Administrator>;
+/// Names one serving process, from its start to its end.
+pub type ReplicaId = Handle<Replica>;
 /// Names a public key, or a place of public keys, of a service account.
 pub type PublicKeyId = Handle<PublicKey>;
 /// Names a trust rule of a service account.
