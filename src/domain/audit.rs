@@ -42,11 +42,15 @@ pub enum Action {
     RunOpen,
     /// A run was ended before its time.
     RunEnd,
+    /// A service account asked for an access token at `/oauth2/token`.
+    AccessTokenIssue,
+    /// A service account gave one up at `/oauth2/revoke`.
+    AccessTokenRevoke,
 }
 
 impl Action {
     /// Every action there is.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::TokenMint,
         Self::TokenExchange,
         Self::TokenSignature,
@@ -62,6 +66,8 @@ impl Action {
         Self::SigningKeyReseal,
         Self::RunOpen,
         Self::RunEnd,
+        Self::AccessTokenIssue,
+        Self::AccessTokenRevoke,
     ];
 
     /// The stable text.
@@ -82,6 +88,8 @@ impl Action {
             Self::SigningKeyReseal => "signing_key.reseal",
             Self::RunOpen => "run.open",
             Self::RunEnd => "run.end",
+            Self::AccessTokenIssue => "access_token.issue",
+            Self::AccessTokenRevoke => "access_token.revoke",
         }
     }
 

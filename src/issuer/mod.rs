@@ -1,7 +1,7 @@
 //! The issuer's use cases: who calls, what is granted, how it is minted, audited and published.
 //!
 //! Does not own HTTP (`http::issuer`, `http::admin`) nor SQL (`store`).
-//! May import: domain, crypto, store, iam, fetch, limit.
+//! May import: domain, crypto, store, iam, oidc, fetch, limit.
 
 pub mod admin;
 pub mod bootstrap;
@@ -12,6 +12,7 @@ pub mod keys;
 pub mod limits;
 pub mod liveness;
 pub mod mint;
+pub mod oauth;
 mod platform;
 mod presented;
 mod private_issuers;

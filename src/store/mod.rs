@@ -7,6 +7,7 @@
 //! lock that audit batches share, so that when it has returned, no batch decided before it can still commit.
 //! May import: domain.
 
+mod access_tokens;
 mod administrators;
 mod audiences;
 mod audit;
@@ -50,11 +51,12 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
+pub use access_tokens::AccessToken;
 pub use administrators::{Administrator, AdministratorChange};
 pub use audit::EventFilter;
 pub use audit_batch::{Proof, Release, Verdict};
 pub use audit_writer::{AuditStats, AuditWriter, QUEUE_MAX, QueueFull, Ticket};
-pub use credentials::{CredentialRecord, KeyInfo, NewCredential};
+pub use credentials::{CredentialRecord, DerivesFrom, KeyInfo, NewCredential};
 pub use enrolment_codes::{EnrolmentCode, NewEnrolmentCode, RedeemError, Redeemed};
 pub use error::{ChangeError, StoreError};
 pub use idempotency::{Remember, Remembered};
