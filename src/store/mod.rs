@@ -37,6 +37,8 @@ mod signing_keys;
 mod team_facts;
 mod team_row;
 mod teams;
+mod trust_json;
+mod trust_rules;
 mod users;
 mod worker_keys;
 
@@ -63,6 +65,7 @@ pub use service_accounts::ServiceAccountChange;
 pub use sessions::{NewSession, Session, SessionOrigin};
 pub use team_facts::TeamFacts;
 pub use teams::TeamChange;
+pub use trust_rules::{TrustRuleChange, Trusting};
 pub use users::UserChange;
 pub use worker_keys::{WorkerKey, WorkerKeyChange};
 
