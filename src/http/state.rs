@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use crate::domain::issuer_url::IssuerUrl;
 use crate::http::layer::Naming;
 use crate::issuer::Issuer;
-use crate::issuer::publish::Publication;
+use crate::issuer::oauth::metadata;
+use crate::issuer::publish::{Document, Publication};
 use crate::issuer::refusals::Unavailable;
 
 /// The state of the issuer's listeners. The public documents are there from the first moment; the issuer itself
@@ -14,6 +15,7 @@ use crate::issuer::refusals::Unavailable;
 #[derive(Clone)]
 pub struct IssuerState {
     url: IssuerUrl,
+    oauth_metadata: Arc<Document>,
     publication: Arc<Publication>,
     naming: Naming,
     issuer: Arc<OnceLock<Issuer>>,
@@ -25,6 +27,7 @@ impl IssuerState {
     /// A listener whose issuer is still starting.
     pub fn starting(url: IssuerUrl, publication: Arc<Publication>, naming: Naming) -> Self {
         Self {
+            oauth_metadata: Arc::new(metadata::document(&url)),
             url,
             publication,
             naming,
@@ -65,6 +68,11 @@ impl IssuerState {
     /// The issuer's URL, under whose path every route lives.
     pub const fn url(&self) -> &IssuerUrl {
         &self.url
+    }
+
+    /// The metadata of the authorization server, which the issuer URL alone makes.
+    pub fn oauth_metadata(&self) -> &Document {
+        &self.oauth_metadata
     }
 
     /// What is published.

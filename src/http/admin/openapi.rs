@@ -77,7 +77,7 @@ pub fn document() -> spec::OpenApi {
 fn refusals(operation: &str) -> &'static [Code] {
     use Code as C;
     match operation {
-        "discovery" | "jwks" => &[C::Unavailable],
+        "discovery" | "jwks" | "oauth_metadata" => &[C::Unavailable],
         "mint" => &[
             C::InvalidRequest,
             C::InvalidJson,

@@ -33,7 +33,11 @@ fn serve(
     which: impl FnOnce(&Published) -> &Document,
 ) -> Result<Response, ProblemAnswer> {
     let published = state.publication().current().ok_or(Unavailable::Starting)?;
-    let document = which(&published);
+    answer(which(&published), published.max_age, headers)
+}
+
+/// Answers with a document, or that it is unchanged.
+pub(super) fn answer(document: &Document, max_age: u32, headers: &HeaderMap) -> Result<Response, ProblemAnswer> {
     let unchanged = headers.get_all(IF_NONE_MATCH).iter().any(|seen| names(seen, &document.etag));
     let mut response = if unchanged {
         StatusCode::NOT_MODIFIED.into_response()
@@ -44,7 +48,7 @@ fn serve(
     if !unchanged {
         out.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    let cache = format!("public, max-age={}", published.max_age);
+    let cache = format!("public, max-age={max_age}");
     for (name, value) in [(CACHE_CONTROL, cache.as_str()), (ETAG, document.etag.as_str())] {
         out.insert(name, HeaderValue::from_str(value).map_err(ProblemAnswer::internal)?);
     }

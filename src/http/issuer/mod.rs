@@ -26,6 +26,7 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .routes(routes!(documents::discovery))
         .routes(routes!(documents::jwks))
         .routes(routes!(mint::mint))
+        .routes(routes!(oauth::metadata::oauth_metadata))
         .routes(routes!(oauth::token::token))
         .routes(routes!(oauth::revoke::revoke))
         .routes(routes!(whoami::whoami))
@@ -37,5 +38,6 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
 
 /// The public listener by itself.
 pub fn router(state: IssuerState) -> Router {
-    paths::listener(state, routes())
+    let outside = oauth::metadata::before_the_path(state.url());
+    paths::listener_beside(state, routes(), outside)
 }

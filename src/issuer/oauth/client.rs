@@ -10,6 +10,9 @@ use crate::issuer::callers::about;
 use crate::issuer::oauth::{ClientRefused, OAuthError};
 use crate::store::DerivesFrom;
 
+/// How a client may prove itself, in the words of RFC 8414.
+pub const AUTHENTICATION_METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
+
 /// What a request shows of its client, read but not judged.
 #[derive(Debug, Clone)]
 pub enum Presented {

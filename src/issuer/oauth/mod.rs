@@ -7,6 +7,7 @@
 pub mod access_token;
 pub mod client;
 pub mod grant_type;
+pub mod metadata;
 pub mod refusals;
 pub mod revocation;
 
