@@ -38,11 +38,15 @@ pub enum Action {
     AccessTokenIssue,
     /// A service account gave one up at `/oauth2/revoke`.
     AccessTokenRevoke,
+    /// A key that was there before was made an issuer's first.
+    SigningKeyImport,
+    /// A signing key was sealed anew with another key-encryption key.
+    SigningKeyReseal,
 }
 
 impl Action {
     /// Every action there is.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::TokenMint,
         Self::TokenExchange,
         Self::TokenSignature,
@@ -56,6 +60,8 @@ impl Action {
         Self::SigningKeyCreate,
         Self::AccessTokenIssue,
         Self::AccessTokenRevoke,
+        Self::SigningKeyImport,
+        Self::SigningKeyReseal,
     ];
 
     /// The stable text.
@@ -74,6 +80,8 @@ impl Action {
             Self::SigningKeyCreate => "signing_key.create",
             Self::AccessTokenIssue => "access_token.issue",
             Self::AccessTokenRevoke => "access_token.revoke",
+            Self::SigningKeyImport => "signing_key.import",
+            Self::SigningKeyReseal => "signing_key.reseal",
         }
     }
 

@@ -195,6 +195,9 @@ pub enum PublicKey {}
 /// The tag of [`TrustRuleId`].
 #[derive(Debug)]
 pub enum TrustRule {}
+/// The tag of [`ReplicaId`].
+#[derive(Debug)]
+pub enum Replica {}
 
 /// Names a stored secret (a key, an access token, an enrolment code) without being one.
 pub type CredentialId = Handle<Credential>;
@@ -212,6 +215,8 @@ pub type AdministratorId = Handle<Administrator>;
 pub type PublicKeyId = Handle<PublicKey>;
 /// Names a trust rule of a service account.
 pub type TrustRuleId = Handle<TrustRule>;
+/// Names one serving process, from its start to its end.
+pub type ReplicaId = Handle<Replica>;
 
 impl<K> Handle<K> {
     /// Wraps a UUID made at the edge.

@@ -29,6 +29,7 @@ pub mod principal;
 pub mod region;
 pub mod role;
 pub mod role_arn;
+pub mod rotation;
 pub mod sealed;
 pub mod secret;
 pub mod session_name;

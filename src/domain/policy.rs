@@ -12,7 +12,7 @@ use super::role_arn::RoleArn;
 use super::session_name::SourceIdentity;
 use super::settings::{EffectiveSettings, SettingsFault};
 use super::subject::Subject;
-use super::team::{RolesClaim, TeamPolicy};
+use super::team::{MintingIssuer, RolesClaim, TeamPolicy};
 
 /// Everything that decides beside the request: who asks, in which team, under which rules.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +21,7 @@ pub struct Standing<'a> {
     pub subject: &'a Subject,
     /// The run it belongs to, if any.
     pub run: Option<&'a RunId>,
-    /// Our own URL, which is nobody's audience.
+    /// The shared issuer's URL; neither it nor that of a team's private issuer is anybody's audience.
     pub issuer: &'a IssuerUrl,
     /// The team's rules.
     pub policy: &'a TeamPolicy,
@@ -62,6 +62,7 @@ pub struct Grant {
     tags: Option<BTreeMap<String, String>>,
     source_identity: Option<SourceIdentity>,
     actor: Option<Actor>,
+    issuer: MintingIssuer,
 }
 
 impl Grant {
@@ -97,6 +98,10 @@ impl Grant {
     pub const fn actor(&self) -> Option<Actor> {
         self.actor
     }
+    /// Which of the team's issuers mints it.
+    pub const fn issuer(&self) -> MintingIssuer {
+        self.issuer
+    }
 }
 
 /// Why a token is not minted though the caller is who it says: a closed list, in audit rows and answers.
@@ -105,7 +110,7 @@ pub enum Refusal {
     /// Not on the team's list, nor a worker's that serves the team.
     #[error("audience is not on the team's list")]
     AudienceNotAllowed,
-    /// The issuer's own URL.
+    /// The issuer's own URL, or that of a private issuer.
     #[error("audience must not be the issuer's own URL")]
     AudienceReserved,
     /// The requested role is not open to this principal.
@@ -149,7 +154,7 @@ pub fn decide(standing: Standing<'_>, request: &MintRequest) -> Result<Grant, Re
     let Standing { policy, issuer, .. } = standing;
     let audience = request.audience.clone().or_else(|| policy.audiences.first().map(|rule| rule.audience.clone()));
     let audience = audience.ok_or(Refusal::AudienceNotAllowed)?;
-    if audience.as_str() == issuer.as_str() {
+    if issuer.reserves(audience.as_str()) {
         return Err(Refusal::AudienceReserved);
     }
     let audience_cap = match policy.audience(&audience) {
@@ -213,6 +218,7 @@ fn grant(
         lifetime,
         role,
         actor,
+        issuer: standing.policy.issuer,
     }
 }
 

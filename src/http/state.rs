@@ -7,6 +7,7 @@ use crate::domain::issuer_url::IssuerUrl;
 use crate::http::layer::Naming;
 use crate::issuer::Issuer;
 use crate::issuer::oauth::metadata;
+use crate::issuer::publications::TeamPublications;
 use crate::issuer::publish::{Document, Publication};
 use crate::issuer::refusals::Unavailable;
 
@@ -17,6 +18,7 @@ pub struct IssuerState {
     url: IssuerUrl,
     oauth_metadata: Arc<Document>,
     publication: Arc<Publication>,
+    teams: Arc<TeamPublications>,
     naming: Naming,
     issuer: Arc<OnceLock<Issuer>>,
     allowed_endpoints: Arc<[String]>,
@@ -28,6 +30,7 @@ impl IssuerState {
     pub fn starting(url: IssuerUrl, publication: Arc<Publication>, naming: Naming) -> Self {
         Self {
             oauth_metadata: Arc::new(metadata::document(&url)),
+            teams: Arc::new(TeamPublications::new(url.clone(), None)),
             url,
             publication,
             naming,
@@ -43,6 +46,18 @@ impl IssuerState {
     pub fn allowing_endpoints(mut self, listed: Vec<String>) -> Self {
         self.allowed_endpoints = listed.into();
         self
+    }
+
+    /// Serves these documents of teams' private issuers, from the first moment on.
+    #[must_use]
+    pub fn publishing_for_teams(mut self, teams: Arc<TeamPublications>) -> Self {
+        self.teams = teams;
+        self
+    }
+
+    /// What teams' private issuers publish.
+    pub fn teams(&self) -> &TeamPublications {
+        &self.teams
     }
 
     /// The endpoints that the operator listed.

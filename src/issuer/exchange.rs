@@ -8,7 +8,7 @@ use crate::crypto::verify::{TokenRefused, VerifiedToken};
 use crate::domain::access::{Exchanger, Identity};
 use crate::domain::audit::{Action, Decision, Origin, RecordedEvent};
 use crate::domain::credential::{CredentialKind, OpaqueCredential};
-use crate::domain::id::{CredentialId, RunId};
+use crate::domain::id::{CredentialId, IssuerId, RunId};
 use crate::domain::policy;
 use crate::domain::principal::Principal;
 use crate::domain::secret::Secret;
@@ -45,16 +45,16 @@ impl Issuer {
         origin: &Origin,
     ) -> Result<Exchanged, ExchangeError> {
         let _place = self.0.admission.enter().map_err(Unavailable::from)?;
-        let presented = match self.verify_presented(worker, token) {
+        let presented = match self.verify_presented(worker, token).await {
             Ok(presented) => presented,
             Err(error) => return Err(self.exchange_refused(worker, None, error, origin).await),
         };
-        let subject = presented.subject();
+        let subject = presented.token.subject();
         let limits = &self.0.limits;
         let within = limits.principal(subject.principal()).and_then(|()| limits.team(subject.team()));
         self.count_limited(within, Action::TokenExchange, origin)?;
         match self.exchange_verified(worker, &presented, origin).await {
-            Err(error) => Err(self.exchange_refused(worker, Some(&presented), error, origin).await),
+            Err(error) => Err(self.exchange_refused(worker, Some(&presented.token), error, origin).await),
             exchanged => exchanged,
         }
     }
@@ -62,10 +62,11 @@ impl Issuer {
     async fn exchange_verified(
         &self,
         worker: &Exchanger,
-        presented: &VerifiedToken,
+        presented: &Presented,
         origin: &Origin,
     ) -> Result<Exchanged, ExchangeError> {
         let credential = self.original_credential(presented).await?;
+        let presented = &presented.token;
         for freshness in [Freshness::Remembered, Freshness::Fresh, Freshness::Fresh] {
             let decided = match self.presented_standing(presented, freshness).await {
                 Ok(standing) => {
@@ -121,29 +122,34 @@ impl Issuer {
         }
     }
 
-    /// The cheap and the cryptographic checks, in that order: our own published keys, our own URL byte for byte,
-    /// the worker's own audience, our own clock without leeway, a team that the worker serves.
-    pub(super) fn verify_presented(&self, worker: &Exchanger, token: &Secret) -> Result<VerifiedToken, ExchangeError> {
+    /// The cheap and the cryptographic checks, in that order: our own published keys, the URL of the issuer that they
+    /// belong to byte for byte, the worker's own audience, our own clock without leeway, a team that the worker serves.
+    pub(super) async fn verify_presented(
+        &self,
+        worker: &Exchanger,
+        token: &Secret,
+    ) -> Result<Presented, ExchangeError> {
         if let Ok(credential) = OpaqueCredential::parse(token.expose()) {
             return Err(ExchangeError::Credential(credential.kind()));
         }
-        let now = self.now();
-        let presented = self.keys().snapshot().verifier().verify(token, &worker.audience, now)?;
-        if presented.expires_at() <= now {
-            return Err(TokenRefused::Expired(presented.expires_at()).into());
+        let (token, ring) = self.verify_own(token, &worker.audience, &worker.teams).await?;
+        if token.expires_at() <= self.now() {
+            return Err(TokenRefused::Expired(token.expires_at()).into());
         }
-        if !worker.teams.contains(presented.subject().team()) {
+        if !worker.teams.contains(token.subject().team()) {
             return Err(ExchangeError::TeamNotServed);
         }
-        Ok(presented)
+        Ok(Presented { token, issuer: ring.id() })
     }
 
-    /// The credential that minted the token: only what left under a principal's own credential may be presented.
+    /// The credential that minted the token: only what left under a principal's own credential, of the issuer whose
+    /// keys it verifies under, may be presented.
     async fn original_credential(
         &self,
-        presented: &VerifiedToken,
+        presented: &Presented,
     ) -> Result<(CredentialKind, CredentialId), ExchangeError> {
-        let row = self.store().event_of_token(presented.token_id()).await.map_err(Unavailable::from)?;
+        let row = self.store().event_of_token(presented.token.token_id()).await.map_err(Unavailable::from)?;
+        let row = row.filter(|row| row.issuer == presented.issuer);
         row.and_then(|row| minted_by(&row)).ok_or(ExchangeError::NotMinted)
     }
 
@@ -186,6 +192,12 @@ impl Issuer {
         self.record_refusal(event).await;
         error
     }
+}
+
+/// A verified token and the issuer whose keys it verified under.
+pub(super) struct Presented {
+    pub(super) token: VerifiedToken,
+    issuer: IssuerId,
 }
 
 /// Whose credential minted the token of an audit row, if one did.

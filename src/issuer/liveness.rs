@@ -45,7 +45,10 @@ impl Issuer {
     /// with one more.
     pub async fn liveness(&self, worker: &Exchanger, tokens: &[Secret]) -> Result<Vec<Alive>, ExchangeError> {
         let _place = self.0.admission.enter().map_err(Unavailable::from)?;
-        let verified: Vec<_> = tokens.iter().map(|token| self.verify_presented(worker, token)).collect();
+        let mut verified = Vec::with_capacity(tokens.len());
+        for token in tokens {
+            verified.push(self.verify_presented(worker, token).await.map(|presented| presented.token));
+        }
         let ids: Vec<_> = verified.iter().flatten().map(VerifiedToken::token_id).collect();
         let minted = self.store().minted_tokens(&ids, self.now()).await.map_err(Unavailable::from)?;
         let mut read = Read::default();

@@ -13,12 +13,16 @@ pub mod limits;
 pub mod liveness;
 pub mod mint;
 pub mod oauth;
+mod private_issuers;
+pub mod publications;
 pub mod publish;
 pub mod readiness;
 mod recent;
 pub mod refusals;
 pub mod release;
+pub mod reseal;
 pub mod retention;
+mod rings;
 pub mod sessions;
 pub mod standing;
 pub mod upkeep;
@@ -34,7 +38,9 @@ use time::OffsetDateTime;
 use self::callers::Known;
 use self::keys::KeyRing;
 use self::limits::Limits;
+use self::publications::TeamPublications;
 use self::recent::Recent;
+use self::rings::Rings;
 use crate::domain::audit::{Action, Decision, Event, Origin};
 use crate::domain::clock::Clock;
 use crate::domain::credential::SecretHash;
@@ -53,7 +59,7 @@ const TEAMS_MAX: usize = 5_000;
 
 /// What an issuer is made of; the composition root puts it together.
 pub struct Parts {
-    /// Its URL, byte for byte the `iss` of every token.
+    /// The shared issuer's URL, byte for byte the `iss` of its tokens; private ones lie below it.
     pub url: IssuerUrl,
     /// Its id in the store.
     pub id: IssuerId,
@@ -61,8 +67,10 @@ pub struct Parts {
     pub store: Store,
     /// The one writer of audit rows.
     pub audit: AuditWriter,
-    /// The signing keys.
+    /// The signing keys of the shared issuer.
     pub keys: Arc<KeyRing>,
+    /// What teams' private issuers publish.
+    pub teams: Arc<TeamPublications>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes ids and secrets.
@@ -80,7 +88,10 @@ struct Inner {
     id: IssuerId,
     store: Store,
     audit: AuditWriter,
-    keys: Arc<KeyRing>,
+    rings: Rings,
+    teams: Arc<TeamPublications>,
+    refreshing: tokio::sync::Mutex<()>,
+    looked: Mutex<Option<time::Duration>>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     limits: Limits,
@@ -99,7 +110,10 @@ impl Issuer {
             id: parts.id,
             store: parts.store,
             audit: parts.audit,
-            keys: parts.keys,
+            rings: Rings::new(parts.keys),
+            teams: parts.teams,
+            refreshing: tokio::sync::Mutex::default(),
+            looked: Mutex::default(),
             clock: parts.clock,
             entropy: parts.entropy,
             admission: Admission::new(parts.limits.in_flight),
@@ -131,9 +145,13 @@ impl Issuer {
         &self.0.audit
     }
 
-    /// The signing keys.
+    /// The signing keys of the shared issuer.
     pub fn keys(&self) -> &Arc<KeyRing> {
-        &self.0.keys
+        self.0.rings.shared()
+    }
+
+    fn rings(&self) -> &Rings {
+        &self.0.rings
     }
 
     /// The time.

@@ -38,6 +38,8 @@ const MATRIX: &[(&str, &str, May, u16)] = &[
     ("GET", "/.well-known/openid-configuration", Anyone, 200),
     ("GET", "/.well-known/jwks.json", Anyone, 200),
     ("GET", "/.well-known/oauth-authorization-server", Anyone, 200),
+    ("GET", "/t/{team}/.well-known/openid-configuration", Anyone, 404),
+    ("GET", "/t/{team}/.well-known/jwks.json", Anyone, 404),
     ("GET", "/openapi.json", Anyone, 200),
     // Who calls stands in the form, and a request without one is refused before that is asked.
     ("POST", "/oauth2/token", Anyone, 400),
@@ -64,6 +66,9 @@ const MATRIX: &[(&str, &str, May, u16)] = &[
     ("PUT", "/v1/teams/{team}/roles", Operator, 415),
     ("GET", "/v1/teams/{team}/policy", Operator, 404),
     ("PATCH", "/v1/teams/{team}/policy", Operator, 415),
+    ("GET", "/v1/teams/{team}/issuer", Operator, 404),
+    ("PUT", "/v1/teams/{team}/issuer", Operator, 404),
+    ("DELETE", "/v1/teams/{team}/issuer", Operator, 404),
     ("GET", "/v1/teams/{team}/provider-settings", Operator, 404),
     ("PATCH", "/v1/teams/{team}/provider-settings", Operator, 415),
     ("GET", "/v1/teams/{team}/members", Operator, 404),

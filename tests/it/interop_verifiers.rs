@@ -41,8 +41,7 @@ impl Issuer {
         let documents = Documents::start();
         let url = IssuerUrl::parse(documents.origin(), Development::On).expect("a loopback issuer");
         let now = SystemClock.now();
-        let times =
-            KeyTimes { publish_from: now, sign_from: now, sign_until: None, publish_until: None, revoked_at: None };
+        let times = KeyTimes { sign_from: Some(now), ..KeyTimes::published(now) };
         let kek = Kek::generate(&SystemEntropy).expect("a key-encryption key");
         let id = IssuerId::new(SystemEntropy.uuid_v7(now));
         let row = |kind| {

@@ -28,6 +28,7 @@ mod oauth;
 mod openapi;
 mod ops;
 mod papers;
+mod private_issuers;
 mod public_api;
 mod retention;
 mod sandbox;
