@@ -34,14 +34,14 @@ pub enum Action {
     Bootstrap,
     /// A signing key was made.
     SigningKeyCreate,
-    /// A service account asked for an access token at `/oauth2/token`.
-    AccessTokenIssue,
-    /// A service account gave one up at `/oauth2/revoke`.
-    AccessTokenRevoke,
     /// A key that was there before was made an issuer's first.
     SigningKeyImport,
     /// A signing key was sealed anew with another key-encryption key.
     SigningKeyReseal,
+    /// A service account asked for an access token at `/oauth2/token`.
+    AccessTokenIssue,
+    /// A service account gave one up at `/oauth2/revoke`.
+    AccessTokenRevoke,
 }
 
 impl Action {
@@ -58,10 +58,10 @@ impl Action {
         Self::AdminDelete,
         Self::Bootstrap,
         Self::SigningKeyCreate,
-        Self::AccessTokenIssue,
-        Self::AccessTokenRevoke,
         Self::SigningKeyImport,
         Self::SigningKeyReseal,
+        Self::AccessTokenIssue,
+        Self::AccessTokenRevoke,
     ];
 
     /// The stable text.
@@ -78,10 +78,10 @@ impl Action {
             Self::AdminDelete => "admin.delete",
             Self::Bootstrap => "bootstrap",
             Self::SigningKeyCreate => "signing_key.create",
-            Self::AccessTokenIssue => "access_token.issue",
-            Self::AccessTokenRevoke => "access_token.revoke",
             Self::SigningKeyImport => "signing_key.import",
             Self::SigningKeyReseal => "signing_key.reseal",
+            Self::AccessTokenIssue => "access_token.issue",
+            Self::AccessTokenRevoke => "access_token.revoke",
         }
     }
 

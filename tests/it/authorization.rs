@@ -37,9 +37,9 @@ use May::{Anyone, Known, Operator, Person, Principal, Worker};
 const MATRIX: &[(&str, &str, May, u16)] = &[
     ("GET", "/.well-known/openid-configuration", Anyone, 200),
     ("GET", "/.well-known/jwks.json", Anyone, 200),
-    ("GET", "/.well-known/oauth-authorization-server", Anyone, 200),
     ("GET", "/t/{team}/.well-known/openid-configuration", Anyone, 404),
     ("GET", "/t/{team}/.well-known/jwks.json", Anyone, 404),
+    ("GET", "/.well-known/oauth-authorization-server", Anyone, 200),
     ("GET", "/openapi.json", Anyone, 200),
     // Who calls stands in the form, and a request without one is refused before that is asked.
     ("POST", "/oauth2/token", Anyone, 400),

@@ -42,7 +42,8 @@ pub async fn team_discovery(
     Segments(team): Segments<String>,
     headers: HeaderMap,
 ) -> Result<Response, ProblemAnswer> {
-    answer_of(&*of_team(&state, &team).await?, &headers, |published| &published.discovery)
+    let published = of_team(&state, &team).await?;
+    answer(&published.discovery, published.max_age, &headers)
 }
 
 /// The public keys of a team's private issuer, the signing key first.
@@ -56,7 +57,8 @@ pub async fn team_jwks(
     Segments(team): Segments<String>,
     headers: HeaderMap,
 ) -> Result<Response, ProblemAnswer> {
-    answer_of(&*of_team(&state, &team).await?, &headers, |published| &published.jwks)
+    let published = of_team(&state, &team).await?;
+    answer(&published.jwks, published.max_age, &headers)
 }
 
 /// What the private issuer of `team` publishes. A team without one, one that never was and one that is gone are
@@ -77,15 +79,8 @@ fn serve(
     headers: &HeaderMap,
     which: impl FnOnce(&Published) -> &Document,
 ) -> Result<Response, ProblemAnswer> {
-    answer_of(&*state.publication().current().ok_or(Unavailable::Starting)?, headers, which)
-}
-
-fn answer_of(
-    published: &Published,
-    headers: &HeaderMap,
-    which: impl FnOnce(&Published) -> &Document,
-) -> Result<Response, ProblemAnswer> {
-    answer(which(published), published.max_age, headers)
+    let published = state.publication().current().ok_or(Unavailable::Starting)?;
+    answer(which(&published), published.max_age, headers)
 }
 
 /// Answers with a document, or that it is unchanged.
