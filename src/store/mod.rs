@@ -44,6 +44,8 @@ mod team_facts;
 mod team_issuers;
 mod team_row;
 mod teams;
+mod trust_json;
+mod trust_rules;
 mod users;
 mod worker_keys;
 
@@ -60,6 +62,7 @@ pub use credentials::{CredentialRecord, DerivesFrom, KeyInfo, NewCredential};
 pub use enrolment_codes::{EnrolmentCode, NewEnrolmentCode, RedeemError, Redeemed};
 pub use error::{ChangeError, StoreError};
 pub use idempotency::{Remember, Remembered};
+
 pub use issuers::{IssuerNumbers, IssuerRow};
 pub use key_news::KeyNews;
 pub use liveness::DeadReason;
@@ -77,6 +80,7 @@ pub use signing_keys::KeysUpdate;
 pub use team_facts::TeamFacts;
 pub use team_issuers::TEAM_ISSUERS_MAX;
 pub use teams::TeamChange;
+pub use trust_rules::{TrustRuleChange, Trusting};
 pub use users::UserChange;
 pub use worker_keys::{WorkerKey, WorkerKeyChange};
 
