@@ -6,7 +6,9 @@ use std::sync::{Arc, OnceLock};
 use crate::domain::issuer_url::IssuerUrl;
 use crate::http::layer::Naming;
 use crate::issuer::Issuer;
-use crate::issuer::publish::Publication;
+use crate::issuer::oauth::metadata;
+use crate::issuer::publications::TeamPublications;
+use crate::issuer::publish::{Document, Publication};
 use crate::issuer::refusals::Unavailable;
 
 /// The state of the issuer's listeners. The public documents are there from the first moment; the issuer itself
@@ -14,7 +16,9 @@ use crate::issuer::refusals::Unavailable;
 #[derive(Clone)]
 pub struct IssuerState {
     url: IssuerUrl,
+    oauth_metadata: Arc<Document>,
     publication: Arc<Publication>,
+    teams: Arc<TeamPublications>,
     naming: Naming,
     issuer: Arc<OnceLock<Issuer>>,
     allowed_endpoints: Arc<[String]>,
@@ -25,6 +29,8 @@ impl IssuerState {
     /// A listener whose issuer is still starting.
     pub fn starting(url: IssuerUrl, publication: Arc<Publication>, naming: Naming) -> Self {
         Self {
+            oauth_metadata: Arc::new(metadata::document(&url)),
+            teams: Arc::new(TeamPublications::new(url.clone(), None)),
             url,
             publication,
             naming,
@@ -40,6 +46,18 @@ impl IssuerState {
     pub fn allowing_endpoints(mut self, listed: Vec<String>) -> Self {
         self.allowed_endpoints = listed.into();
         self
+    }
+
+    /// Serves these documents of teams' private issuers, from the first moment on.
+    #[must_use]
+    pub fn publishing_for_teams(mut self, teams: Arc<TeamPublications>) -> Self {
+        self.teams = teams;
+        self
+    }
+
+    /// What teams' private issuers publish.
+    pub fn teams(&self) -> &TeamPublications {
+        &self.teams
     }
 
     /// The endpoints that the operator listed.
@@ -65,6 +83,11 @@ impl IssuerState {
     /// The issuer's URL, under whose path every route lives.
     pub const fn url(&self) -> &IssuerUrl {
         &self.url
+    }
+
+    /// The metadata of the authorization server, which the issuer URL alone makes.
+    pub fn oauth_metadata(&self) -> &Document {
+        &self.oauth_metadata
     }
 
     /// What is published.

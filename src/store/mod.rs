@@ -1,12 +1,13 @@
 //! The database: one concrete store over SQLite and PostgreSQL, one file per table.
 //!
 //! Rows become domain types here; JSON of policies and settings is written and read nowhere else. Keeps sealed
-//! key text it cannot open. The only place that names sqlx, and that only in `db` and `open`.
+//! key text it cannot open. The only place that names sqlx, and that only in `db`, `open` and `key_news`.
 //! Queries name their columns: a `*` would break a prepared statement when a newer version migrates beside us.
 //! Every change is one transaction that also writes its audit row; every change that may stop a mint takes the
 //! lock that audit batches share, so that when it has returned, no batch decided before it can still commit.
 //! May import: domain.
 
+mod access_tokens;
 mod administrators;
 mod audiences;
 mod audit;
@@ -19,12 +20,20 @@ mod enrolment_codes;
 mod error;
 mod idempotency;
 mod issuers;
+mod key_news;
+mod liveness;
 mod memberships;
 mod migrate;
 mod open;
 mod page;
+mod platform_keys;
 mod policy_json;
 mod presented_tokens;
+mod replicas;
+mod run_counts;
+mod run_json;
+mod runs;
+mod sealed;
 mod service_account_keys;
 mod service_accounts;
 mod sessions;
@@ -32,8 +41,11 @@ mod settings;
 mod settings_json;
 mod signing_keys;
 mod team_facts;
+mod team_issuers;
 mod team_row;
 mod teams;
+mod trust_json;
+mod trust_rules;
 mod users;
 mod worker_keys;
 
@@ -41,24 +53,35 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
+pub use access_tokens::AccessToken;
 pub use administrators::{Administrator, AdministratorChange};
 pub use audit::{EventFilter, Order, Told};
 pub use audit_batch::{Proof, Release, Verdict};
 pub use audit_writer::{AuditStats, AuditWriter, QUEUE_MAX, QueueFull, Ticket};
-pub use credentials::{CredentialRecord, DeadReason, KeyInfo, NewCredential};
+pub use credentials::{CredentialRecord, DerivesFrom, KeyInfo, NewCredential};
 pub use enrolment_codes::{EnrolmentCode, NewEnrolmentCode, RedeemError, Redeemed};
 pub use error::{ChangeError, StoreError};
 pub use idempotency::{Remember, Remembered};
-pub use issuers::IssuerRow;
 pub use memberships::{Member, MembershipChange, Reach};
+
+pub use issuers::{IssuerNumbers, IssuerRow};
+pub use key_news::KeyNews;
+pub use liveness::DeadReason;
 pub use migrate::Migrated;
 pub use open::Target;
 pub use page::{PAGE_LIMIT_MAX, Page, Paged};
+pub use platform_keys::{PlatformKey, PlatformKeyChange};
 pub use presented_tokens::Presented;
+pub use replicas::Replica;
+pub use runs::RunFilter;
+pub use sealed::{SealedPlace, SealedText};
 pub use service_accounts::ServiceAccountChange;
 pub use sessions::{NewSession, Session, SessionOrigin};
+pub use signing_keys::KeysUpdate;
 pub use team_facts::TeamFacts;
+pub use team_issuers::TEAM_ISSUERS_MAX;
 pub use teams::TeamChange;
+pub use trust_rules::{TrustRuleChange, Trusting};
 pub use users::UserChange;
 pub use worker_keys::{WorkerKey, WorkerKeyChange};
 

@@ -16,6 +16,7 @@ impl From<AdminError> for ProblemAnswer {
             AdminError::LastAdministrator | AdminError::Conflict(_) => Self::new(Code::Conflict, detail),
             AdminError::Field { field, rule } => Self::field(field, rule),
             AdminError::Denied(denied) => denied.into(),
+            error @ AdminError::NewKey(_) => Self::internal(error),
             AdminError::Cursor => Self::field("after", "must be the next of an earlier page"),
         }
     }

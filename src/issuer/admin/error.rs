@@ -1,5 +1,6 @@
 //! Why a request to the admin API was not done.
 
+use crate::crypto::new_key::NewKeyError;
 use crate::domain::access::Denied;
 use crate::store::{ChangeError, StoreError};
 
@@ -41,6 +42,9 @@ pub enum AdminError {
     /// The caller may do the operation, but not this part of it.
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// A key could not be made.
+    #[error("a signing key could not be made: {0}")]
+    NewKey(#[from] NewKeyError),
     /// A page cursor that no page gave out.
     #[error("after must be the next of an earlier page")]
     Cursor,
@@ -48,7 +52,7 @@ pub enum AdminError {
 
 impl AdminError {
     /// What the store says of a change of a `kind`.
-    pub(super) fn of(kind: &'static str) -> impl Fn(ChangeError) -> Self {
+    pub(in crate::issuer) fn of(kind: &'static str) -> impl Fn(ChangeError) -> Self {
         move |error| match error {
             ChangeError::Store(StoreError::Cursor) => Self::Cursor,
             ChangeError::Store(error) => Self::Store(error),
@@ -66,6 +70,12 @@ impl AdminError {
             "idempotency_key" => Self::KeyReused,
             "audience_of_worker" => Self::field("items", "must not hold the audience of a worker"),
             "audience_of_team" => Self::field("audience", "must not stand on the list of a team"),
+            "issuer_missing" => Self::field("issuer", "must be shared while the team has no private issuer"),
+            "issuer_mints" => {
+                Self::Conflict("the private issuer mints for the team: set the policy's issuer to shared first")
+            }
+            "issuer_was_deleted" => Self::Conflict("the team's private issuer was destroyed, which is for ever"),
+            "too_many_issuers" => Self::Conflict("an installation has at most 1000 private issuers"),
             _ => Self::Conflict(word),
         }
     }
