@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Issuer;
+use super::oauth::metadata;
 use super::publish::{Publication, Published};
 
 /// How often the store is asked for what another replica changed.
@@ -21,7 +22,8 @@ impl Issuer {
             }
         };
         let now = self.now();
-        let published = Published::of(self.url(), &snapshot.keys, snapshot.x5c, snapshot.max_age, now);
+        let (endpoints, max_age) = (metadata::endpoints(self.url()), snapshot.max_age);
+        let published = Published::with_endpoints(self.url(), endpoints, &snapshot.keys, snapshot.x5c, max_age, now);
         let publication = Arc::clone(publication);
         match tokio::task::spawn_blocking(move || publication.publish(published)).await {
             Ok(Ok(true)) => tracing::info!("the public documents changed"),

@@ -34,7 +34,8 @@ impl Store {
         page: &Page,
     ) -> Result<Paged<KeyInfo>, StoreError> {
         let sql = "SELECT id, name, created_at, expires_at, last_used_at, revoked_at
-            FROM credentials WHERE service_account_uid = $1 AND id > $2 ORDER BY id LIMIT $3";
+            FROM credentials WHERE service_account_uid = $1 AND kind = 'service_account_key' AND id > $2
+            ORDER BY id LIMIT $3";
         let rows = self.db.fetch_all(sql, [account.into(), page.after()?.into(), page.fetch().into()]).await?;
         let keys = rows.iter().map(key_info).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(keys, |key| key.id.to_string()))
@@ -47,7 +48,7 @@ impl Store {
         key: CredentialId,
     ) -> Result<Option<KeyInfo>, StoreError> {
         let sql = "SELECT id, name, created_at, expires_at, last_used_at, revoked_at
-            FROM credentials WHERE id = $1 AND service_account_uid = $2";
+            FROM credentials WHERE id = $1 AND service_account_uid = $2 AND kind = 'service_account_key'";
         self.db.fetch_optional(sql, [key.into(), account.into()]).await?.as_ref().map(key_info).transpose()
     }
 
@@ -62,7 +63,7 @@ impl Store {
         let revoked = tx
             .execute(
                 "UPDATE credentials SET revoked_at = $3
-                 WHERE id = $1 AND service_account_uid = $2 AND revoked_at IS NULL",
+                 WHERE id = $1 AND service_account_uid = $2 AND kind = 'service_account_key' AND revoked_at IS NULL",
                 [key.into(), account.into(), event.at.into()],
             )
             .await?;

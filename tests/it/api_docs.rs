@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use axum::body::Body;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::Request;
 use serde_json::Value;
 use time::Duration;
@@ -26,15 +28,21 @@ struct Command {
 fn command(line: &str, variables: &BTreeMap<String, String>) -> Command {
     let mut words = words(line, variables).into_iter();
     assert_eq!(words.next().as_deref(), Some("curl"), "{line}");
-    let (mut method, mut headers, mut body, mut url) = (None, Vec::new(), None, String::new());
+    let (mut method, mut headers, mut body, mut form, mut url) = (None, Vec::new(), None, Vec::new(), String::new());
     while let Some(word) = words.next() {
         let mut value = || words.next().unwrap_or_else(|| panic!("{word} without a value in {line}"));
         match word.as_str() {
             "-X" => method = Some(value()),
             "-H" => headers.push(value()),
             "--json" => body = Some(value()),
+            "-u" => headers.push(format!("Authorization: Basic {}", STANDARD.encode(value()))),
+            "-d" => form.push(value()),
             _ => url = word,
         }
+    }
+    let is_form = !form.is_empty();
+    if is_form {
+        body = Some(form.join("&"));
     }
     let (listener, path) = match url.strip_prefix("ADMIN/") {
         Some(path) => (Listener::Admin, path),
@@ -47,7 +55,8 @@ fn command(line: &str, variables: &BTreeMap<String, String>) -> Command {
         request = request.header(name, value);
     }
     if body.is_some() {
-        request = request.header("content-type", "application/json");
+        let media_type = if is_form { "application/x-www-form-urlencoded" } else { "application/json" };
+        request = request.header("content-type", media_type);
     }
     let path = format!("/{}", path.split('?').next().unwrap());
     let request = request.body(body.map_or_else(Body::empty, Body::from)).unwrap();
