@@ -46,11 +46,25 @@ pub enum Action {
     AccessTokenIssue,
     /// A service account gave one up at `/oauth2/revoke`.
     AccessTokenRevoke,
+    /// The instant was set from which a standby signs.
+    SigningKeyHandOver,
+    /// A planned hand-over to a standby was called off.
+    SigningKeyPostpone,
+    /// The private half of a key that is over was destroyed.
+    SigningKeyForget,
+    /// An operator replaced the standby.
+    SigningKeyPrepare,
+    /// An operator moved signing to the standby.
+    SigningKeyRotate,
+    /// An operator distrusted a key.
+    SigningKeyDistrust,
+    /// An operator replaced every key.
+    SigningKeyReplaceAll,
 }
 
 impl Action {
     /// Every action there is.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 24] = [
         Self::TokenMint,
         Self::TokenExchange,
         Self::TokenSignature,
@@ -68,6 +82,13 @@ impl Action {
         Self::RunEnd,
         Self::AccessTokenIssue,
         Self::AccessTokenRevoke,
+        Self::SigningKeyHandOver,
+        Self::SigningKeyPostpone,
+        Self::SigningKeyForget,
+        Self::SigningKeyPrepare,
+        Self::SigningKeyRotate,
+        Self::SigningKeyDistrust,
+        Self::SigningKeyReplaceAll,
     ];
 
     /// The stable text.
@@ -90,6 +111,13 @@ impl Action {
             Self::RunEnd => "run.end",
             Self::AccessTokenIssue => "access_token.issue",
             Self::AccessTokenRevoke => "access_token.revoke",
+            Self::SigningKeyHandOver => "signing_key.hand_over",
+            Self::SigningKeyPostpone => "signing_key.postpone",
+            Self::SigningKeyForget => "signing_key.forget",
+            Self::SigningKeyPrepare => "signing_key.prepare",
+            Self::SigningKeyRotate => "signing_key.rotate",
+            Self::SigningKeyDistrust => "signing_key.distrust",
+            Self::SigningKeyReplaceAll => "signing_key.replace_all",
         }
     }
 
