@@ -48,6 +48,7 @@ use crate::domain::entropy::Entropy;
 use crate::domain::id::{CredentialId, EventId, IssuerId, TeamUid, UserUid};
 use crate::domain::issuer_url::IssuerUrl;
 use crate::limit::admission::Admission;
+use crate::oidc::KeyCache;
 use crate::store::{AuditWriter, Store, TeamFacts};
 
 /// How long what the audit statement proves anyway is remembered between requests.
@@ -75,6 +76,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Makes ids and secrets.
     pub entropy: Arc<dyn Entropy>,
+    /// Keys of others: of clients that serve their own, and of foreign issuers.
+    pub foreign_keys: KeyCache,
     /// How often and how much at once.
     pub limits: limits::LimitNumbers,
 }
@@ -94,6 +97,7 @@ struct Inner {
     looked: Mutex<Option<time::Duration>>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    foreign_keys: KeyCache,
     limits: Limits,
     admission: Admission,
     callers: Recent<SecretHash, Arc<Known>>,
@@ -116,6 +120,7 @@ impl Issuer {
             looked: Mutex::default(),
             clock: parts.clock,
             entropy: parts.entropy,
+            foreign_keys: parts.foreign_keys,
             admission: Admission::new(parts.limits.in_flight),
             limits: Limits::new(&parts.limits),
             callers: Recent::new(REMEMBERED, CREDENTIALS_MAX),
@@ -152,6 +157,11 @@ impl Issuer {
 
     fn rings(&self) -> &Rings {
         &self.0.rings
+    }
+
+    /// Keys of others.
+    pub fn foreign_keys(&self) -> &KeyCache {
+        &self.0.foreign_keys
     }
 
     /// The time.

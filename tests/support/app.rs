@@ -34,6 +34,7 @@ use brevet::issuer::limits::LimitNumbers;
 use brevet::issuer::publications::TeamPublications;
 use brevet::issuer::publish::Publication;
 use brevet::issuer::{Issuer, Parts, bootstrap};
+use brevet::oidc::KeyCache;
 use brevet::store::{AuditWriter, EventFilter, NewCredential, NewEnrolmentCode, Page, Store, Target, TeamChange};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -153,6 +154,7 @@ impl App {
             keys: Arc::new(ring),
             clock: clock.clone(),
             entropy: entropy.clone(),
+            foreign_keys: KeyCache::new(&loopback_client(), clock.clone()),
             limits: options.limits,
         });
         issuer.round(&publication).await;
@@ -351,6 +353,12 @@ pub(crate) fn layer(role: &str) -> ProviderLayer {
 fn event(issuer: IssuerId, clock: &dyn Clock, entropy: &dyn Entropy) -> Event {
     let now = clock.now();
     Event::new(EventId::new(entropy.uuid_v7(now)), now, issuer, Action::AdminUpdate, Decision::Allowed)
+}
+
+/// What asks others for their keys: documents of tests stand on loopback.
+fn loopback_client() -> brevet::fetch::Client {
+    let reach = brevet::fetch::Reach::public().and_loopback();
+    brevet::fetch::Client::new(brevet::fetch::Settings { reach, ..Default::default() }).unwrap()
 }
 
 /// Sends a request from [`ADDRESS`] through a router.
