@@ -38,6 +38,10 @@ pub enum Action {
     SigningKeyImport,
     /// A signing key was sealed anew with another key-encryption key.
     SigningKeyReseal,
+    /// A run was opened, or asked for.
+    RunOpen,
+    /// A run was ended before its time.
+    RunEnd,
     /// A service account asked for an access token at `/oauth2/token`.
     AccessTokenIssue,
     /// A service account gave one up at `/oauth2/revoke`.
@@ -46,7 +50,7 @@ pub enum Action {
 
 impl Action {
     /// Every action there is.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::TokenMint,
         Self::TokenExchange,
         Self::TokenSignature,
@@ -60,6 +64,8 @@ impl Action {
         Self::SigningKeyCreate,
         Self::SigningKeyImport,
         Self::SigningKeyReseal,
+        Self::RunOpen,
+        Self::RunEnd,
         Self::AccessTokenIssue,
         Self::AccessTokenRevoke,
     ];
@@ -80,6 +86,8 @@ impl Action {
             Self::SigningKeyCreate => "signing_key.create",
             Self::SigningKeyImport => "signing_key.import",
             Self::SigningKeyReseal => "signing_key.reseal",
+            Self::RunOpen => "run.open",
+            Self::RunEnd => "run.end",
             Self::AccessTokenIssue => "access_token.issue",
             Self::AccessTokenRevoke => "access_token.revoke",
         }

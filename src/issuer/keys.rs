@@ -202,11 +202,7 @@ impl Source {
     async fn read(&self, before: Option<&Snapshot>) -> Result<Snapshot, Unavailable> {
         let Self { url, team, id, store, kek, clock, entropy } = self;
         let keys = store.signing_keys(*id).await?;
-        let row = match team {
-            None => store.issuer().await?,
-            Some(team) => store.team_issuer(team).await?,
-        };
-        let row = row.filter(|row| row.id == *id).ok_or(StoreError::Corrupt("issuers"))?;
+        let row = store.issuer_of(*id).await?.ok_or(StoreError::Corrupt("issuers"))?;
         let theirs = store.database_time().await?;
         let (now, elapsed) = (clock.now(), clock.elapsed());
         let (clock_off, unsettled_until) = match theirs {

@@ -48,7 +48,7 @@ pub enum AdminError {
 
 impl AdminError {
     /// What the store says of a change of a `kind`.
-    pub(super) fn of(kind: &'static str) -> impl Fn(ChangeError) -> Self {
+    pub(in crate::issuer) fn of(kind: &'static str) -> impl Fn(ChangeError) -> Self {
         move |error| match error {
             ChangeError::Store(StoreError::Cursor) => Self::Cursor,
             ChangeError::Store(error) => Self::Store(error),

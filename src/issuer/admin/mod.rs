@@ -24,6 +24,7 @@ mod worker_keys;
 pub use error::AdminError;
 pub use provider_settings::LayerSeen;
 pub use public_keys::NewPublicKey;
+pub(in crate::issuer) use repeat::First;
 pub use repeat::Repeatable;
 pub use service_account_keys::{NewServiceAccountKey, RotateServiceAccountKey};
 pub use service_accounts::{ChangeServiceAccount, NewServiceAccount};
