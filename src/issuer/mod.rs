@@ -48,6 +48,7 @@ use crate::domain::entropy::Entropy;
 use crate::domain::id::{CredentialId, EventId, IssuerId, TeamUid, UserUid};
 use crate::domain::issuer_url::IssuerUrl;
 use crate::limit::admission::Admission;
+use crate::oidc::KeyCache;
 use crate::store::{AuditWriter, Store, TeamFacts};
 
 /// How long what the audit statement proves anyway is remembered between requests.
@@ -71,6 +72,8 @@ pub struct Parts {
     pub keys: Arc<KeyRing>,
     /// What teams' private issuers publish.
     pub teams: Arc<TeamPublications>,
+    /// The keys of foreign issuers.
+    pub foreign_keys: KeyCache,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes ids and secrets.
@@ -90,6 +93,7 @@ struct Inner {
     audit: AuditWriter,
     rings: Rings,
     teams: Arc<TeamPublications>,
+    foreign_keys: KeyCache,
     refreshing: tokio::sync::Mutex<()>,
     looked: Mutex<Option<time::Duration>>,
     clock: Arc<dyn Clock>,
@@ -112,6 +116,7 @@ impl Issuer {
             audit: parts.audit,
             rings: Rings::new(parts.keys),
             teams: parts.teams,
+            foreign_keys: parts.foreign_keys,
             refreshing: tokio::sync::Mutex::default(),
             looked: Mutex::default(),
             clock: parts.clock,
@@ -152,6 +157,11 @@ impl Issuer {
 
     fn rings(&self) -> &Rings {
         &self.0.rings
+    }
+
+    /// The keys of foreign issuers.
+    fn foreign_keys(&self) -> &KeyCache {
+        &self.0.foreign_keys
     }
 
     /// The time.
