@@ -156,9 +156,9 @@ impl IssuerServer {
             audit: AuditWriter::start(store.clone()),
             keys: ring,
             teams,
+            foreign_keys: KeyCache::new(&foreign(&settings.outbound)?, Arc::clone(&host.clock)),
             clock: Arc::clone(&host.clock),
             entropy: Arc::clone(&host.entropy),
-            foreign_keys: KeyCache::new(&outbound(&settings.outbound)?, Arc::clone(&host.clock)),
             limits,
         });
         issuer.round(&publication).await;
@@ -232,8 +232,8 @@ async fn database(settings: &IssuerSettings, host: &Host, new_issuer: bool) -> R
     Ok((store, row))
 }
 
-/// Asks others for their documents, with every guard: what is asked for stands in settings that teams may write.
-fn outbound(outbound: &Outbound) -> Result<fetch::Client, Failure> {
+/// The connections to foreign issuers: public addresses only, loopback in development.
+fn foreign(outbound: &Outbound) -> Result<fetch::Client, Failure> {
     let reach = if outbound.loopback { Reach::public().and_loopback() } else { Reach::public() };
     let (extra_ca, proxy) = (outbound.extra_ca.clone(), outbound.proxy.clone());
     let settings = fetch::Settings { reach, extra_ca, proxy, ..fetch::Settings::default() };

@@ -76,12 +76,12 @@ pub struct Parts {
     pub keys: Arc<KeyRing>,
     /// What teams' private issuers publish.
     pub teams: Arc<TeamPublications>,
+    /// The keys of foreign issuers.
+    pub foreign_keys: KeyCache,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes ids and secrets.
     pub entropy: Arc<dyn Entropy>,
-    /// Keys of others: of clients that serve their own, and of foreign issuers.
-    pub foreign_keys: KeyCache,
     /// How often and how much at once.
     pub limits: limits::LimitNumbers,
 }
@@ -97,11 +97,11 @@ struct Inner {
     audit: AuditWriter,
     rings: Rings,
     teams: Arc<TeamPublications>,
+    foreign_keys: KeyCache,
     refreshing: tokio::sync::Mutex<()>,
     looked: Mutex<Option<time::Duration>>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    foreign_keys: KeyCache,
     limits: Limits,
     admission: Admission,
     callers: Recent<SecretHash, Arc<Known>>,
@@ -121,11 +121,11 @@ impl Issuer {
             audit: parts.audit,
             rings: Rings::new(parts.keys),
             teams: parts.teams,
+            foreign_keys: parts.foreign_keys,
             refreshing: tokio::sync::Mutex::default(),
             looked: Mutex::default(),
             clock: parts.clock,
             entropy: parts.entropy,
-            foreign_keys: parts.foreign_keys,
             admission: Admission::new(parts.limits.in_flight),
             limits: Limits::new(&parts.limits),
             callers: Recent::new(REMEMBERED, CREDENTIALS_MAX),
@@ -165,8 +165,8 @@ impl Issuer {
         &self.0.rings
     }
 
-    /// Keys of others.
-    pub fn foreign_keys(&self) -> &KeyCache {
+    /// The keys of foreign issuers, and of clients that serve their own.
+    fn foreign_keys(&self) -> &KeyCache {
         &self.0.foreign_keys
     }
 

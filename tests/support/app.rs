@@ -26,6 +26,7 @@ use brevet::domain::secret::SecretBytes;
 use brevet::domain::settings::ProviderLayer;
 use brevet::domain::signing_key::{KeyKind, SigningKey};
 use brevet::domain::team::{Membership, ServiceAccount, Team, TeamPolicy, User};
+use brevet::fetch::{self, Reach};
 use brevet::http::layer::Naming;
 use brevet::http::layer::client_address::ClientAddress;
 use brevet::http::state::IssuerState;
@@ -104,6 +105,12 @@ fn first_keys(
         .map(|key| SigningKey { first: true, ..key })
 }
 
+/// Connections that reach other servers of the test.
+fn loopback() -> fetch::Client {
+    let reach = Reach::public().and_loopback();
+    fetch::Client::new(fetch::Settings { reach, ..fetch::Settings::default() }).unwrap()
+}
+
 impl App {
     /// On SQLite, with generous limits.
     pub(crate) async fn start() -> Self {
@@ -147,6 +154,7 @@ impl App {
         let teams = Arc::new(TeamPublications::new(url.clone(), Some(dir.path().join("published"))));
         let issuer = Issuer::new(Parts {
             teams: teams.clone(),
+            foreign_keys: KeyCache::new(&loopback(), clock.clone()),
             url: url.clone(),
             id,
             store: store.clone(),
@@ -154,7 +162,6 @@ impl App {
             keys: Arc::new(ring),
             clock: clock.clone(),
             entropy: entropy.clone(),
-            foreign_keys: KeyCache::new(&loopback_client(), clock.clone()),
             limits: options.limits,
         });
         issuer.round(&publication).await;
@@ -353,12 +360,6 @@ pub(crate) fn layer(role: &str) -> ProviderLayer {
 fn event(issuer: IssuerId, clock: &dyn Clock, entropy: &dyn Entropy) -> Event {
     let now = clock.now();
     Event::new(EventId::new(entropy.uuid_v7(now)), now, issuer, Action::AdminUpdate, Decision::Allowed)
-}
-
-/// What asks others for their keys: documents of tests stand on loopback.
-fn loopback_client() -> brevet::fetch::Client {
-    let reach = brevet::fetch::Reach::public().and_loopback();
-    brevet::fetch::Client::new(brevet::fetch::Settings { reach, ..Default::default() }).unwrap()
 }
 
 /// Sends a request from [`ADDRESS`] through a router.

@@ -33,6 +33,7 @@ impl Issuer {
         action: Action,
         origin: &Origin,
     ) -> Result<Client, OAuthError> {
+        self.count_limited(self.0.limits.anonymous(origin), action, origin)?;
         let unverified = match UnverifiedAssertion::parse(assertion.expose()) {
             Ok(unverified) => unverified,
             Err(refused) => return Err(self.count_assertion(refused.into(), action, origin)),
@@ -52,8 +53,13 @@ impl Issuer {
             Ok(found) => found,
             Err(refused) => return Err(self.count_assertion(refused, action, origin)),
         };
-        let client =
-            Client { uid, team: registered.team.clone(), from: DerivesFrom::PublicKey(key.id), until: key.expires_at };
+        let client = Client {
+            uid,
+            team: registered.team.clone(),
+            from: DerivesFrom::PublicKey(key.id),
+            until: key.expires_at,
+            shown: None,
+        };
         match self.accept(judged, &registered, &client, now).await? {
             Ok(()) => Ok(client),
             Err(refused) => Err(self.record_assertion(refused, &client, action, origin).await),
@@ -83,7 +89,7 @@ impl Issuer {
                 continue;
             }
             let Ok(key) = VerifyingKey::new(public) else { continue };
-            match self.judge(assertion, &key, now) {
+            match self.under(assertion, &key, now) {
                 Err(ClientRefused::Assertion(
                     refused @ (AssertionRefused::Signature | AssertionRefused::Algorithm),
                 )) => best = refused.into(),
@@ -94,7 +100,7 @@ impl Issuer {
         let Some(kid) = assertion.kid() else { return Err(best) };
         for (registered, uri) in places {
             match self.key_at(uri, kid).await {
-                Ok(Some(key)) => match self.judge(assertion, &key, now) {
+                Ok(Some(key)) => match self.under(assertion, &key, now) {
                     Err(ClientRefused::Assertion(
                         refused @ (AssertionRefused::Signature | AssertionRefused::Algorithm),
                     )) => best = refused.into(),
@@ -107,7 +113,8 @@ impl Issuer {
         Err(best)
     }
 
-    fn judge(&self, assertion: &UnverifiedAssertion, key: &VerifyingKey, now: OffsetDateTime) -> Judged {
+    /// What there is to say of the assertion under one key.
+    fn under(&self, assertion: &UnverifiedAssertion, key: &VerifyingKey, now: OffsetDateTime) -> Judged {
         Ok(assertion.verify(key, self.url().as_str(), now)?)
     }
 

@@ -50,6 +50,8 @@ pub struct Client {
     pub from: DerivesFrom,
     /// When what it showed ends, if it does.
     pub until: Option<time::OffsetDateTime>,
+    /// What else the audit row says of what it showed, such as whose the token was.
+    pub shown: Option<String>,
 }
 
 impl Issuer {
@@ -83,7 +85,13 @@ impl Issuer {
             (Identity::ServiceAccount { uid, team }, CredentialKind::ServiceAccount) => {
                 if uid.as_str() == client_id.expose() {
                     let from = DerivesFrom::Key(known.caller.credential);
-                    return Ok(Client { uid: uid.clone(), team: team.clone(), from, until: known.expires_at });
+                    return Ok(Client {
+                        uid: uid.clone(),
+                        team: team.clone(),
+                        from,
+                        until: known.expires_at,
+                        shown: None,
+                    });
                 }
                 ClientRefused::OtherClient
             }

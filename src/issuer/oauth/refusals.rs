@@ -1,8 +1,9 @@
 //! Why the token endpoint refuses: closed lists, as data. What they look like on the wire is `http::error::oauth`.
 
+use super::SubjectTokenRefused;
 use crate::crypto::client_assertion::AssertionRefused;
 use crate::domain::credential::CredentialKind;
-use crate::issuer::refusals::{AuthError, Unavailable};
+use crate::issuer::refusals::{AuthError, MintError, Unavailable};
 use crate::limit::rate::Limited;
 use crate::store::{ChangeError, DeadReason, StoreError};
 
@@ -53,6 +54,12 @@ pub enum OAuthError {
     /// The token to be given up is of a kind that is not given up here.
     #[error("token must be an access token, and {} was presented", .0.with_article())]
     TokenType(CredentialKind),
+    /// Someone else's token is not taken.
+    #[error(transparent)]
+    SubjectToken(SubjectTokenRefused),
+    /// The identity token that was asked for in exchange is not minted.
+    #[error(transparent)]
+    Mint(MintError),
     /// Too often.
     #[error(transparent)]
     Limited(#[from] Limited),
