@@ -18,6 +18,7 @@ mod openapi;
 pub(super) mod page;
 mod policy;
 pub(super) mod provider_settings;
+mod public_keys;
 pub(super) mod query;
 mod roles;
 mod service_account_keys;
@@ -76,6 +77,7 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .merge(enrolment_codes::router())
         .merge(service_accounts::router())
         .merge(service_account_keys::router())
+        .merge(public_keys::router())
         .merge(worker_keys::router())
         .merge(signing_keys::router())
         .merge(audit::router())

@@ -72,6 +72,7 @@ impl AdminError {
             }
             "issuer_was_deleted" => Self::Conflict("the team's private issuer was destroyed, which is for ever"),
             "too_many_issuers" => Self::Conflict("an installation has at most 1000 private issuers"),
+            "public_keys_max" => Self::Conflict("a service account has at most 20 live public keys; revoke one first"),
             _ => Self::Conflict(word),
         }
     }
