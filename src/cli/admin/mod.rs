@@ -15,6 +15,7 @@ mod provider_settings;
 mod roles;
 mod service_accounts;
 mod teams;
+mod trust_rules;
 mod users;
 mod worker_keys;
 
@@ -39,6 +40,8 @@ pub(super) enum Admin {
     Members(members::Members),
     #[command(subcommand)]
     ServiceAccounts(service_accounts::ServiceAccounts),
+    #[command(subcommand)]
+    TrustRules(trust_rules::TrustRules),
     #[command(subcommand)]
     EnrolmentCodes(enrolment_codes::EnrolmentCodes),
     #[command(subcommand)]
@@ -66,6 +69,7 @@ impl Admin {
             Self::Users(command) => command.run(run).await,
             Self::Members(command) => command.run(run).await,
             Self::ServiceAccounts(command) => command.run(run).await,
+            Self::TrustRules(command) => command.run(run).await,
             Self::EnrolmentCodes(command) => command.run(run).await,
             Self::WorkerKeys(command) => command.run(run).await,
             Self::Administrators(command) => command.run(run).await,

@@ -17,6 +17,7 @@ mod service_accounts;
 mod signing_keys;
 mod team_issuers;
 mod teams;
+mod trust_rules;
 mod users;
 mod worker_keys;
 
@@ -28,6 +29,7 @@ pub use service_accounts::{ChangeServiceAccount, NewServiceAccount};
 pub use signing_keys::KeyAt;
 pub use team_issuers::TeamIssuers;
 pub use teams::{ChangeTeam, NewTeam};
+pub use trust_rules::{ChangeTrustRule, NewTrustRule};
 pub use users::{ChangeUser, NewUser};
 pub use worker_keys::NewWorkerKey;
 
