@@ -16,6 +16,7 @@ mod public_keys;
 mod roles;
 mod service_accounts;
 mod teams;
+mod trust_rules;
 mod users;
 mod worker_keys;
 
@@ -42,6 +43,7 @@ pub(super) enum Admin {
     ServiceAccounts(service_accounts::ServiceAccounts),
     #[command(subcommand)]
     PublicKeys(public_keys::PublicKeys),
+    TrustRules(trust_rules::TrustRules),
     #[command(subcommand)]
     EnrolmentCodes(enrolment_codes::EnrolmentCodes),
     #[command(subcommand)]
@@ -70,6 +72,7 @@ impl Admin {
             Self::Members(command) => command.run(run).await,
             Self::ServiceAccounts(command) => command.run(run).await,
             Self::PublicKeys(command) => command.run(run).await,
+            Self::TrustRules(command) => command.run(run).await,
             Self::EnrolmentCodes(command) => command.run(run).await,
             Self::WorkerKeys(command) => command.run(run).await,
             Self::Administrators(command) => command.run(run).await,

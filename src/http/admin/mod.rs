@@ -26,6 +26,7 @@ mod service_accounts;
 mod signing_keys;
 mod team_issuers;
 mod teams;
+mod trust_rules;
 mod users;
 mod version;
 mod worker_keys;
@@ -78,6 +79,7 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .merge(service_accounts::router())
         .merge(service_account_keys::router())
         .merge(public_keys::router())
+        .merge(trust_rules::router())
         .merge(worker_keys::router())
         .merge(signing_keys::router())
         .merge(audit::router())

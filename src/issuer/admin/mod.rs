@@ -18,6 +18,7 @@ mod service_accounts;
 mod signing_keys;
 mod team_issuers;
 mod teams;
+mod trust_rules;
 mod users;
 mod worker_keys;
 
@@ -33,6 +34,7 @@ pub use signing_keys::{
 };
 pub use team_issuers::TeamIssuers;
 pub use teams::{ChangeTeam, NewTeam};
+pub use trust_rules::{ChangeTrustRule, NewTrustRule};
 pub use users::{ChangeUser, NewUser};
 pub use worker_keys::NewWorkerKey;
 

@@ -19,5 +19,6 @@ pub mod service_account;
 pub mod signing_key;
 pub mod team;
 pub mod team_issuer;
+pub mod trust_rule;
 pub mod user;
 pub mod worker_key;
