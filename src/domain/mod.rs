@@ -14,6 +14,7 @@ pub mod audit;
 pub mod authority;
 pub mod claim_condition;
 pub mod claims;
+pub mod client_key;
 pub mod clock;
 pub mod credential;
 pub mod endpoint;

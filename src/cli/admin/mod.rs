@@ -12,9 +12,11 @@ mod issuer;
 mod members;
 mod policy;
 mod provider_settings;
+mod public_keys;
 mod roles;
 mod service_accounts;
 mod teams;
+mod trust_rules;
 mod users;
 mod worker_keys;
 
@@ -42,6 +44,10 @@ pub(super) enum Admin {
     #[command(subcommand)]
     ServiceAccounts(service_accounts::ServiceAccounts),
     #[command(subcommand)]
+    PublicKeys(public_keys::PublicKeys),
+    #[command(subcommand)]
+    TrustRules(trust_rules::TrustRules),
+    #[command(subcommand)]
     EnrolmentCodes(enrolment_codes::EnrolmentCodes),
     #[command(subcommand)]
     WorkerKeys(worker_keys::WorkerKeys),
@@ -68,6 +74,8 @@ impl Admin {
             Self::Users(command) => command.run(run).await,
             Self::Members(command) => command.run(run).await,
             Self::ServiceAccounts(command) => command.run(run).await,
+            Self::PublicKeys(command) => command.run(run).await,
+            Self::TrustRules(command) => command.run(run).await,
             Self::EnrolmentCodes(command) => command.run(run).await,
             Self::WorkerKeys(command) => command.run(run).await,
             Self::Administrators(command) => command.run(run).await,
