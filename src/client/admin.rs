@@ -17,11 +17,13 @@ use crate::wire::admin::page::{Page, WithKey};
 use crate::wire::admin::policy::{ChangePolicy, Policy};
 use crate::wire::admin::provider_settings::{ChangeProviderSettings, ProviderSettings};
 use crate::wire::admin::public_key::{CreatePublicKey, PublicKey};
+use crate::wire::admin::remaining_sessions::RemainingSessions;
 use crate::wire::admin::role::{Roles, SetRoles};
 use crate::wire::admin::service_account::{
     ChangeServiceAccount, CreateServiceAccount, CreateServiceAccountKey, RotateServiceAccountKey, ServiceAccount,
     ServiceAccountKey,
 };
+use crate::wire::admin::session::UserSessions;
 use crate::wire::admin::signing_key::SigningKeys;
 use crate::wire::admin::team::{ChangeTeam, CreateTeam, Team};
 use crate::wire::admin::team_issuer::TeamIssuers;
@@ -127,6 +129,23 @@ impl Admin {
     /// `DELETE /v1/users/{user}`
     pub async fn delete_user(&self, user: &str) -> Answer<()> {
         self.client.delete(&self.key, &path(["users", user])).await
+    }
+    /// `GET /v1/users/{user}/sessions`
+    pub async fn user_sessions(&self, user: &str) -> Answer<UserSessions> {
+        self.get(&path(["users", user, "sessions"])).await
+    }
+    /// `DELETE /v1/users/{user}/sessions`, or of one of them
+    pub async fn end_user_sessions(&self, user: &str, session: Option<&str>) -> Answer<()> {
+        let at = match session {
+            None => path(["users", user, "sessions"]),
+            Some(id) => path(["users", user, "sessions", id]),
+        };
+        self.client.delete(&self.key, &at).await
+    }
+    /// `GET /v1/teams/{team}/remaining-sessions`
+    pub async fn remaining_sessions(&self, team: &str, principal: Option<&str>) -> Answer<RemainingSessions> {
+        let query = principal.map(|principal| format!("?principal={}", encode(principal))).unwrap_or_default();
+        self.get(&format!("{}{query}", path(["teams", team, "remaining-sessions"]))).await
     }
     /// `POST /v1/enrolment-codes`
     pub async fn create_enrolment_code(&self, body: &CreateEnrolmentCode) -> Answer<EnrolmentCode> {

@@ -8,8 +8,9 @@ use super::error::StoreError;
 use super::page::{Page, Paged};
 use crate::domain::audit::{Action, Decision, Origin, RecordedEvent, TokenFacts};
 use crate::domain::credential::CredentialKind;
-use crate::domain::id::{CredentialId, RunId, TeamUid, TokenId, UserUid};
+use crate::domain::id::{CredentialId, IssuerId, RunId, TeamUid, TokenId, UserUid};
 use crate::domain::principal::Principal;
+use crate::domain::role_arn::RoleArn;
 
 /// A row, and whose credential asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,21 @@ pub struct Told {
     pub event: RecordedEvent,
     /// `administrator:<id>`, `user:<uid>` or `service_account:<uid>`: whose the credential is, where it is known still.
     pub asker: Option<String>,
+}
+
+/// A role that released tokens named, for one principal and audience.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleNamed {
+    /// Under which issuer.
+    pub issuer: IssuerId,
+    /// Whose tokens.
+    pub principal: Principal,
+    /// For whom.
+    pub audience: String,
+    /// The role; `None` where the tokens were bound to none.
+    pub role: Option<RoleArn>,
+    /// When the last of them ends.
+    pub ends: OffsetDateTime,
 }
 
 /// Which rows are asked for; absent asks for all.
@@ -118,6 +134,34 @@ impl Store {
             .await?;
         let told = rows.iter().map(told).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(told, |told| format!("{}.{}", millis(told.event.at), told.event.id)))
+    }
+
+    /// Which roles were named in tokens that were released in a team since `since`, for whom and under which issuer,
+    /// with when the last of those tokens ends.
+    pub async fn roles_named(
+        &self,
+        team: &TeamUid,
+        principal: Option<&Principal>,
+        since: OffsetDateTime,
+    ) -> Result<Vec<RoleNamed>, StoreError> {
+        let sql = "SELECT issuer_id, principal, audience, role_arn, MAX(at + lifetime_seconds * 1000) AS ends
+            FROM audit_events
+            WHERE team_uid = $1 AND at >= $2 AND decision = 'allowed' AND token_id IS NOT NULL
+                AND principal IS NOT NULL AND ($3 IS NULL OR principal = $3)
+            GROUP BY issuer_id, principal, audience, role_arn ORDER BY role_arn, principal";
+        let principal = principal.map(ToString::to_string);
+        let rows = self.db.fetch_all(sql, [team.into(), since.into(), principal.into()]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(RoleNamed {
+                    issuer: row.handle("issuer_id")?,
+                    principal: row.parsed("principal", |text| Principal::parse(text).ok())?,
+                    audience: row.text("audience")?,
+                    role: row.optional_parsed("role_arn", |text| RoleArn::parse(text).ok())?,
+                    ends: row.time("ends")?,
+                })
+            })
+            .collect()
     }
 
     /// The row that released a token.

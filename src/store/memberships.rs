@@ -41,7 +41,7 @@ pub struct MembershipChange {
 
 /// Whom a caller may make a member: whose other teams are within these.
 #[derive(Debug, Clone, Copy)]
-pub enum Reach<'a> {
+pub enum MemberReach<'a> {
     /// Anyone.
     Everyone,
     /// People who are in no other team than these: about others the caller may not know.
@@ -66,7 +66,7 @@ impl Store {
     pub async fn add_member(
         &self,
         membership: &Membership,
-        reach: Reach<'_>,
+        reach: MemberReach<'_>,
         event: &Event,
     ) -> Result<(), ChangeError> {
         let mut tx = self.db.begin_alone().await?;
@@ -77,7 +77,7 @@ impl Store {
             return Err(ChangeError::NotFound);
         }
         let others: Vec<_> = teams_in(&mut tx, user).await?.into_iter().filter(|other| other != team).collect();
-        if let Reach::Within(teams) = reach
+        if let MemberReach::Within(teams) = reach
             && !others.iter().all(|other| teams.contains(other))
         {
             return Err(ChangeError::NotFound);

@@ -981,3 +981,77 @@ async fn an_auditor_replaces_no_operator() {
     assert_eq!(house.call(&text(&auditor, "key"), "GET", "/v1/teams", None).await.status, 200);
     assert_eq!(house.admin("DELETE", &format!("/v1/administrators/{id}"), None).await.status, 204);
 }
+
+#[tokio::test]
+async fn threat_23_what_a_disable_cannot_end_is_told_with_the_denies_that_do() {
+    let house = House::new().await;
+    house.must("POST", "/v1/teams", Some(json!({"uid": "acme", "name": "Acme"}))).await;
+    let path = "/v1/teams/acme/service-accounts";
+    for account in ["robot", "idle"] {
+        house.must("POST", path, Some(json!({"uid": account, "name": account}))).await;
+    }
+    let role = "arn:aws:iam::111122223333:role/x";
+    let settings = json!({"region": "us-east-1", "role_arn": role});
+    house.must("PATCH", "/v1/teams/acme/provider-settings", Some(settings)).await;
+    let audiences = json!({"items": [{"audience": "sts.amazonaws.com"}, {"audience": "https://vault.example.com"}]});
+    house.must("PUT", "/v1/teams/acme/audiences", Some(audiences)).await;
+    let key = text(&house.must("POST", &format!("{path}/robot/keys"), Some(json!({}))).await, "key");
+    assert_eq!(house.mint(&key, json!({"lifetime_seconds": 900})).await.status, 200);
+    assert_eq!(house.mint(&key, json!({"audience": "https://vault.example.com"})).await.status, 200);
+    house.must("PATCH", &format!("{path}/robot"), Some(json!({"disabled": true}))).await;
+
+    let remaining = "/v1/teams/acme/remaining-sessions";
+    let told = house.must("GET", &format!("{remaining}?principal=service_account:robot"), None).await;
+    let items = told["items"].as_array().unwrap();
+    assert_eq!(items.len(), 1, "a token for another audience opens no session: {told}");
+    assert_eq!((&items[0]["role_arn"], &items[0]["principals"]), (&json!(role), &json!(["service_account:robot"])));
+    // 900 s from the mint and the 5 minutes that STS takes a token longer; then the longest session, 12 hours.
+    assert_eq!(items[0]["tokens_until"], "2026-01-02T03:24:05Z");
+    assert_eq!(items[0]["sessions_until"], "2026-01-02T15:24:05Z");
+    let denies = items[0]["denies"].as_array().unwrap();
+    let said = |at: usize| denies[at]["document"].to_string();
+    assert!(said(0).contains("scoped_principal:acme/service_account:robot") && said(0).contains("Deny"), "{}", said(0));
+    assert!(said(1).contains("s.robot") && said(1).contains("SourceIdentity"), "{}", said(1));
+    for deny in denies {
+        assert!(text(deny, "put_command").starts_with("aws iam put-role-policy --role-name 'x'"), "{deny}");
+        assert!(text(deny, "delete_command").contains(&text(deny, "name")), "{deny}");
+    }
+    assert_eq!(
+        house.must("GET", &format!("{remaining}?principal=service_account:idle"), None).await["items"],
+        json!([])
+    );
+    assert_eq!(house.must("GET", remaining, None).await, told, "of everyone");
+    house.clock.advance(Duration::hours(14));
+    assert_eq!(house.must("GET", remaining, None).await["items"], json!([]));
+}
+
+#[tokio::test]
+async fn operators_end_peoples_sessions_and_auditors_see_them() {
+    let house = House::new().await;
+    house.must("POST", "/v1/teams", Some(json!({"uid": "acme", "name": "Acme"}))).await;
+    house.must("POST", "/v1/teams/acme/members", Some(json!({"uid": "ada", "name": "Ada"}))).await;
+    let mut tokens = Vec::new();
+    for device in ["laptop", "phone"] {
+        let code = text(&house.must("POST", "/v1/enrolment-codes", Some(json!({"user_uid": "ada"}))).await, "code");
+        let body = json!({"code": code, "device": device});
+        let opened = house.send(Listener::Public, request("", "POST", "/v1/sessions", Some(body), &[])).await;
+        tokens.push(text(&opened.json(), "access_token"));
+    }
+    let whoami = async |token: &str| {
+        house.send(Listener::Public, request(token, "GET", "/v1/whoami", None, &[])).await.status.as_u16()
+    };
+    assert_eq!((whoami(&tokens[0]).await, whoami(&tokens[1]).await), (200, 200));
+    house.app.issuer.write_last_used().await;
+    let sessions = house.must("GET", "/v1/users/ada/sessions", None).await;
+    let items = sessions["items"].as_array().unwrap();
+    let devices: Vec<_> = items.iter().map(|one| text(one, "device")).collect();
+    assert_eq!(devices, ["phone", "laptop"]);
+    assert!(items.iter().all(|one| one["last_used_at"].is_string()), "{sessions}");
+    let laptop = format!("/v1/users/ada/sessions/{}", text(&items[1], "session_id"));
+    house.must("DELETE", &laptop, None).await;
+    assert_eq!(house.admin("DELETE", &laptop, None).await.status, 404);
+    assert_eq!((whoami(&tokens[0]).await, whoami(&tokens[1]).await), (401, 200));
+    house.must("DELETE", "/v1/users/ada/sessions", None).await;
+    assert_eq!(whoami(&tokens[1]).await, 401);
+    assert_eq!(house.must("GET", "/v1/users/ada/sessions", None).await["items"], json!([]));
+}

@@ -37,7 +37,7 @@ use brevet::issuer::publish::Publication;
 use brevet::issuer::{Issuer, Parts, bootstrap};
 use brevet::oidc::KeyCache;
 use brevet::store::{
-    AuditWriter, EventFilter, NewCredential, NewEnrolmentCode, Page, Reach, Store, Target, TeamChange,
+    AuditWriter, EventFilter, MemberReach, NewCredential, NewEnrolmentCode, Page, Store, Target, TeamChange,
 };
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -272,7 +272,7 @@ impl App {
 
     pub(crate) async fn join(&self, user: &UserUid, team: &TeamUid) {
         let membership = Membership::new(team.clone(), user.clone(), self.clock.now());
-        self.store.add_member(&membership, Reach::Everyone, &self.event()).await.unwrap();
+        self.store.add_member(&membership, MemberReach::Everyone, &self.event()).await.unwrap();
     }
 
     /// An enrolment code of a person, good for ten minutes.

@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 
+use super::remaining_sessions::hint;
 use super::{set, state, switch};
 use crate::cli::Run;
 use crate::cli::arguments::AdminFlags;
@@ -114,11 +115,16 @@ impl Members {
                 let output = run.output.as_json(flags.json);
                 let change = ChangeMember { role: set(role), disabled: switch(disable, enable) };
                 let member = admin(run, &flags)?.change_member(&team, &user, &change).await?;
-                output.data(&member, |member| list(output.out(), std::slice::from_ref(member)))
+                output.data(&member, |member| list(output.out(), std::slice::from_ref(member)))?;
+                if disable {
+                    hint(output, &team, &format!("user:{user}"));
+                }
+                Ok(())
             }
             Self::Remove { flags, team, user } => {
                 admin(run, &flags)?.remove_member(&team, &user).await?;
                 run.output.say(format_args!("user {user} is not in team {team} any more"));
+                hint(run.output, &team, &format!("user:{user}"));
                 Ok(())
             }
         }

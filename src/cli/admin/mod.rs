@@ -13,8 +13,10 @@ mod members;
 mod policy;
 mod provider_settings;
 mod public_keys;
+mod remaining_sessions;
 mod roles;
 mod service_accounts;
+mod sessions;
 mod teams;
 mod trust_rules;
 mod users;
@@ -48,6 +50,9 @@ pub(super) enum Admin {
     #[command(subcommand)]
     TrustRules(trust_rules::TrustRules),
     #[command(subcommand)]
+    Sessions(sessions::Sessions),
+    RemainingSessions(remaining_sessions::RemainingSessions),
+    #[command(subcommand)]
     EnrolmentCodes(enrolment_codes::EnrolmentCodes),
     #[command(subcommand)]
     WorkerKeys(worker_keys::WorkerKeys),
@@ -76,6 +81,8 @@ impl Admin {
             Self::ServiceAccounts(command) => command.run(run).await,
             Self::PublicKeys(command) => command.run(run).await,
             Self::TrustRules(command) => command.run(run).await,
+            Self::Sessions(command) => command.run(run).await,
+            Self::RemainingSessions(command) => command.run(run).await,
             Self::EnrolmentCodes(command) => command.run(run).await,
             Self::WorkerKeys(command) => command.run(run).await,
             Self::Administrators(command) => command.run(run).await,

@@ -22,9 +22,11 @@ mod policy;
 pub(super) mod provider_settings;
 mod public_keys;
 pub(super) mod query;
+mod remaining_sessions;
 mod roles;
 mod service_account_keys;
 mod service_accounts;
+mod sessions;
 mod signing_keys;
 mod team_issuers;
 mod teams;
@@ -76,6 +78,8 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .merge(provider_settings::router())
         .merge(effective_settings::router())
         .merge(users::router())
+        .merge(sessions::router())
+        .merge(remaining_sessions::router())
         .merge(members::router())
         .merge(enrolment_codes::router())
         .merge(service_accounts::router())

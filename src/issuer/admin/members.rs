@@ -9,7 +9,7 @@ use crate::domain::id::{TeamUid, UserUid};
 use crate::domain::principal::Principal;
 use crate::domain::role::TeamRole;
 use crate::domain::team::Membership;
-use crate::store::{ChangeError, Member, MembershipChange, Page, Paged, Reach, StoreError};
+use crate::store::{ChangeError, Member, MemberReach, MembershipChange, Page, Paged, StoreError};
 
 const KIND: &str = "member";
 
@@ -45,9 +45,9 @@ impl Administration {
         let membership = Membership::new(team.clone(), user.clone(), event.at);
         let own = [team.clone()];
         let reach = match self.authority.office() {
-            Office::Operator(_) => Reach::Everyone,
-            Office::Platform { teams } => Reach::Within(teams),
-            Office::Member { .. } | Office::Auditor(_) => Reach::Within(&own),
+            Office::Operator(_) => MemberReach::Everyone,
+            Office::Platform { teams } => MemberReach::Within(teams),
+            Office::Member { .. } | Office::Auditor(_) => MemberReach::Within(&own),
         };
         let new = match self.store().add_member(&membership, reach, &event).await {
             Ok(()) => self.changed(true),

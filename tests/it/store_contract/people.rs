@@ -6,8 +6,8 @@ use brevet::domain::principal::Principal;
 use brevet::domain::role::TeamRole;
 use brevet::domain::team::Membership;
 use brevet::store::{
-    AuditWriter, ChangeError, DeadReason, EventFilter, MembershipChange, NewEnrolmentCode, Page, Reach, RedeemError,
-    Remember, UserChange,
+    AuditWriter, ChangeError, DeadReason, EventFilter, MemberReach, MembershipChange, NewEnrolmentCode, Page,
+    RedeemError, Remember, UserChange,
 };
 use time::Duration;
 
@@ -77,21 +77,21 @@ async fn a_membership_is_one_at_a_time_and_can_come_back() {
         let scene = Scene::set(&store).await;
         let event = || scene.event();
         let membership = Membership::new(scene.team.clone(), scene.user.clone(), NOW);
-        let again = store.add_member(&membership, Reach::Everyone, &event()).await;
+        let again = store.add_member(&membership, MemberReach::Everyone, &event()).await;
         assert_eq!(again, Err(ChangeError::Conflict("already_member")), "{name}");
         store.create_team(&team("team-2"), &event(), None).await.unwrap();
         let second = Membership { team: team("team-2").uid, ..membership.clone() };
-        store.add_member(&second, Reach::Everyone, &event()).await.unwrap();
+        store.add_member(&second, MemberReach::Everyone, &event()).await.unwrap();
         let teams = store.memberships_of(&scene.user).await.unwrap();
         assert_eq!(teams.iter().map(|team| team.uid.as_str()).collect::<Vec<_>>(), ["team-1", "team-2"]);
         store.remove_member(&scene.team, &scene.user, &event()).await.unwrap();
         assert_eq!(store.remove_member(&scene.team, &scene.user, &event()).await, Err(ChangeError::NotFound));
         assert_eq!(store.members(&scene.team, &Page::default()).await.unwrap().items, []);
-        store.add_member(&membership, Reach::Everyone, &event()).await.unwrap();
+        store.add_member(&membership, MemberReach::Everyone, &event()).await.unwrap();
         let members = store.members(&scene.team, &Page::default()).await.unwrap().items;
         assert_eq!(members.iter().map(|member| &member.membership).collect::<Vec<_>>(), [&membership]);
         let stranger = Membership::new(scene.team.clone(), user_uid("nobody"), NOW);
-        assert_eq!(store.add_member(&stranger, Reach::Everyone, &event()).await, Err(ChangeError::NotFound));
+        assert_eq!(store.add_member(&stranger, MemberReach::Everyone, &event()).await, Err(ChangeError::NotFound));
     }
 }
 
@@ -169,8 +169,9 @@ async fn a_disabled_membership_is_remembered_and_lets_nobody_act() {
         let kept = store.member(team, user).await.unwrap().unwrap().membership;
         assert_eq!((kept.role, kept.disabled_at), (TeamRole::Admin, Some(NOW)));
         assert_eq!(store.teams_with(user).await.unwrap(), [team.clone()], "it still binds them");
-        let again =
-            store.add_member(&Membership::new(team.clone(), user.clone(), NOW), Reach::Everyone, &scene.event()).await;
+        let again = store
+            .add_member(&Membership::new(team.clone(), user.clone(), NOW), MemberReach::Everyone, &scene.event())
+            .await;
         assert_eq!(again, Err(ChangeError::Conflict("already_member")), "adding does not switch on");
 
         change(None, None, Some(None)).await.unwrap();
@@ -199,9 +200,9 @@ async fn threat_38_what_a_teams_admin_enrolled_ends_with_a_second_team() {
         store.create_team(&team("team-2"), &event(), None).await.unwrap();
         let second = Membership::new(team("team-2").uid, scene.user.clone(), NOW);
         let own = [team("team-2").uid];
-        let stranger = store.add_member(&second, Reach::Within(&own), &event()).await;
+        let stranger = store.add_member(&second, MemberReach::Within(&own), &event()).await;
         assert_eq!(stranger, Err(ChangeError::NotFound), "{name}: a person of another team is nobody");
-        store.add_member(&second, Reach::Everyone, &event()).await.unwrap();
+        store.add_member(&second, MemberReach::Everyone, &event()).await.unwrap();
         let left = store.sessions_of(&scene.user, NOW).await.unwrap();
         assert_eq!(left.iter().map(|session| session.id).collect::<Vec<_>>(), [scene.session], "{name}");
         let late = store.redeem_enrolment_code(&open.hash, &new_session(), NOW, &event()).await;

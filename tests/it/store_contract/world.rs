@@ -18,7 +18,7 @@ use brevet::domain::secret::Secret;
 use brevet::domain::signing_key::{KeyKind, KeyTimes, Kid, PublicKey, SigningKey};
 use brevet::domain::team::{Membership, ServiceAccount, Team, TeamPolicy, User};
 use brevet::store::{
-    Administrator, ChangeError, KeysUpdate, NewCredential, NewEnrolmentCode, NewSession, Proof, Reach, Release,
+    Administrator, ChangeError, KeysUpdate, MemberReach, NewCredential, NewEnrolmentCode, NewSession, Proof, Release,
     SessionOrigin, Store, Target,
 };
 use tempfile::TempDir;
@@ -242,7 +242,7 @@ impl Scene {
         store.create_team(&team_row, &event(), None).await.unwrap();
         store.create_user(&user_row, &event(), None).await.unwrap();
         let membership = Membership::new(team_row.uid.clone(), user_row.uid.clone(), NOW);
-        store.add_member(&membership, Reach::Everyone, &event()).await.unwrap();
+        store.add_member(&membership, MemberReach::Everyone, &event()).await.unwrap();
         store.create_service_account(&account_row, &event(), None).await.unwrap();
         let account_key = credential();
         store.create_service_account_key(&account_row.uid, &account_key, &event(), None).await.unwrap();
