@@ -38,11 +38,15 @@ pub enum Action {
     SigningKeyImport,
     /// A signing key was sealed anew with another key-encryption key.
     SigningKeyReseal,
+    /// A run was opened, or asked for.
+    RunOpen,
+    /// A run was ended before its time.
+    RunEnd,
 }
 
 impl Action {
     /// Every action there is.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::TokenMint,
         Self::TokenExchange,
         Self::TokenSignature,
@@ -56,6 +60,8 @@ impl Action {
         Self::SigningKeyCreate,
         Self::SigningKeyImport,
         Self::SigningKeyReseal,
+        Self::RunOpen,
+        Self::RunEnd,
     ];
 
     /// The stable text.
@@ -74,6 +80,8 @@ impl Action {
             Self::SigningKeyCreate => "signing_key.create",
             Self::SigningKeyImport => "signing_key.import",
             Self::SigningKeyReseal => "signing_key.reseal",
+            Self::RunOpen => "run.open",
+            Self::RunEnd => "run.end",
         }
     }
 

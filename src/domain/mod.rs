@@ -28,6 +28,7 @@ pub mod region;
 pub mod role;
 pub mod role_arn;
 pub mod rotation;
+pub mod run;
 pub mod sealed;
 pub mod secret;
 pub mod session_name;

@@ -15,9 +15,12 @@ use crate::domain::entropy::Entropy;
 use crate::domain::id::{AdministratorId, CredentialId, EventId, IssuerId};
 use crate::domain::issuer_url::{Development, IssuerUrl};
 use crate::domain::key_schedule::{KeySchedule, ScheduleError, ScheduleNumbers};
+use crate::domain::rotation;
 use crate::domain::secret::Secret;
 use crate::domain::signing_key::{KeyKind, Kid, SigningKey};
-use crate::store::{Administrator, ChangeError, IssuerRow, NewCredential, Store, StoreError};
+use crate::store::{
+    Administrator, ChangeError, IssuerNumbers, IssuerRow, KeysUpdate, NewCredential, Store, StoreError,
+};
 
 /// How long the first administrator's key lasts; it also ends when a second administrator exists.
 pub const FIRST_KEY_LENGTH: Duration = Duration::hours(24);
@@ -108,8 +111,17 @@ pub async fn publishing(
     let schedule = KeySchedule::new(wanted.schedule, development)?;
     let mut event = host.event(row.id, Action::AdminUpdate);
     event.target = Some(format!("issuer:{}", row.id));
-    store.update_issuer(row.id, schedule.numbers(), wanted.x5c, &event).await?;
-    Ok(wanted)
+    // Other replicas, started with the same words, may be changing the row too.
+    let keys = store.signing_keys(row.id).await?;
+    let change = rotation::renumber(&keys, &schedule, event.at);
+    let update = KeysUpdate {
+        expected_version: row.keys_version,
+        times: &change.times,
+        numbers: Some(IssuerNumbers { schedule: wanted.schedule, x5c: wanted.x5c }),
+        ..KeysUpdate::default()
+    };
+    let keys_version = store.change_keys(row.id, &update, &event).await?;
+    Ok(IssuerRow { keys_version, ..wanted })
 }
 
 /// Makes the issuer's first key and its standby, in one transaction, where it has none; whether it made them.

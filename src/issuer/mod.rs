@@ -12,6 +12,10 @@ pub mod keys;
 pub mod limits;
 pub mod liveness;
 pub mod mint;
+mod platform;
+mod presented;
+mod private_issuers;
+pub mod publications;
 pub mod publish;
 pub mod readiness;
 mod recent;
@@ -19,6 +23,8 @@ pub mod refusals;
 pub mod release;
 pub mod reseal;
 pub mod retention;
+mod rings;
+pub mod runs;
 pub mod sessions;
 pub mod standing;
 pub mod upkeep;
@@ -34,13 +40,16 @@ use time::OffsetDateTime;
 use self::callers::Known;
 use self::keys::KeyRing;
 use self::limits::Limits;
+use self::publications::TeamPublications;
 use self::recent::Recent;
+use self::rings::Rings;
 use crate::domain::audit::{Action, Decision, Event, Origin};
 use crate::domain::clock::Clock;
 use crate::domain::credential::SecretHash;
 use crate::domain::entropy::Entropy;
-use crate::domain::id::{CredentialId, EventId, IssuerId, TeamUid, UserUid};
+use crate::domain::id::{CredentialId, EventId, IssuerId, RunId, TeamUid, UserUid};
 use crate::domain::issuer_url::IssuerUrl;
+use crate::domain::run::Run;
 use crate::limit::admission::Admission;
 use crate::store::{AuditWriter, Store, TeamFacts};
 
@@ -48,12 +57,12 @@ use crate::store::{AuditWriter, Store, TeamFacts};
 const REMEMBERED: Duration = Duration::from_secs(10);
 /// Most credentials remembered.
 const CREDENTIALS_MAX: usize = 20_000;
-/// Most teams and people remembered.
+/// Most teams, people and runs remembered.
 const TEAMS_MAX: usize = 5_000;
 
 /// What an issuer is made of; the composition root puts it together.
 pub struct Parts {
-    /// Its URL, byte for byte the `iss` of every token.
+    /// The shared issuer's URL, byte for byte the `iss` of its tokens; private ones lie below it.
     pub url: IssuerUrl,
     /// Its id in the store.
     pub id: IssuerId,
@@ -61,8 +70,10 @@ pub struct Parts {
     pub store: Store,
     /// The one writer of audit rows.
     pub audit: AuditWriter,
-    /// The signing keys.
+    /// The signing keys of the shared issuer.
     pub keys: Arc<KeyRing>,
+    /// What teams' private issuers publish.
+    pub teams: Arc<TeamPublications>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes ids and secrets.
@@ -80,7 +91,10 @@ struct Inner {
     id: IssuerId,
     store: Store,
     audit: AuditWriter,
-    keys: Arc<KeyRing>,
+    rings: Rings,
+    teams: Arc<TeamPublications>,
+    refreshing: tokio::sync::Mutex<()>,
+    looked: Mutex<Option<time::Duration>>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     limits: Limits,
@@ -88,6 +102,7 @@ struct Inner {
     callers: Recent<SecretHash, Arc<Known>>,
     facts: Recent<TeamUid, Arc<TeamFacts>>,
     teams_of: Recent<UserUid, Arc<[TeamUid]>>,
+    runs: Recent<RunId, Arc<Run>>,
     used: Mutex<HashMap<CredentialId, OffsetDateTime>>,
 }
 
@@ -99,7 +114,10 @@ impl Issuer {
             id: parts.id,
             store: parts.store,
             audit: parts.audit,
-            keys: parts.keys,
+            rings: Rings::new(parts.keys),
+            teams: parts.teams,
+            refreshing: tokio::sync::Mutex::default(),
+            looked: Mutex::default(),
             clock: parts.clock,
             entropy: parts.entropy,
             admission: Admission::new(parts.limits.in_flight),
@@ -107,6 +125,7 @@ impl Issuer {
             callers: Recent::new(REMEMBERED, CREDENTIALS_MAX),
             facts: Recent::new(REMEMBERED, TEAMS_MAX),
             teams_of: Recent::new(REMEMBERED, TEAMS_MAX),
+            runs: Recent::new(REMEMBERED, TEAMS_MAX),
             used: Mutex::default(),
         }))
     }
@@ -131,9 +150,13 @@ impl Issuer {
         &self.0.audit
     }
 
-    /// The signing keys.
+    /// The signing keys of the shared issuer.
     pub fn keys(&self) -> &Arc<KeyRing> {
-        &self.0.keys
+        self.0.rings.shared()
+    }
+
+    fn rings(&self) -> &Rings {
+        &self.0.rings
     }
 
     /// The time.
@@ -153,6 +176,7 @@ impl Issuer {
         self.0.callers.clear();
         self.0.facts.clear();
         self.0.teams_of.clear();
+        self.0.runs.clear();
     }
 
     /// A row about `action`, now, with nothing in it yet but who we are and where the request came from.

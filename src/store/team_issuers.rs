@@ -5,11 +5,11 @@ use time::OffsetDateTime;
 use super::Store;
 use super::db::Tx;
 use super::error::{ChangeError, StoreError};
-use super::issuers::{IssuerRow, issuer};
+use super::issuers::{IssuerRow, issuer, issuer_columns};
 use super::teams::lock_version;
-use super::{signing_keys, team_row};
+use super::{key_news, signing_keys, team_row};
 use crate::domain::audit::Event;
-use crate::domain::id::TeamUid;
+use crate::domain::id::{IssuerId, TeamUid};
 use crate::domain::signing_key::SigningKey;
 use crate::domain::team::{MintingIssuer, TeamPolicy};
 
@@ -64,15 +64,14 @@ impl Store {
             signing_keys::insert(&mut tx, made.id, key, event).await?;
         }
         team_row::bump(&mut tx, team, event.at).await?;
+        key_news::tell(&mut tx, made.id).await?;
         tx.commit_with(event).await?;
         Ok(version + 1)
     }
 
     /// A team's private issuer, where it has a live one.
     pub async fn team_issuer(&self, team: &TeamUid) -> Result<Option<IssuerRow>, StoreError> {
-        let sql = "SELECT id, url, team_uid, max_age, export_lag, clock_error, oldest_snapshot, publish_before_sign,
-            keep_after_sign, rotation_period, x5c, created_at
-            FROM issuers WHERE kind = 'team' AND team_uid = $1 AND deleted_at IS NULL";
+        let sql = concat!(issuer_columns!(), "WHERE kind = 'team' AND team_uid = $1 AND deleted_at IS NULL");
         self.db.fetch_optional(sql, [team.into()]).await?.as_ref().map(issuer).transpose()
     }
 
@@ -84,9 +83,7 @@ impl Store {
 
     /// Every live private issuer, at most [`TEAM_ISSUERS_MAX`].
     pub async fn team_issuers(&self) -> Result<Vec<IssuerRow>, StoreError> {
-        let sql = "SELECT id, url, team_uid, max_age, export_lag, clock_error, oldest_snapshot, publish_before_sign,
-            keep_after_sign, rotation_period, x5c, created_at
-            FROM issuers WHERE kind = 'team' AND deleted_at IS NULL ORDER BY team_uid";
+        let sql = concat!(issuer_columns!(), "WHERE kind = 'team' AND deleted_at IS NULL ORDER BY team_uid");
         self.db.fetch_all(sql, []).await?.iter().map(issuer).collect()
     }
 
@@ -127,15 +124,16 @@ pub(super) async fn refuse_missing(tx: &mut Tx, team: &TeamUid, policy: &TeamPol
 /// Makes a team's private issuer a tombstone, where there is a live one, and overwrites the private halves of its
 /// keys: the rows stay, so that no kid of it is ever known again, but there is nothing left to open.
 pub(super) async fn destroy(tx: &mut Tx, team: &TeamUid, at: OffsetDateTime) -> Result<bool, StoreError> {
-    let sql = "UPDATE issuers SET deleted_at = $2 WHERE kind = 'team' AND team_uid = $1 AND deleted_at IS NULL";
-    if tx.execute(sql, [team.into(), at.into()]).await? == 0 {
-        return Ok(false);
-    }
+    let sql = "UPDATE issuers SET deleted_at = $2, keys_version = keys_version + 1
+        WHERE kind = 'team' AND team_uid = $1 AND deleted_at IS NULL RETURNING id";
+    let Some(row) = tx.fetch_optional(sql, [team.into(), at.into()]).await? else { return Ok(false) };
+    let id: IssuerId = row.handle("id")?;
     tx.execute(
-        "UPDATE signing_keys SET sealed_private = '', revoked_at = COALESCE(revoked_at, $2)
-         WHERE issuer_id IN (SELECT id FROM issuers WHERE kind = 'team' AND team_uid = $1)",
-        [team.into(), at.into()],
+        "UPDATE signing_keys SET sealed_private = '', revoked_at = COALESCE(revoked_at, $2), forgotten_at = $2
+         WHERE issuer_id = $1",
+        [id.into(), at.into()],
     )
     .await?;
+    key_news::tell(tx, id).await?;
     Ok(true)
 }

@@ -28,6 +28,8 @@ mod mint;
 mod openapi;
 mod ops;
 mod papers;
+mod private_issuers;
+mod private_issuers_whole;
 mod public_api;
 mod reseal;
 mod retention;

@@ -31,6 +31,7 @@ use brevet::http::layer::client_address::ClientAddress;
 use brevet::http::state::IssuerState;
 use brevet::issuer::keys::KeyRing;
 use brevet::issuer::limits::LimitNumbers;
+use brevet::issuer::publications::TeamPublications;
 use brevet::issuer::publish::Publication;
 use brevet::issuer::{Issuer, Parts, bootstrap};
 use brevet::store::{AuditWriter, EventFilter, NewCredential, NewEnrolmentCode, Page, Store, Target, TeamChange};
@@ -142,7 +143,9 @@ impl App {
         assert!(store.insert_first_keys(id, &keys, &event).await.unwrap());
         let ring = KeyRing::open(url.clone(), id, store.clone(), kek, clock.clone(), entropy.clone()).await.unwrap();
         let publication = Arc::new(Publication::new(url.clone(), Some(dir.path().join("published.json"))));
+        let teams = Arc::new(TeamPublications::new(url.clone(), Some(dir.path().join("published"))));
         let issuer = Issuer::new(Parts {
+            teams: teams.clone(),
             url: url.clone(),
             id,
             store: store.clone(),
@@ -154,7 +157,7 @@ impl App {
         });
         issuer.round(&publication).await;
         let naming = Naming { clock: clock.clone(), entropy: entropy.clone() };
-        let state = IssuerState::starting(url, publication.clone(), naming);
+        let state = IssuerState::starting(url, publication.clone(), naming).publishing_for_teams(teams);
         state.started(issuer.clone());
         let router = brevet::http::issuer::router(state.clone());
         Self { issuer, store, clock, entropy, publication, state, router, dir }

@@ -8,21 +8,22 @@ mod administrators;
 mod answers;
 mod audiences;
 mod audit;
-mod create;
+pub(super) mod create;
 mod effective_settings;
 mod enrolment_codes;
-mod fields;
+pub(super) mod fields;
 mod members;
 mod names;
 mod openapi;
-mod page;
+pub(super) mod page;
 mod policy;
-mod provider_settings;
-mod query;
+pub(super) mod provider_settings;
+pub(super) mod query;
 mod roles;
 mod service_account_keys;
 mod service_accounts;
 mod signing_keys;
+mod team_issuers;
 mod teams;
 mod users;
 mod version;
@@ -67,6 +68,7 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .merge(audiences::router())
         .merge(roles::router())
         .merge(policy::router())
+        .merge(team_issuers::router())
         .merge(provider_settings::router())
         .merge(effective_settings::router())
         .merge(users::router())

@@ -1,4 +1,4 @@
-//! The issuer's public routes: documents, mint, sessions, whoami, exchange.
+//! The issuer's public routes: documents, mint, sessions, runs, whoami, exchange.
 //!
 //! Owns how they parse and what their answers look like. Does not own what they do (`issuer`) nor the shape of
 //! errors (`http::error`).
@@ -8,6 +8,7 @@ pub mod documents;
 pub mod exchange;
 pub mod fields;
 pub mod mint;
+pub mod runs;
 pub mod sessions;
 pub mod whoami;
 
@@ -24,10 +25,14 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
     OpenApiRouter::new()
         .routes(routes!(documents::discovery))
         .routes(routes!(documents::jwks))
+        .routes(routes!(documents::team_discovery))
+        .routes(routes!(documents::team_jwks))
         .routes(routes!(mint::mint))
         .routes(routes!(whoami::whoami))
         .routes(routes!(sessions::open, sessions::list))
         .routes(routes!(sessions::end))
+        .routes(routes!(runs::open, runs::list))
+        .routes(routes!(runs::read, runs::end))
         .routes(routes!(exchange::exchange))
         .routes(routes!(exchange::liveness).layer(DefaultBodyLimit::max(exchange::LIVENESS_BODY_MAX)))
 }

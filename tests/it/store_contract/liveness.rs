@@ -1,6 +1,7 @@
 //! Off means off: every link from the credential to the key, cut one at a time.
 
 use brevet::domain::audit::{Action, Decision};
+use brevet::domain::credential::CredentialKind;
 use brevet::domain::id::TokenId;
 use brevet::domain::principal::Principal;
 use brevet::domain::settings::ProviderLayer;
@@ -11,7 +12,7 @@ use brevet::store::{
 use futures_util::future::BoxFuture;
 use time::Duration;
 
-use super::world::{NOW, Scene, World, account, account_uid, credential, team, user, user_uid};
+use super::world::{NOW, Scene, World, account, account_uid, credential, retime, team, user, user_uid};
 
 /// What cuts the link, after the token was decided on.
 type Cut = for<'a> fn(&'a Store, &'a Scene) -> BoxFuture<'a, ()>;
@@ -134,7 +135,7 @@ const CUTS: [(&str, Stops, Stops, Cut); 20] = [
 ];
 
 async fn set_times(store: &Store, scene: &Scene, times: KeyTimes) {
-    store.set_key_times(scene.issuer, &scene.key.kid, &scene.key.times, &times, &scene.event()).await.unwrap();
+    retime(store, &scene.key, times).await.unwrap();
 }
 
 /// What a worker asks for with the agent's released token.
@@ -294,7 +295,10 @@ async fn many_minted_tokens_are_looked_at_in_one_question() {
 
         let never = super::world::fresh();
         let found = store.minted_tokens(&[tokens[0], tokens[1], never, exchanged], NOW).await.unwrap();
-        let expected = [(tokens[0], None), (tokens[1], Some(DeadReason::CredentialRevoked))];
+        let expected = [
+            (tokens[0], (CredentialKind::Access, None)),
+            (tokens[1], (CredentialKind::ServiceAccount, Some(DeadReason::CredentialRevoked))),
+        ];
         assert_eq!(found, expected.into(), "{}", world.name);
         assert_eq!(store.minted_tokens(&[], NOW).await.unwrap().len(), 0);
     }
