@@ -42,11 +42,25 @@ pub enum Action {
     RunOpen,
     /// A run was ended before its time.
     RunEnd,
+    /// The instant was set from which a standby signs.
+    SigningKeyHandOver,
+    /// A planned hand-over to a standby was called off.
+    SigningKeyPostpone,
+    /// The private half of a key that is over was destroyed.
+    SigningKeyForget,
+    /// An operator replaced the standby.
+    SigningKeyPrepare,
+    /// An operator moved signing to the standby.
+    SigningKeyRotate,
+    /// An operator distrusted a key.
+    SigningKeyDistrust,
+    /// An operator replaced every key.
+    SigningKeyReplaceAll,
 }
 
 impl Action {
     /// Every action there is.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 22] = [
         Self::TokenMint,
         Self::TokenExchange,
         Self::TokenSignature,
@@ -62,6 +76,13 @@ impl Action {
         Self::SigningKeyReseal,
         Self::RunOpen,
         Self::RunEnd,
+        Self::SigningKeyHandOver,
+        Self::SigningKeyPostpone,
+        Self::SigningKeyForget,
+        Self::SigningKeyPrepare,
+        Self::SigningKeyRotate,
+        Self::SigningKeyDistrust,
+        Self::SigningKeyReplaceAll,
     ];
 
     /// The stable text.
@@ -82,6 +103,13 @@ impl Action {
             Self::SigningKeyReseal => "signing_key.reseal",
             Self::RunOpen => "run.open",
             Self::RunEnd => "run.end",
+            Self::SigningKeyHandOver => "signing_key.hand_over",
+            Self::SigningKeyPostpone => "signing_key.postpone",
+            Self::SigningKeyForget => "signing_key.forget",
+            Self::SigningKeyPrepare => "signing_key.prepare",
+            Self::SigningKeyRotate => "signing_key.rotate",
+            Self::SigningKeyDistrust => "signing_key.distrust",
+            Self::SigningKeyReplaceAll => "signing_key.replace_all",
         }
     }
 

@@ -9,6 +9,7 @@ use super::publications::TeamPublications;
 use super::publish::Published;
 use super::refusals::Unavailable;
 use super::rings::TeamRing;
+use super::upkeep::keep_rotating;
 use crate::domain::id::TeamUid;
 
 /// How often a request for documents that are not there makes us look for new issuers, at most. Another replica may
@@ -70,6 +71,8 @@ impl Issuer {
         for kept in fresh.iter().filter(|kept| before.contains(&kept.team)) {
             if let Err(error) = kept.ring.reload().await {
                 tracing::warn!(issuer = %kept.ring.url(), cause = %error, "its signing keys were not read");
+            } else {
+                keep_rotating(&kept.ring).await;
             }
         }
         let live = rows.into_iter().filter_map(|row| row.team).collect();

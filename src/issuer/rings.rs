@@ -135,6 +135,11 @@ impl Issuer {
         }
     }
 
+    /// The keys of `team`'s private issuer; `None` where it has none.
+    pub(super) async fn private_ring(&self, team: &TeamUid) -> Result<Option<Arc<KeyRing>>, Unavailable> {
+        self.rings().of_team(team, self.store()).await
+    }
+
     /// A private ring under which nothing was released is read again, or let go where its issuer is no more.
     pub(super) async fn look_again_at(&self, ring: &KeyRing, team: &TeamUid) {
         if ring.id() != self.id() && ring.reload().await.is_err() {

@@ -26,7 +26,9 @@ pub(in crate::issuer) use repeat::First;
 pub use repeat::Repeatable;
 pub use service_account_keys::NewServiceAccountKey;
 pub use service_accounts::{ChangeServiceAccount, NewServiceAccount};
-pub use signing_keys::KeyAt;
+pub use signing_keys::{
+    ChangeNumbers, KeyAdministration, KeyAt, KeyRefused, KeysChanged, KeysPlan, KeysSeen, RegisteredRole,
+};
 pub use team_issuers::TeamIssuers;
 pub use teams::{ChangeTeam, NewTeam};
 pub use users::{ChangeUser, NewUser};
