@@ -120,7 +120,7 @@ async fn threat_15_a_reseal_that_is_cut_off_goes_on_and_every_key_opens_at_every
             }
             // Whoever has one of the two keys only is told which is missing, before anything else.
             for alone in [&new, &world.old] {
-                let refused = kek::check(&world.store, alone).await.unwrap_err();
+                let refused = kek::check(&world.store, alone, world.host.clock.now()).await.unwrap_err();
                 assert!(
                     matches!(&refused, KekError::Other { what, source: SealError::OtherKek { .. } }
                     if what.starts_with("signing_key:")),
@@ -133,7 +133,7 @@ async fn threat_15_a_reseal_that_is_cut_off_goes_on_and_every_key_opens_at_every
         }
         assert_eq!(world.run(&both).await.unwrap(), Resealed { done: 0, already: 6 });
         world.all_open(&new).await;
-        assert!(kek::check(&world.store, &new).await.is_ok());
+        assert!(kek::check(&world.store, &new, world.host.clock.now()).await.is_ok());
         let filter = EventFilter { action: Some(Action::SigningKeyReseal), ..EventFilter::default() };
         let rows = world.store.events(&filter, &Page::default()).await.unwrap();
         assert_eq!(rows.items.len(), 6, "one row for each key");

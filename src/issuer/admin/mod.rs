@@ -5,6 +5,7 @@
 //! May import: what its parent may.
 
 mod administrators;
+mod aftermath;
 mod audit;
 mod enrolment_codes;
 mod error;
@@ -20,15 +21,14 @@ mod teams;
 mod users;
 mod worker_keys;
 
+pub use aftermath::{Aftermath, RoleAftermath};
 pub use error::AdminError;
 pub use provider_settings::LayerSeen;
 pub(in crate::issuer) use repeat::First;
 pub use repeat::Repeatable;
 pub use service_account_keys::NewServiceAccountKey;
 pub use service_accounts::{ChangeServiceAccount, NewServiceAccount};
-pub use signing_keys::{
-    ChangeNumbers, KeyAdministration, KeyAt, KeyRefused, KeysChanged, KeysPlan, KeysSeen, RegisteredRole,
-};
+pub use signing_keys::{ChangeNumbers, KeyAdministration, KeyAt, KeyRefused, KeysChanged, KeysPlan, KeysSeen};
 pub use team_issuers::TeamIssuers;
 pub use teams::{ChangeTeam, NewTeam};
 pub use users::{ChangeUser, NewUser};
