@@ -25,6 +25,7 @@ mod interop;
 mod interop_setup;
 mod interop_verifiers;
 mod mint;
+mod oauth;
 mod openapi;
 mod ops;
 mod papers;

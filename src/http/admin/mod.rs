@@ -19,6 +19,7 @@ mod openapi;
 pub(super) mod page;
 mod policy;
 pub(super) mod provider_settings;
+mod public_keys;
 pub(super) mod query;
 mod roles;
 mod service_account_keys;
@@ -26,6 +27,7 @@ mod service_accounts;
 mod signing_keys;
 mod team_issuers;
 mod teams;
+mod trust_rules;
 mod users;
 mod version;
 mod worker_keys;
@@ -77,6 +79,8 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .merge(enrolment_codes::router())
         .merge(service_accounts::router())
         .merge(service_account_keys::router())
+        .merge(public_keys::router())
+        .merge(trust_rules::router())
         .merge(worker_keys::router())
         .merge(signing_keys::router())
         .merge(key_schedule::router())
