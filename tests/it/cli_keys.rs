@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::support::process::{self, Ended, Home};
-use crate::support::served::{Served, free_port};
+use crate::support::served::{ROLE, Served, free_port};
 
 fn words(ended: &Ended) -> String {
     format!("{}{}", ended.stdout, ended.stderr)
@@ -146,4 +146,131 @@ fn threat_14_an_existing_key_becomes_an_empty_stores_first_and_nothing_elses() {
     let header = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&header).unwrap()["kid"], kid);
     served.stop();
+}
+
+#[test]
+fn threat_16_the_plan_is_dated_drawn_and_proven() {
+    let served = Served::start();
+    let plan: Value = serde_json::from_str(&served.admin(&["keys", "plan", "--days", "100", "--json"])).unwrap();
+    assert_eq!(plan["proof"]["holds"], true, "{plan}");
+    assert_eq!(plan["proof"]["oldest_copy_seconds"], 3600 + 3600 + 5);
+    let changes = plan["changes"].as_array().unwrap();
+    assert!(changes.iter().filter(|change| change["change"] == "signs").count() >= 3, "{plan}");
+    assert!(changes.windows(2).all(|pair| pair[0]["at"].as_str() <= pair[1]["at"].as_str()), "{plan}");
+    let drawn = served.admin(&["keys", "plan", "--days", "100"]);
+    assert!(drawn.is_ascii(), "{drawn}");
+    assert!(drawn.contains("####") && drawn.contains("proof: ") && drawn.contains("none fails"), "{drawn}");
+}
+
+#[test]
+fn threat_15_what_an_operator_does_to_keys_says_what_breaks_and_what_stays_accepted() {
+    let served = Served::start();
+    let bot = served.furnish();
+    let kid_of = |token: &str| {
+        let header = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
+        serde_json::from_slice::<Value>(&header).unwrap()["kid"].as_str().unwrap().to_owned()
+    };
+    let signs = || kid_of(&served.succeeds(Some(&bot), &["token"]));
+    let json = |text: String| -> Value { serde_json::from_str(&text).unwrap() };
+
+    // The first standby was made with the issuer: no verifier lacks it.
+    let first = signs();
+    let rotated = json(served.admin(&["keys", "rotate", "--json"]));
+    assert_eq!((rotated["done"].as_bool(), &rotated["outage"]), (Some(true), &Value::Null), "{rotated}");
+    assert_eq!(rotated["accepted"][0]["kid"], first.as_str(), "{rotated}");
+    assert!(rotated["accepted"][0]["published_until"].is_string(), "{rotated}");
+    let second = signs();
+    assert_eq!(rotated["signing_kid"], second.as_str());
+    assert_ne!(first, second);
+    // The next one is young.
+    let key = Some(served.admin_key.as_str());
+    let refused = served.brevet(key, &["keys", "rotate"]);
+    assert_eq!(refused.code(), Some(1), "{refused:#?}");
+    assert!(
+        refused.stderr.contains("(standby_too_young)") || refused.stderr.contains("there is no standby yet"),
+        "{refused:#?}"
+    );
+
+    let unasked = served.brevet(key, &["keys", "distrust", &second]);
+    assert_eq!(unasked.code(), Some(2), "{unasked:#?}");
+    for words in ["for ever", "outage:", "those that honour max-age until", "nothing was done"] {
+        assert!(unasked.stderr.contains(words), "{words}: {unasked:#?}");
+    }
+    assert_eq!(signs(), second, "nothing was done");
+    let distrusted = json(served.admin(&["keys", "distrust", &second, "--yes", "--json"]));
+    assert!(distrusted["outage"]["until"].is_string(), "{distrusted}");
+    let third = signs();
+    assert!(![first.as_str(), second.as_str()].contains(&third.as_str()));
+    let role = &distrusted["aftermath"]["roles"][0];
+    assert_eq!((&role["role_arn"], &role["teams"][0]), (&ROLE.into(), &"red".into()), "{distrusted}");
+    let until = &distrusted["aftermath"]["tokens_until"];
+    let deny = &role["deny_policy"]["Statement"][0];
+    assert_eq!(deny["Effect"], "Deny");
+    let denied_before = deny["Condition"]["DateLessThan"]["aws:TokenIssueTime"].as_str().unwrap();
+    assert!(denied_before[..19] >= until.as_str().unwrap()[..19], "{denied_before} {until}");
+    for (command, words) in [
+        ("deny_command", "put-role-policy --role-name 'brevet-red'"),
+        ("undo_command", "delete-role-policy --role-name 'brevet-red'"),
+        ("cloudtrail_command", "lookup-events --region eu-central-1"),
+        ("athena_query", "FROM cloudtrail_logs"),
+    ] {
+        assert!(role[command].as_str().unwrap().contains(words), "{role}");
+    }
+    let listed = json(served.admin(&["keys", "list", "--json"]));
+    let state = |kid: &str| {
+        let items = listed["items"].as_array().unwrap();
+        items.iter().find(|key| key["kid"] == kid).unwrap()["state"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((state(&first), state(&second), state(&third)), ("retired".into(), "revoked".into(), "active".into()));
+
+    let all = served.admin(&["keys", "replace-all", "--alg", "ES256", "--yes"]);
+    for words in ["outage:", "still:", ROLE, "# ends every session opened before"] {
+        assert!(all.contains(words), "{words}: {all}");
+    }
+    let header = served.succeeds(Some(&bot), &["token"]);
+    let header = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(header.split('.').next().unwrap()).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&header).unwrap()["alg"], "ES256");
+    let prepared = json(served.admin(&["keys", "prepare", "--alg", "RS256", "--bits", "3072", "--json"]));
+    let standbys = prepared["keys"].as_array().unwrap().iter().filter(|key| key["state"] == "next");
+    assert_eq!(standbys.map(|key| key["bits"].as_u64().unwrap()).collect::<Vec<_>>(), [3072]);
+    let number = json(served.admin(&["keys", "schedule", "--rotation-period", "336h", "--json"]));
+    assert_eq!(number["rotation_period_seconds"], 336 * 3600);
+
+    // What a CDN gets is what is served, and twice is once.
+    let folder = served.home.path().join("cdn");
+    fs::create_dir(&folder).unwrap();
+    let export = || json(served.admin(&["keys", "export-jwks", "cdn", "--json"]));
+    assert_eq!(export()["files"].as_array().unwrap().iter().filter(|file| file["changed"] == true).count(), 2);
+    let again = export();
+    assert!(again["files"].as_array().unwrap().iter().all(|file| file["changed"] == false), "{again}");
+    let jwks: Value = serde_json::from_slice(&fs::read(folder.join(".well-known/jwks.json")).unwrap()).unwrap();
+    assert_eq!(jwks["keys"].as_array().unwrap().len(), 2, "{jwks}");
+    assert!(!jwks.to_string().contains(&second) && !jwks.to_string().contains(&first));
+    let discovery = fs::read(folder.join(".well-known/openid-configuration")).unwrap();
+    let discovery: Value = serde_json::from_slice(&discovery).unwrap();
+    assert_eq!(discovery["jwks_uri"], format!("{}/.well-known/jwks.json", served.url));
+}
+
+#[test]
+fn threat_15_keys_whose_key_encryption_key_is_lost_are_replaced_when_that_is_agreed_to() {
+    let mut served = Served::start();
+    let bot = served.furnish();
+    let before = served.succeeds(Some(&bot), &["token"]);
+    served.stop();
+    fs::remove_file(served.home.path().join("keys/kek")).unwrap();
+    let in_home = |arguments: &[&str]| process::run(served.home.brevet(arguments.iter().copied()));
+    let missing = in_home(&["keys", "reseal", "--replace-lost", "--yes"]);
+    assert_eq!(missing.code(), Some(2), "there is no key to seal with: {missing:#?}");
+    ok(in_home(&["keys", "init-kek"]));
+    let unasked = in_home(&["keys", "reseal", "--replace-lost"]);
+    assert_eq!(unasked.code(), Some(2), "{unasked:#?}");
+    assert!(unasked.stderr.contains("retires the signing keys") && unasked.stderr.contains("nothing was done"));
+    let done = ok(in_home(&["keys", "reseal", "--replace-lost", "--yes"]));
+    assert!(done.stderr.contains("tokens of the old keys stay good"), "{done:#?}");
+    served.serve();
+    let after = served.succeeds(Some(&bot), &["token"]);
+    assert_ne!(before.split('.').next(), after.split('.').next(), "another key signs");
+    let listed: Value = serde_json::from_str(&served.admin(&["keys", "list", "--json"])).unwrap();
+    let states: Vec<_> = listed["items"].as_array().unwrap().iter().map(|key| key["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["active", "next", "retired", "gone"], "{listed}");
 }
