@@ -365,10 +365,12 @@ impl KeyAdministration {
         let Done { at, told, .. } = done.ok_or(KeyRefused::Busy)?;
         let snapshot = self.ring.snapshot();
         let kid = |key: &SigningKey| key.kid.clone();
+        // Instants are whole milliseconds, rounded up: what was done is so from the next one on.
+        let settled = at + time::Duration::MILLISECOND;
         Ok(self.admin.changed(KeysChanged {
             at,
-            signs: signing_key::signing_key(&snapshot.keys, at).ok().map(kid),
-            standby: rotation::standby(&snapshot.keys, at).map(kid),
+            signs: signing_key::signing_key(&snapshot.keys, settled).ok().map(kid),
+            standby: rotation::standby(&snapshot.keys, settled).map(kid),
             distrusted: told.distrusted,
             accepted_until: told.accepted_until,
             outage: told.outage,
