@@ -34,6 +34,7 @@ mod public_api;
 mod retention;
 mod sandbox;
 mod sessions;
+mod signing_keys;
 mod store_contract;
 mod tls;
 mod tokens;
