@@ -1,5 +1,6 @@
 //! What goes on beside the requests: keys read again and rotated, documents published, last uses written.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,7 +120,7 @@ impl Issuer {
 
     /// Says that this replica lives and which state of the keys it publishes, where that is news.
     async fn confirm(&self, serving: Serving, confirmed: &mut Confirmed) -> Result<(), StoreError> {
-        let published: Vec<_> =
+        let published: BTreeSet<_> =
             self.every_ring().iter().map(|ring| (ring.id(), ring.snapshot().row.keys_version)).collect();
         let elapsed = self.keys().elapsed();
         let recent = confirmed.after.is_some_and(|after| elapsed - after < SIGN_OF_LIFE);
@@ -128,7 +129,9 @@ impl Issuer {
         }
         let now = self.now();
         let version = env!("CARGO_PKG_VERSION");
-        self.store().confirm_keys(serving.id, version, serving.started_at, now, &published).await?;
+        // There may be a thousand issuers, and few of them change.
+        let news: Vec<_> = published.iter().filter(|said| !confirmed.published.contains(said)).copied().collect();
+        self.store().confirm_keys(serving.id, version, serving.started_at, now, &news).await?;
         self.store().forget_replicas(now - SILENCE).await?;
         *confirmed = Confirmed { after: Some(elapsed), published };
         let behind = self.keys().unconfirmed().await?.len();
@@ -151,7 +154,7 @@ impl KeyRing {
 #[derive(Debug, Default)]
 struct Confirmed {
     after: Option<time::Duration>,
-    published: Vec<(IssuerId, i64)>,
+    published: BTreeSet<(IssuerId, i64)>,
 }
 
 /// Does what the clock asks for; what fails is tried again at the next round.

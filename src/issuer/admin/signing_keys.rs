@@ -373,7 +373,9 @@ impl KeyAdministration {
             let target = kid.map_or_else(|| format!("issuer:{}", self.ring.id()), |kid| format!("signing_key:{kid}"));
             self.admin.event(action, None, target)
         };
-        self.told(self.ring.change(decide, event).await?).await
+        let done = self.ring.change(decide, event).await?;
+        metrics::counter!("brevet_signing_key_commands_total", "action" => action.as_str()).increment(1);
+        self.told(done).await
     }
 
     async fn told(&self, done: Option<Done<Told>>) -> Result<KeysChanged, KeyRefused> {
