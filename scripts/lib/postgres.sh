@@ -6,6 +6,7 @@
 postgres_dir=
 postgres_pid=
 postgres_url=
+postgres_again=()
 # Nothing of it outlives the run, so it does not wait for the disk; whoever measures that takes these away.
 postgres_options=(-c fsync=off -c full_page_writes=off)
 
@@ -37,26 +38,43 @@ postgres_start() {
 
     for ((tries = 0; tries < 20; tries++)); do
         port=$((20000 + RANDOM % 12000))
-        set -m
-        (
-            cd "$postgres_dir" || exit
-            exec ${as_user[@]+"${as_user[@]}"} ${dies_with_us[@]+"${dies_with_us[@]}"} "$bin/postgres" -D data \
-                -h 127.0.0.1 -p "$port" -k "$postgres_dir" -N 400 ${postgres_options[@]+"${postgres_options[@]}"} \
-                -c timezone=UTC -c log_timezone=UTC >server.log 2>&1 </dev/null
-        ) &
-        postgres_pid=$!
-        set +m
-        if postgres_answers "$bin" "$port"; then
+        if postgres_launch "$bin" "$port" ${as_user[@]+"${as_user[@]}"} ${dies_with_us[@]+"${dies_with_us[@]}"}; then
             postgres_url="postgres://brevet:$password@127.0.0.1:$port/postgres"
+            postgres_again=("$bin" "$port" ${as_user[@]+"${as_user[@]}"} ${dies_with_us[@]+"${dies_with_us[@]}"})
             return
         fi
         # Most likely the port was taken; another one is tried.
-        wait "$postgres_pid" 2>/dev/null || true
-        postgres_pid=
     done
     cat "$postgres_dir/server.log" >&2
     die "PostgreSQL did not start"
 }
+
+# postgres_launch BIN PORT [PREFIX...]: starts the server on what is in the folder and waits until it answers.
+postgres_launch() {
+    local bin=$1 port=$2
+    set -m
+    (
+        cd "$postgres_dir" || exit
+        exec "${@:3}" "$bin/postgres" -D data -h 127.0.0.1 -p "$port" -k "$postgres_dir" -N 400 \
+            ${postgres_options[@]+"${postgres_options[@]}"} -c timezone=UTC -c log_timezone=UTC >server.log 2>&1 </dev/null
+    ) &
+    postgres_pid=$!
+    set +m
+    postgres_answers "$bin" "$port" && return
+    wait "$postgres_pid" 2>/dev/null || true
+    postgres_pid=
+    return 1
+}
+
+# postgres_kill: ends the server as a crash would: connections are cut, and the next start recovers.
+postgres_kill() {
+    kill -QUIT "$postgres_pid" 2>/dev/null || true
+    wait "$postgres_pid" 2>/dev/null || true
+    postgres_pid=
+}
+
+# postgres_resume: starts it again, on the same port and folder.
+postgres_resume() { postgres_launch "${postgres_again[@]}"; }
 
 # Waits for our own server, not for whoever else listens there: that one leaves no socket in our folder.
 postgres_answers() {

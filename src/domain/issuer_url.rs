@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+use super::id::TeamUid;
+
+/// What stands between an installation's issuer URL and a team's uid in the URL of that team's private issuer.
+const OF_TEAM: &str = "/t/";
+
 /// Longest issuer URL: IAM takes at most 255 characters for a provider URL (CreateOpenIDConnectProvider).
 pub const ISSUER_URL_MAX: usize = 255;
 
@@ -66,6 +71,33 @@ impl IssuerUrl {
         checked?;
         check_path(path)?;
         Ok(Self(text.into()))
+    }
+
+    /// The URL of `team`'s private issuer: `<issuer>/t/<team-uid>`, the uid byte for byte. Only the length can fail.
+    ///
+    /// A uid may have upper case, which [`IssuerUrl::parse`] takes in no configured URL. IAM compares paths with
+    /// case, and no two teams have uids that differ in case alone.
+    pub fn of_team(&self, team: &TeamUid) -> Result<Self, IssuerUrlError> {
+        let url = format!("{}{OF_TEAM}{team}", self.0);
+        if url.len() > ISSUER_URL_MAX { Err(IssuerUrlError::Length) } else { Ok(Self(url.into())) }
+    }
+
+    /// The team whose private issuer under this one `url` is: the exact inverse of [`IssuerUrl::of_team`].
+    pub fn team_of(&self, url: &str) -> Option<TeamUid> {
+        let uid = url.strip_prefix(self.as_str())?.strip_prefix(OF_TEAM)?;
+        TeamUid::parse(uid).ok()
+    }
+
+    /// Takes the URL of `team`'s private issuer back from where [`IssuerUrl::of_team`] put it.
+    pub fn parse_of_team(text: &str, team: &TeamUid) -> Option<Self> {
+        let shared = text.strip_suffix(team.as_str())?.strip_suffix(OF_TEAM)?;
+        Self::parse(shared, Development::On).ok()?.of_team(team).ok()
+    }
+
+    /// Whether `text` is this URL or lies where private issuers do. Nothing so called is anybody's audience: a
+    /// token for an issuer would look like a credential there.
+    pub fn reserves(&self, text: &str) -> bool {
+        text.strip_prefix(self.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(OF_TEAM))
     }
 
     /// The text, as configured.
@@ -148,6 +180,44 @@ fn check_path(path: &str) -> Result<(), IssuerUrlError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threat_14_a_private_issuer_names_one_team_and_only_its_own_installation() {
+        let shared = IssuerUrl::parse("https://id.example.com/brevet", Development::Off).unwrap();
+        let team = TeamUid::parse("Red_1-x").unwrap();
+        let private = shared.of_team(&team).unwrap();
+        assert_eq!(private.as_str(), "https://id.example.com/brevet/t/Red_1-x");
+        assert_eq!(private.without_scheme(), "id.example.com/brevet/t/Red_1-x");
+        assert_eq!(IssuerUrl::parse_of_team(private.as_str(), &team), Some(private.clone()));
+        assert_eq!(IssuerUrl::parse_of_team(private.as_str(), &TeamUid::parse("x1").unwrap()), None);
+        assert_eq!(shared.team_of(private.as_str()), Some(team));
+        for other in [
+            "https://id.example.com/brevet",
+            "https://id.example.com/brevet/t/",
+            "https://id.example.com/brevet/t/red/",
+            "https://id.example.com/brevet/t/red/x",
+            "https://id.example.com/brevet/t/re%64",
+            "https://id.example.com/brevet/t/../t/red",
+            "https://id.example.com/brevet/T/red",
+            "https://id.example.com/t/red",
+            "https://id.example.com/brevet2/t/red",
+            "https://id.example.com.evil.example/brevet/t/red",
+            "http://id.example.com/brevet/t/red",
+        ] {
+            assert_eq!(shared.team_of(other), None, "{other}");
+        }
+        assert!(shared.reserves(shared.as_str()) && shared.reserves(private.as_str()));
+        assert!(!shared.reserves("https://id.example.com/brevet/worker") && !shared.reserves("sts.amazonaws.com"));
+    }
+
+    #[test]
+    fn a_private_issuer_that_iam_would_not_register_is_refused() {
+        let long = |n: usize| IssuerUrl::parse(&format!("https://id.example.com/{}", "a".repeat(n)), Development::Off);
+        let team = TeamUid::parse(&"t".repeat(48)).unwrap();
+        let fits = ISSUER_URL_MAX - 48 - OF_TEAM.len() - "https://id.example.com/".len();
+        assert_eq!(long(fits).unwrap().of_team(&team).unwrap().as_str().len(), ISSUER_URL_MAX);
+        assert_eq!(long(fits + 1).unwrap().of_team(&team), Err(IssuerUrlError::Length));
+    }
 
     #[test]
     fn threat_6_only_the_form_that_iam_keeps_unchanged_is_taken() {

@@ -15,7 +15,7 @@ use super::session_name::SourceIdentity;
 use super::session_tag::TagKey;
 use super::settings::{EffectiveSettings, SettingsFault};
 use super::subject::Subject;
-use super::team::{PeopleMint, RolesClaim, TeamPolicy};
+use super::team::{MintingIssuer, PeopleMint, RolesClaim, TeamPolicy};
 
 /// Everything that decides beside the request: who asks, in which team, under which rules.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +26,7 @@ pub struct Standing<'a> {
     pub run: Option<&'a Run>,
     /// Who acts for the subject, if it is not its own credential: the platform, or whoever opened the run.
     pub actor: Option<Actor>,
-    /// Our own URL, which is nobody's audience.
+    /// The shared issuer's URL; neither it nor that of a team's private issuer is anybody's audience.
     pub issuer: &'a IssuerUrl,
     /// The team's rules.
     pub policy: &'a TeamPolicy,
@@ -78,6 +78,7 @@ pub struct Grant {
     tags: Option<SessionTags>,
     source_identity: Option<SourceIdentity>,
     actors: Vec<Actor>,
+    issuer: MintingIssuer,
 }
 
 impl Grant {
@@ -113,6 +114,10 @@ impl Grant {
     pub fn actors(&self) -> &[Actor] {
         &self.actors
     }
+    /// Which of the team's issuers mints it.
+    pub const fn issuer(&self) -> MintingIssuer {
+        self.issuer
+    }
 }
 
 /// Why a token is not minted though the caller is who it says: a closed list, in audit rows and answers.
@@ -133,7 +138,7 @@ pub enum Refusal {
     /// Not on the run's list.
     #[error("audience is not on the run's list")]
     AudienceNotInRun,
-    /// The issuer's own URL.
+    /// The issuer's own URL, or that of a private issuer.
     #[error("audience must not be the issuer's own URL")]
     AudienceReserved,
     /// The requested role is not open to this principal, or is not the run's.
@@ -266,7 +271,7 @@ fn check_people(standing: Standing<'_>) -> Result<(), Refusal> {
 
 /// The cap of an audience that the team allows: one of its list, or that of a worker that serves it.
 fn permitted_audience(standing: Standing<'_>, audience: &Audience) -> Result<Option<Lifetime>, Refusal> {
-    if audience.as_str() == standing.issuer.as_str() {
+    if standing.issuer.reserves(audience.as_str()) {
         return Err(Refusal::AudienceReserved);
     }
     match standing.policy.audience(audience) {
@@ -324,6 +329,7 @@ fn grant(
         lifetime,
         role,
         actors: worker.into_iter().chain(standing.actor).collect(),
+        issuer: standing.policy.issuer,
     }
 }
 
@@ -663,8 +669,8 @@ mod tests {
 
     /// Keys that name one thing in many spellings: a few stems, each letter in either case.
     fn any_key() -> impl Strategy<Value = String> {
-        let stems = ["project", "team", "brevet:team", "aws:x", "costcenter", "brevet:project", "stage"];
-        (proptest::sample::select(&stems), any::<u32>()).prop_map(|(stem, upper)| {
+        const STEMS: [&str; 7] = ["project", "team", "brevet:team", "aws:x", "costcenter", "brevet:project", "stage"];
+        (proptest::sample::select(&STEMS[..]), any::<u32>()).prop_map(|(stem, upper)| {
             let case = |(at, c): (usize, char)| if upper >> (at % 32) & 1 == 1 { c.to_ascii_uppercase() } else { c };
             stem.chars().enumerate().map(case).collect()
         })

@@ -116,6 +116,8 @@ pub struct TeamPolicy {
     pub address_ranges: Vec<AddressRange>,
     /// Whether people mint for themselves, or only in runs.
     pub people_mint: PeopleMint,
+    /// Which issuer mints for the team.
+    pub issuer: MintingIssuer,
 }
 
 /// Where people may mint.
@@ -216,6 +218,32 @@ pub enum RolesClaim {
     Off,
 }
 
+/// Which issuer mints for a team. Where a team has both, both are published and accepted whichever mints, so that a
+/// change from one to the other breaks nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MintingIssuer {
+    /// The installation's own: the default. A trust policy must pin the subject.
+    Shared,
+    /// The team's private one, `<issuer>/t/<team-uid>`, whose keys sign for this team alone: even a trust policy
+    /// without a subject admits no other team.
+    Private,
+}
+
+impl MintingIssuer {
+    /// The word in JSON and on the terminal.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Private => "private",
+        }
+    }
+
+    /// The exact inverse of [`MintingIssuer::as_str`].
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Shared, Self::Private].into_iter().find(|which| which.as_str() == text)
+    }
+}
+
 impl TeamPolicy {
     /// The policy of a new team: tokens for STS, bound to the role of the settings.
     pub fn new_team() -> Self {
@@ -229,6 +257,7 @@ impl TeamPolicy {
             cost_tags: BTreeMap::new(),
             address_ranges: Vec::new(),
             people_mint: PeopleMint::Anywhere,
+            issuer: MintingIssuer::Shared,
         }
     }
 

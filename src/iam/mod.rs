@@ -1,7 +1,8 @@
-//! IAM policy documents: their model, their evaluation, and those we generate. Pure.
+//! IAM policy documents: their model, their evaluation, and those we generate, to open and to close. Pure.
 //!
 //! May import: domain.
 
+pub mod deny;
 pub mod document;
 pub mod evaluate;
 pub mod generate;

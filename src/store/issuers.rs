@@ -1,4 +1,4 @@
-//! Issuers: one shared one per installation, and its numbers.
+//! Issuers and their numbers. One is shared by the whole installation; teams' private ones are in `team_issuers`.
 
 use time::OffsetDateTime;
 
@@ -6,7 +6,7 @@ use super::Store;
 use super::db::Row;
 use super::error::{ChangeError, StoreError};
 use crate::domain::audit::Event;
-use crate::domain::id::IssuerId;
+use crate::domain::id::{IssuerId, TeamUid};
 use crate::domain::issuer_url::{Development, IssuerUrl};
 use crate::domain::key_schedule::ScheduleNumbers;
 
@@ -17,6 +17,8 @@ pub struct IssuerRow {
     pub id: IssuerId,
     /// Its URL, byte for byte as first configured.
     pub url: IssuerUrl,
+    /// Whose private issuer it is; `None` is the shared one.
+    pub team: Option<TeamUid>,
     /// The numbers of its key schedule, max-age among them.
     pub schedule: ScheduleNumbers,
     /// Whether keys are published with a certificate.
@@ -54,7 +56,7 @@ impl Store {
             ],
         )
         .await?;
-        let sql = "SELECT id, url, max_age, export_lag, clock_error, oldest_snapshot, publish_before_sign,
+        let sql = "SELECT id, url, team_uid, max_age, export_lag, clock_error, oldest_snapshot, publish_before_sign,
             keep_after_sign, rotation_period, x5c, created_at
             FROM issuers WHERE kind = 'shared' AND deleted_at IS NULL";
         let row = tx.fetch_optional(sql, []).await?.ok_or(StoreError::Corrupt("issuers"))?;
@@ -69,7 +71,7 @@ impl Store {
 
     /// The installation's shared issuer, where there is one.
     pub async fn issuer(&self) -> Result<Option<IssuerRow>, StoreError> {
-        let sql = "SELECT id, url, max_age, export_lag, clock_error, oldest_snapshot, publish_before_sign,
+        let sql = "SELECT id, url, team_uid, max_age, export_lag, clock_error, oldest_snapshot, publish_before_sign,
             keep_after_sign, rotation_period, x5c, created_at
             FROM issuers WHERE kind = 'shared' AND deleted_at IS NULL";
         self.db.fetch_optional(sql, []).await?.as_ref().map(issuer).transpose()
@@ -109,11 +111,17 @@ impl Store {
     }
 }
 
-fn issuer(row: &Row) -> Result<IssuerRow, StoreError> {
+/// An issuer of either kind.
+pub(super) fn issuer(row: &Row) -> Result<IssuerRow, StoreError> {
+    let team: Option<TeamUid> = row.optional_parsed("team_uid", |text| TeamUid::parse(text).ok())?;
     Ok(IssuerRow {
         id: row.handle("id")?,
         // Whether loopback may be used was decided when it was configured.
-        url: row.parsed("url", |text| IssuerUrl::parse(text, Development::On).ok())?,
+        url: row.parsed("url", |text| match &team {
+            None => IssuerUrl::parse(text, Development::On).ok(),
+            Some(team) => IssuerUrl::parse_of_team(text, team),
+        })?,
+        team,
         schedule: ScheduleNumbers {
             max_age: row.number("max_age")?,
             export_lag: row.number("export_lag")?,

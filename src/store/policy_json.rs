@@ -11,7 +11,7 @@ use crate::domain::lifetime::Lifetime;
 use crate::domain::principal::{ActorType, Principal};
 use crate::domain::role_arn::RoleArn;
 use crate::domain::session_tag::{TagKey, TagValue};
-use crate::domain::team::{AudienceRule, PeopleMint, RoleRule, RolesClaim, TeamPolicy, WhoMay};
+use crate::domain::team::{AudienceRule, MintingIssuer, PeopleMint, RoleRule, RolesClaim, TeamPolicy, WhoMay};
 
 const CORRUPT: StoreError = StoreError::Corrupt("policy");
 
@@ -33,6 +33,15 @@ struct PolicyJson {
     address_ranges: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     people_mint: Option<String>,
+    /// Absent while the shared issuer mints. A version that knows only that one cannot read a policy with it, and so
+    /// mints nothing for the team, instead of minting under the wrong issuer.
+    #[serde(default, skip_serializing_if = "is_off")]
+    private_issuer: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_off(flag: &bool) -> bool {
+    !*flag
 }
 
 #[derive(Serialize, Deserialize)]
@@ -69,6 +78,7 @@ pub(super) fn write(policy: &TeamPolicy) -> Result<String, StoreError> {
         cost_tags: policy.cost_tags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
         address_ranges: policy.address_ranges.iter().map(ToString::to_string).collect(),
         people_mint: (policy.people_mint != PeopleMint::Anywhere).then(|| policy.people_mint.as_str().to_owned()),
+        private_issuer: policy.issuer == MintingIssuer::Private,
     };
     serde_json::to_string(&json).map_err(|_| CORRUPT)
 }
@@ -106,6 +116,7 @@ pub(super) fn read(text: &str) -> Result<TeamPolicy, StoreError> {
             .as_deref()
             .map_or(Some(PeopleMint::Anywhere), PeopleMint::parse)
             .ok_or(CORRUPT)?,
+        issuer: if json.private_issuer { MintingIssuer::Private } else { MintingIssuer::Shared },
     })
 }
 
@@ -156,6 +167,7 @@ mod tests {
             cost_tags: [(TagKey::parse("CostCenter").unwrap(), TagValue::parse("").unwrap())].into(),
             address_ranges: vec![AddressRange::parse("10.0.0.0/8").unwrap()],
             people_mint: PeopleMint::InRunsOnly,
+            issuer: MintingIssuer::Private,
         };
         for policy in [policy, TeamPolicy::new_team()] {
             assert_eq!(read(&write(&policy).unwrap()), Ok(policy));
@@ -177,6 +189,12 @@ mod tests {
         ] {
             assert_eq!(read(&format!("{},{later}}}", &first[..end])), Err(CORRUPT), "{later}");
         }
+    }
+
+    #[test]
+    fn the_shared_issuer_is_not_written_so_that_older_versions_read_on() {
+        let written = write(&TeamPolicy::new_team()).unwrap();
+        assert!(!written.contains("issuer"), "{written}");
     }
 
     #[test]

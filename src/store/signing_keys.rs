@@ -85,7 +85,8 @@ impl Store {
     }
 }
 
-async fn insert(tx: &mut Tx, issuer: IssuerId, key: &SigningKey, event: &Event) -> Result<(), ChangeError> {
+/// Saves a new key; a kid that any issuer has or had is a conflict.
+pub(super) async fn insert(tx: &mut Tx, issuer: IssuerId, key: &SigningKey, event: &Event) -> Result<(), ChangeError> {
     let (first, second) = key.public.members();
     let inserted = tx
         .execute(

@@ -8,7 +8,7 @@ use super::error::{ChangeError, StoreError, check_version};
 use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
 use super::team_row::team;
-use super::{audiences, policy_json};
+use super::{audiences, policy_json, team_issuers};
 use crate::domain::audit::Event;
 use crate::domain::id::TeamUid;
 use crate::domain::team::{Team, TeamPolicy};
@@ -96,6 +96,7 @@ impl Store {
         }
         if let Some(policy) = &change.policy {
             audiences::refuse_workers_audiences(&mut tx, policy).await?;
+            team_issuers::refuse_missing(&mut tx, uid, policy).await?;
             team.policy = policy.clone();
         }
         team.version += 1;
@@ -115,7 +116,8 @@ impl Store {
         Ok(team)
     }
 
-    /// Makes a team a tombstone: nothing of it mints, its uid and external id stay taken for ever.
+    /// Makes a team a tombstone: nothing of it mints, its uid and external id stay taken for ever. Its private issuer
+    /// goes with it, keys and all.
     pub async fn delete_team(&self, uid: &TeamUid, expected: Option<i64>, event: &Event) -> Result<(), ChangeError> {
         let mut tx = self.db.begin_alone().await?;
         lock_version(&mut tx, uid, expected).await?;
@@ -124,12 +126,13 @@ impl Store {
             [uid.into(), event.at.into()],
         )
         .await?;
+        team_issuers::destroy(&mut tx, uid, event.at).await?;
         Ok(tx.commit_with(event).await?)
     }
 }
 
 /// Reads a team for a change of it, and checks the version. On PostgreSQL the row stays locked until the commit.
-async fn lock_version(tx: &mut Tx, uid: &TeamUid, expected: Option<i64>) -> Result<Team, ChangeError> {
+pub(super) async fn lock_version(tx: &mut Tx, uid: &TeamUid, expected: Option<i64>) -> Result<Team, ChangeError> {
     // A statement that changes nothing locks the row in both databases.
     let sql = "UPDATE teams SET version = version WHERE uid = $1 AND deleted_at IS NULL
         RETURNING uid, name, policy, external_id, created_at, disabled_at, deleted_at, version";

@@ -3,6 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is how a broken expectation is told")]
 
 use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder};
+use brevet::domain::clock::Clock as _;
+use brevet::domain::issuer_url::{Development, IssuerUrl};
+use brevet::domain::session_name::SourceIdentity;
+use brevet::domain::subject::Subject;
+use brevet::iam::deny;
+use brevet::iam::document::Document;
 use brevet::sandbox::{Config, ConfigError, Fault, StartError};
 use bytes::{Bytes, BytesMut};
 use http::Request;
@@ -469,6 +475,80 @@ async fn threat_26_a_chained_session_keeps_tags_and_source_identity() {
     assert_eq!((event.source_identity.as_deref(), event.tags.len()), (Some("s.S"), 1));
     let answer = world.sts(&chained, "GetCallerIdentity", &[]).await;
     assert_eq!(answer.text("Arn"), event.principal);
+}
+
+/// Puts a ready deny into the role as the commands that are printed do, and takes it out again after `during`.
+async fn denied(world: &World, role: &str, deny: &Document, during: impl AsyncFnOnce()) {
+    let name = [("RoleName", role), ("PolicyName", "brevet-deny")];
+    let document = deny.to_json();
+    let put = world.stand_in.iam("PutRolePolicy", &[name[0], name[1], ("PolicyDocument", &document)]).await;
+    assert_eq!(put.status, 200, "{}", put.body);
+    during().await;
+    assert_eq!(world.stand_in.iam("DeleteRolePolicy", &name).await.status, 200);
+}
+
+#[tokio::test]
+async fn threat_23_the_ready_denies_end_the_sessions_they_name_and_no_others() {
+    const EXPLICIT: &str = "with an explicit deny in an identity-based policy";
+    // A team uid has two characters at least.
+    let config = CONFIG.replace("scoped_principal:T/", "scoped_principal:red/");
+    let world = World::with(Config::from_toml(&config).unwrap()).await;
+    let issuer = IssuerUrl::parse("https://issuer.example", Development::Off).unwrap();
+    let agent = |uid: &str| format!("scoped_principal:red/service_account:{uid}");
+    let claims = |uid: &str| {
+        json!({
+            "sub": agent(uid), "https://aws.amazon.com/source_identity": format!("s.{uid}"),
+            "https://aws.amazon.com/tags": { "principal_tags": { "brevet:team": ["T"] }, "transitive_tag_keys": ["brevet:team"] },
+        })
+    };
+    let open = async |uid: &str| world.exchange(&claims(uid), &[]).await.keys();
+    let chain = async |keys: &Keys| {
+        let hop = [("RoleArn", SECOND_ROLE), ("RoleSessionName", "hop"), ("ExternalId", "brevet-1")];
+        world.sts(keys, "AssumeRole", &hop).await.keys()
+    };
+    let (stolen, other) = (open("S1").await, open("S2").await);
+    let (stolen_hop, other_hop) = (chain(&stolen).await, chain(&other).await);
+    let works = async |keys: &Keys| {
+        let answer = world.invoke(keys, HAIKU).await;
+        assert!(answer.status == 200 || answer.error().1.ends_with(EXPLICIT), "{answer:?}");
+        answer.status == 200
+    };
+    assert!(works(&stolen).await && works(&other).await && works(&stolen_hop).await && works(&other_hop).await);
+
+    let subject = Subject::parse(&agent("S1")).unwrap();
+    let [by_subject] = deny::subjects(&issuer, std::slice::from_ref(&subject)).try_into().unwrap();
+    denied(&world, "bedrock", &by_subject, async || {
+        assert!(!works(&stolen).await, "opened before the deny");
+        assert!(!works(&open("S1").await).await, "opened after it");
+        assert!(works(&other).await);
+    })
+    .await;
+    denied(&world, "second", &by_subject, async || {
+        assert!(works(&stolen_hop).await, "a chained session has no subject: the deny by source identity is for it");
+    })
+    .await;
+
+    let [by_identity] = deny::source_identities(&[SourceIdentity::new(subject.principal())]).try_into().unwrap();
+    denied(&world, "second", &by_identity, async || {
+        assert!(!works(&stolen_hop).await);
+        assert!(works(&other_hop).await);
+    })
+    .await;
+
+    let before = deny::sessions_before(world.stand_in.clock.now());
+    world.stand_in.clock.advance(time::Duration::seconds(2));
+    denied(&world, "bedrock", &before, async || {
+        assert!(!works(&stolen).await && !works(&other).await, "nobody knows which were forged");
+        assert!(works(&open("S2").await).await, "a session opened since then");
+        assert!(works(&other_hop).await, "the second role has no deny yet");
+    })
+    .await;
+    denied(&world, "second", &before, async || {
+        assert!(!works(&stolen_hop).await && !works(&other_hop).await);
+        assert!(works(&chain(&open("S2").await).await).await);
+    })
+    .await;
+    assert!(works(&stolen).await && works(&stolen_hop).await, "every deny is gone again");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod audit;
 mod enrolment_codes;
 mod init;
 mod members;
+mod platform_keys;
 mod policy;
 mod provider_settings;
 mod roles;
@@ -43,6 +44,8 @@ pub(super) enum Admin {
     #[command(subcommand)]
     WorkerKeys(worker_keys::WorkerKeys),
     #[command(subcommand)]
+    PlatformKeys(platform_keys::PlatformKeys),
+    #[command(subcommand)]
     Administrators(administrators::Administrators),
     #[command(subcommand)]
     Audiences(audiences::Audiences),
@@ -65,6 +68,7 @@ impl Admin {
             Self::ServiceAccounts(command) => command.run(run).await,
             Self::EnrolmentCodes(command) => command.run(run).await,
             Self::WorkerKeys(command) => command.run(run).await,
+            Self::PlatformKeys(command) => command.run(run).await,
             Self::Administrators(command) => command.run(run).await,
             Self::Audiences(command) => command.run(run).await,
             Self::Roles(command) => command.run(run).await,

@@ -16,6 +16,7 @@ mod members;
 mod names;
 mod openapi;
 pub(super) mod page;
+mod platform_keys;
 mod policy;
 pub(super) mod provider_settings;
 pub(super) mod query;
@@ -74,6 +75,7 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .merge(enrolment_codes::router())
         .merge(service_accounts::router())
         .merge(service_account_keys::router())
+        .merge(platform_keys::router())
         .merge(worker_keys::router())
         .merge(signing_keys::router())
         .merge(audit::router())

@@ -48,7 +48,8 @@ pub fn document() -> spec::OpenApi {
     let mut public = issuer::routes().into_openapi();
     for item in public.paths.paths.values_mut() {
         for operation in operations(item) {
-            let codes = refusals(operation.operation_id.as_deref().unwrap_or_default());
+            let name = operation.operation_id.as_deref().unwrap_or_default();
+            let codes = run_refusals(name).unwrap_or_else(|| refusals(name));
             operation.responses.responses.remove("default");
             operation.responses.responses.extend(answers::problems(codes.iter().copied()));
         }
@@ -78,17 +79,23 @@ fn refusals(operation: &str) -> &'static [Code] {
             C::TeamRequired,
             C::RoleRequired,
             C::RoleNotApplicable,
+            C::OnBehalfOfRequired,
             C::CredentialRequired,
             C::InvalidCredential,
             C::NotPermitted,
             C::AudienceNotAllowed,
+            C::AudienceNotInRun,
             C::AudienceReserved,
             C::RoleNotAllowed,
+            C::AddressNotAllowed,
+            C::RunRequired,
+            C::RunExhausted,
             C::ProviderDisabled,
             C::SignInNotAccepted,
             C::PrincipalDisabled,
             C::TeamDisabled,
             C::TeamNotFound,
+            C::PrincipalNotFound,
             C::BodyTooLarge,
             C::UnsupportedMediaType,
             C::RateLimited,
@@ -104,6 +111,10 @@ fn refusals(operation: &str) -> &'static [Code] {
             C::NotPermitted,
             C::TeamNotServed,
             C::CallerNotAlive,
+            C::SignInNotAccepted,
+            C::AddressNotAllowed,
+            C::RunRequired,
+            C::RoleNotAllowed,
             C::ProviderDisabled,
             C::ProviderNotConfigured,
             C::ProviderMisconfigured,
@@ -139,6 +150,57 @@ fn refusals(operation: &str) -> &'static [Code] {
             C::Unavailable,
             C::Timeout,
         ],
+    }
+}
+
+/// What the operations on runs refuse with.
+fn run_refusals(operation: &str) -> Option<&'static [Code]> {
+    use Code as C;
+    match operation {
+        "open_run" => Some(&[
+            C::InvalidRequest,
+            C::InvalidJson,
+            C::TeamRequired,
+            C::RoleNotApplicable,
+            C::OnBehalfOfRequired,
+            C::CredentialRequired,
+            C::InvalidCredential,
+            C::NotPermitted,
+            C::AudienceNotAllowed,
+            C::AudienceReserved,
+            C::RoleNotAllowed,
+            C::ModelNotAllowed,
+            C::SettingNotAllowed,
+            C::AddressNotAllowed,
+            C::SignInNotAccepted,
+            C::PrincipalDisabled,
+            C::TeamDisabled,
+            C::TeamNotFound,
+            C::PrincipalNotFound,
+            C::RunNotFound,
+            C::IdempotencyKeyReused,
+            C::Conflict,
+            C::BodyTooLarge,
+            C::UnsupportedMediaType,
+            C::RateLimited,
+            C::Internal,
+            C::Unavailable,
+            C::Timeout,
+        ]),
+        "list_runs" | "read_run" | "end_run" => Some(&[
+            C::InvalidRequest,
+            C::CredentialRequired,
+            C::InvalidCredential,
+            C::NotPermitted,
+            C::PrincipalDisabled,
+            C::TeamDisabled,
+            C::RunNotFound,
+            C::RateLimited,
+            C::Internal,
+            C::Unavailable,
+            C::Timeout,
+        ]),
+        _ => None,
     }
 }
 
