@@ -94,6 +94,9 @@ pub(super) struct StoreFlags {
     /// A file that holds the key-encryption key (BREVET_KEK_FILE, or the key in BREVET_KEK)
     #[arg(long, value_name = "FILE")]
     kek_file: Option<String>,
+    /// A file that holds the key-encryption key before it (BREVET_PREVIOUS_KEK_FILE, or the key in BREVET_PREVIOUS_KEK)
+    #[arg(long, value_name = "FILE")]
+    previous_kek_file: Option<String>,
     /// Take a loopback http issuer URL; never in production (BREVET_DEVELOPMENT)
     #[arg(long)]
     development: bool,
@@ -106,6 +109,7 @@ impl StoreFlags {
             .flag(&env::DATA_DIR, self.data_dir.as_deref())
             .flag(&env::DATABASE_URL_FILE, self.database_url_file.as_deref())
             .flag(&env::KEK_FILE, self.kek_file.as_deref())
+            .flag(&env::PREVIOUS_KEK_FILE, self.previous_kek_file.as_deref())
             .switch(&env::DEVELOPMENT, self.development)
     }
 }

@@ -9,14 +9,16 @@ use serde_json::Value;
 
 use super::opened_store::store_failure;
 use super::outcome::Failure;
-use super::output::Output;
+use super::output::{Output, plain};
 use super::remote::{http, stamp};
 use crate::config::outbound::Outbound;
+use crate::crypto::jwk::thumbprint;
 use crate::domain::id::IssuerId;
 use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::secret::Secret;
+use crate::domain::signing_key::PublicKey;
 use crate::issuer::bootstrap::{Candidate, FirstAdministrator, Host};
-use crate::issuer::publish::JWKS_PATH;
+use crate::issuer::publish::{DISCOVERY_PATH, JWKS_PATH};
 use crate::store::Store;
 
 /// Refuses an empty store under an issuer URL that already answers with keys: they can be none of ours, and
@@ -26,21 +28,69 @@ pub(super) async fn refuse_taken(url: &IssuerUrl, outbound: &Outbound) -> Result
         return Ok(());
     }
     let answer = http(url.as_str(), outbound)?.document(&url.join(JWKS_PATH)).await;
-    if answer.is_ok_and(|body| lists_keys(&body)) {
-        return Err(Failure::Refused(format!(
-            "the store is empty, but {} already answers with other keys: connect the right store, or give \
-             --new-issuer to replace that installation (tokens of the old keys stop verifying)",
-            url.join(JWKS_PATH)
-        )));
+    if answer.is_ok_and(|body| !listed_keys(&body).is_empty()) {
+        return Err(taken(url));
     }
     Ok(())
 }
 
-/// Whether a document is a JWKS with at least one key. Whatever else answers there (a proxy's page, our own 503
-/// before the first start) is no other installation.
-fn lists_keys(body: &[u8]) -> bool {
+/// The refusal to begin anew where another installation is.
+pub(super) fn taken(url: &IssuerUrl) -> Failure {
+    Failure::Refused(format!(
+        "the store is empty, but {} already answers with other keys: connect the right store, or give \
+         --new-issuer to replace that installation (tokens of the old keys stop verifying)",
+        url.join(JWKS_PATH)
+    ))
+}
+
+/// What stands at an issuer URL whose key is to be imported.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Neighbour {
+    /// No keys.
+    None,
+    /// The key itself, under the name that it has here.
+    Same,
+    /// The key itself, under another name.
+    Renamed(String),
+    /// Other keys only.
+    Others,
+}
+
+/// Looks at what the issuer URL publishes, where its discovery document says, before `key` is imported for it.
+pub(super) async fn neighbour(url: &IssuerUrl, key: &PublicKey, outbound: &Outbound) -> Result<Neighbour, Failure> {
+    if url.is_loopback() {
+        return Ok(Neighbour::None);
+    }
+    let http = http(url.as_str(), outbound)?;
+    // Another issuer's software may keep its JWKS elsewhere.
+    let named = http.document(&url.join(DISCOVERY_PATH)).await.ok().and_then(|body| {
+        let discovery: Value = serde_json::from_slice(&body).ok()?;
+        Some(discovery["jwks_uri"].as_str()?.to_owned())
+    });
+    let answer = http.document(&named.unwrap_or_else(|| url.join(JWKS_PATH))).await;
+    Ok(answer.map_or(Neighbour::None, |body| among(&listed_keys(&body), key)))
+}
+
+fn among(listed: &[Value], key: &PublicKey) -> Neighbour {
+    let (first, second) = key.members();
+    let names = match key {
+        PublicKey::Rsa { .. } => ("n", "e"),
+        PublicKey::P256 { .. } => ("x", "y"),
+    };
+    let same = |jwk: &&Value| jwk[names.0].as_str() == Some(first) && jwk[names.1].as_str() == Some(second);
+    match listed.iter().find(same).map(|jwk| jwk["kid"].as_str().unwrap_or_default()) {
+        None if listed.is_empty() => Neighbour::None,
+        None => Neighbour::Others,
+        Some(kid) if kid == thumbprint(key).as_str() => Neighbour::Same,
+        Some(kid) => Neighbour::Renamed(plain(kid)),
+    }
+}
+
+/// The keys of a document that is a JWKS. Whatever else answers there (a proxy's page, our own 503 before the first
+/// start) is no other installation.
+fn listed_keys(body: &[u8]) -> Vec<Value> {
     let jwks: Option<Value> = serde_json::from_slice(body).ok();
-    jwks.is_some_and(|jwks| jwks["keys"].as_array().is_some_and(|keys| !keys.is_empty()))
+    jwks.and_then(|jwks| jwks["keys"].as_array().cloned()).unwrap_or_default()
 }
 
 /// Makes the first administrator where there is none. With a `folder` its key goes into a private file there, and the
@@ -120,13 +170,27 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::domain::signing_key::KeyKind;
 
     #[test]
     fn threat_14_only_a_jwks_with_keys_is_another_installation() {
-        assert!(lists_keys(br#"{"keys":[{"kid":"a"}]}"#));
+        assert_eq!(listed_keys(br#"{"keys":[{"kid":"a"}]}"#).len(), 1);
         for other in [&b"{\"keys\":[]}"[..], b"{}", b"[]", b"<html>", b""] {
-            assert!(!lists_keys(other));
+            assert!(listed_keys(other).is_empty());
         }
+    }
+
+    #[test]
+    fn threat_14_a_key_is_imported_where_it_stands_already_or_where_nothing_does() {
+        let n = "a".repeat(342);
+        let key = PublicKey::new(KeyKind::Rsa2048, &n, "AQAB").unwrap();
+        let jwk = |kid: &str, n: &str| serde_json::json!({ "kty": "RSA", "n": n, "e": "AQAB", "kid": kid });
+        let other = jwk("other", &"b".repeat(342));
+        let own = thumbprint(&key);
+        assert_eq!(among(&[], &key), Neighbour::None);
+        assert_eq!(among(std::slice::from_ref(&other), &key), Neighbour::Others);
+        assert_eq!(among(&[other.clone(), jwk(own.as_str(), &n)], &key), Neighbour::Same);
+        assert_eq!(among(&[other, jwk("k1\u{1b}", &n)], &key), Neighbour::Renamed("k1\u{fffd}".to_owned()));
     }
 
     #[test]

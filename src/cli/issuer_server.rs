@@ -25,12 +25,15 @@ use crate::http::{admin as admin_api, issuer as public_api, ops, whole};
 use crate::issuer::bootstrap::{self, FirstAdministrator, Host, Publishing};
 use crate::issuer::keys::KeyRing;
 use crate::issuer::limits::LimitNumbers;
+use crate::issuer::publications::TeamPublications;
 use crate::issuer::publish::Publication;
 use crate::issuer::{Issuer, Parts};
 use crate::store::{AuditWriter, IssuerRow, Store, StoreError};
 
 /// Where the last public documents are kept, for a start without the database; in the data folder.
 const SAVED_DOCUMENTS: &str = "published.json";
+/// The same for teams' private issuers: a folder with a file each.
+const SAVED_FOR_TEAMS: &str = "published";
 /// How long a database that does not answer is given before it is asked again.
 const DATABASE_PAUSE: Duration = Duration::from_secs(2);
 /// How long load balancers have to see that `/readyz` fell before connections are refused.
@@ -108,9 +111,15 @@ impl IssuerServer {
         if let Err(error) = publication.restore() {
             tracing::warn!(cause = %error, "the saved public documents are not served");
         }
+        let folder = settings.store.data_dir.join(SAVED_FOR_TEAMS);
+        let teams = Arc::new(TeamPublications::new(settings.url.clone(), Some(folder)));
+        if let Err(error) = teams.restore() {
+            tracing::warn!(cause = %error, "the saved documents of private issuers are not served");
+        }
         let naming = Naming { clock: Arc::clone(&host.clock), entropy: Arc::clone(&host.entropy) };
         let state = IssuerState::starting(settings.url.clone(), Arc::clone(&publication), naming)
-            .allowing_endpoints(settings.allowed_endpoints.clone());
+            .allowing_endpoints(settings.allowed_endpoints.clone())
+            .publishing_for_teams(Arc::clone(&teams));
 
         let (stop, stop_ops) = (CancellationToken::new(), CancellationToken::new());
         let (public, ops) = (local(&bound.public)?, local(&bound.ops)?);
@@ -131,10 +140,9 @@ impl IssuerServer {
         ops_listener.spawn(served(serve(bound.ops, router, options, stop_ops.clone())));
 
         let (store, row) = database(&settings, &host, new_issuer).await?;
-        let has_keys = !store.signing_keys(row.id).await.map_err(store_failure)?.is_empty();
-        let kek = kek(&settings.store, has_keys, host.entropy.as_ref())?;
-        let schedule = schedule(&row, settings.development)?;
-        bootstrap::first_keys(&store, row.id, &kek, &schedule, &host).await.map_err(Failure::refused)?;
+        let kek = kek(&settings.store, &store, host.entropy.as_ref()).await?;
+        schedule(&row, settings.development)?;
+        bootstrap::first_keys(&store, row.id, &kek, &host).await.map_err(Failure::refused)?;
         let (clock, entropy) = (Arc::clone(&host.clock), Arc::clone(&host.entropy));
         let ring = KeyRing::open(settings.url.clone(), row.id, store.clone(), kek, clock, entropy);
         let ring = Arc::new(ring.await.map_err(Failure::refused)?);
@@ -144,6 +152,7 @@ impl IssuerServer {
             store: store.clone(),
             audit: AuditWriter::start(store.clone()),
             keys: ring,
+            teams,
             clock: Arc::clone(&host.clock),
             entropy: Arc::clone(&host.entropy),
             limits,

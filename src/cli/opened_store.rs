@@ -6,7 +6,7 @@ use crate::domain::clock::Clock;
 use crate::domain::entropy::Entropy;
 use crate::domain::issuer_url::Development;
 use crate::domain::key_schedule::KeySchedule;
-use crate::issuer::kek::{KekHome, obtain};
+use crate::issuer::kek::{self, KekError, KekGiven, KekHome, obtain};
 use crate::store::{IssuerRow, Store, StoreError, Target};
 
 use super::outcome::Failure;
@@ -45,8 +45,21 @@ pub(super) fn told(settings: &StoreSettings) -> String {
     }
 }
 
-/// The key-encryption key. Only SQLite's first start makes one.
-pub(super) fn kek(settings: &StoreSettings, has_keys: bool, entropy: &dyn Entropy) -> Result<Kek, Failure> {
+/// The key-encryption key, which opens everything sealed in `store`. Only SQLite's first start makes one.
+pub(super) async fn kek(settings: &StoreSettings, store: &Store, entropy: &dyn Entropy) -> Result<Kek, Failure> {
+    let has_keys = !store.sealed().await.map_err(store_failure)?.is_empty();
+    let kek = given_kek(settings, has_keys, entropy)?;
+    match kek::check(store, &kek).await {
+        Ok(()) => Ok(kek),
+        Err(KekError::Store(error)) => Err(store_failure(error)),
+        Err(other) => {
+            Err(Failure::Refused(format!("{other} (BREVET_KEK; while it is being replaced also BREVET_PREVIOUS_KEK)")))
+        }
+    }
+}
+
+/// The key-encryption key that was given, whatever is in the store.
+pub(super) fn given_kek(settings: &StoreSettings, has_keys: bool, entropy: &dyn Entropy) -> Result<Kek, Failure> {
     let given = match &settings.kek {
         KekSource::Text(text) => Some(text),
         KekSource::Folder(_) => None,
@@ -55,6 +68,7 @@ pub(super) fn kek(settings: &StoreSettings, has_keys: bool, entropy: &dyn Entrop
         Database::Sqlite(_) => KekHome::Beside,
         Database::Postgres(_) => KekHome::Shared,
     };
+    let given = KekGiven { current: given, previous: settings.previous_kek.as_ref() };
     obtain(given, &settings.data_dir, home, has_keys, entropy).map_err(|error| Failure::Usage(error.to_string()))
 }
 

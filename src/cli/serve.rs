@@ -105,7 +105,8 @@ fn announce(run: &Run, settings: &IssuerSettings, server: &IssuerServer) {
     let keys: Vec<String> = server.keys.iter().filter_map(|key| age(key, now)).collect();
     let rotation = i64::from(server.row.schedule.rotation_period);
     let signing = server.keys.iter().find(|key| key.state(now) == KeyState::Active);
-    let due = signing.map(|key| stamp(key.times.sign_from + time::Duration::seconds(rotation))).unwrap_or_default();
+    let due = signing.and_then(|key| key.times.sign_from).map(|from| stamp(from + time::Duration::seconds(rotation)));
+    let due = due.unwrap_or_default();
     if run.output.err().is_on() {
         run.output.say(fields(
             run.output.err(),

@@ -22,6 +22,7 @@ use crate::wire::admin::service_account::{
 };
 use crate::wire::admin::signing_key::SigningKeys;
 use crate::wire::admin::team::{ChangeTeam, CreateTeam, Team};
+use crate::wire::admin::team_issuer::TeamIssuers;
 use crate::wire::admin::user::{ChangeUser, CreateUser, User};
 use crate::wire::admin::worker_key::{ChangeWorkerKey, CreateWorkerKey, WorkerKey};
 
@@ -238,6 +239,18 @@ impl Admin {
     /// `PATCH /v1/teams/{team}/policy`
     pub async fn change_policy(&self, team: &str, body: &ChangePolicy) -> Answer<Policy> {
         self.send(Method::PATCH, &path(["teams", team, "policy"]), body).await
+    }
+    /// `GET /v1/teams/{team}/issuer`
+    pub async fn team_issuers(&self, team: &str) -> Answer<TeamIssuers> {
+        self.get(&path(["teams", team, "issuer"])).await
+    }
+    /// `PUT /v1/teams/{team}/issuer`
+    pub async fn make_team_issuer(&self, team: &str) -> Answer<TeamIssuers> {
+        self.client.put_empty(&self.key, &path(["teams", team, "issuer"])).await
+    }
+    /// `DELETE /v1/teams/{team}/issuer`
+    pub async fn delete_team_issuer(&self, team: &str) -> Answer<()> {
+        self.client.delete(&self.key, &path(["teams", team, "issuer"])).await
     }
     /// `GET …/provider-settings`, of the team or of one service account
     pub async fn provider_settings(&self, team: &str, account: Option<&str>) -> Answer<ProviderSettings> {

@@ -59,6 +59,15 @@ impl ClientError {
         }
     }
 
+    /// The status of an answer, where one came.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Unreachable { .. } => None,
+            Self::Refused { problem, .. } => Some(problem.status),
+            Self::Protocol { status, .. } => Some(*status),
+        }
+    }
+
     /// Whether the same call may succeed a moment later.
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -73,6 +82,12 @@ impl Client {
     /// A client of the issuer at `issuer_url` (no trailing slash).
     pub fn new(issuer_url: &str, http: fetch::Client) -> Self {
         Self { base: issuer_url.into(), http }
+    }
+
+    /// A client of another issuer at the same server, over the same connections.
+    #[must_use]
+    pub fn of_issuer(&self, issuer_url: &str) -> Self {
+        Self::new(issuer_url, self.http.clone())
     }
 
     /// The issuer URL.

@@ -31,7 +31,7 @@ impl Client {
         let state = of.open.then(|| "open".to_owned());
         for (name, value) in [("team", &of.team), ("principal", &of.principal), ("state", &state)] {
             if let Some(value) = value {
-                query.push_str(&format!("&{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)));
+                query = format!("{query}&{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC));
             }
         }
         let mut runs = Vec::new();

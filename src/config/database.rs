@@ -33,6 +33,8 @@ pub struct StoreSettings {
     pub database: Database,
     /// The key-encryption key.
     pub kek: KekSource,
+    /// The one that it takes the place of, where that was given.
+    pub previous_kek: Option<Secret>,
 }
 
 impl StoreSettings {
@@ -56,7 +58,8 @@ impl StoreSettings {
             Some(text) => KekSource::Text(text),
             None => KekSource::Folder(data_dir.join("keys")),
         };
-        Ok(Self { data_dir, database, kek })
+        let previous_kek = given.secret(&env::PREVIOUS_KEK, &env::PREVIOUS_KEK_FILE)?;
+        Ok(Self { data_dir, database, kek, previous_kek })
     }
 }
 

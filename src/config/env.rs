@@ -45,6 +45,10 @@ variables! {
         "The key-encryption key that `brevet keys init-kek` prints.";
     KEK_FILE "BREVET_KEK_FILE" [Some("--kek-file")] "serve, admin init, keys" ("")
         "A file with the text of BREVET_KEK; refused where others may read it (0600, or 0440 for a group).";
+    PREVIOUS_KEK "BREVET_PREVIOUS_KEK" [None] "serve, admin init, keys" ("with SQLite: keys/kek.previous, where there is one")
+        "The key-encryption key that BREVET_KEK takes the place of: what it sealed still opens, until `brevet keys reseal` is done.";
+    PREVIOUS_KEK_FILE "BREVET_PREVIOUS_KEK_FILE" [Some("--previous-kek-file")] "serve, admin init, keys" ("")
+        "A file with the text of BREVET_PREVIOUS_KEK; refused where others may read it (0600, or 0440 for a group).";
     PUBLIC_LISTEN "BREVET_PUBLIC_LISTEN" [Some("--public-listen")] "serve" ("127.0.0.1:8080")
         "Address and port of the issuer's public routes.";
     ADMIN_LISTEN "BREVET_ADMIN_LISTEN" [Some("--admin-listen")] "serve" ("127.0.0.1:8081")

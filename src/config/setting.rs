@@ -124,7 +124,8 @@ impl Given {
                 Err(SettingError::new(text, format!("and {} must not both be set", file.name)))
             }
             (_, Some(path)) => {
-                let readers = if file.name == env::KEK_FILE.name { Readers::OwnerOrGroup } else { Readers::Any };
+                let guarded = [env::KEK_FILE.name, env::PREVIOUS_KEK_FILE.name].contains(&file.name);
+                let readers = if guarded { Readers::OwnerOrGroup } else { Readers::Any };
                 let read = secret_file(Path::new(path), readers);
                 read.map(Some).map_err(|rule| SettingError::new(file, rule))
             }
@@ -199,6 +200,7 @@ mod tests {
             let refused = read(&env::KEK_FILE, mode).unwrap_err().to_string();
             assert!(refused.contains("--kek-file (BREVET_KEK_FILE)") && refused.contains("chmod 600"), "{refused}");
         }
+        assert!(read(&env::PREVIOUS_KEK_FILE, 0o644).unwrap_err().to_string().contains("--previous-kek-file"));
         assert_eq!(read(&env::TOKEN_FILE, 0o644).unwrap(), "key");
     }
 

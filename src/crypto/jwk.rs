@@ -164,17 +164,15 @@ mod tests {
     use crate::crypto::seal::Kek;
     use crate::domain::entropy::seeded::SeededEntropy;
     use crate::domain::id::IssuerId;
-    use crate::domain::issuer_url::Development;
-    use crate::domain::key_schedule::{KeySchedule, ScheduleNumbers};
+    use crate::domain::key_schedule::KeySchedule;
     use std::collections::BTreeSet;
     use time::OffsetDateTime;
 
     fn made(kind: KeyKind) -> SigningKey {
         let (entropy, now) = (SeededEntropy::new(1), OffsetDateTime::UNIX_EPOCH);
-        let schedule = KeySchedule::new(ScheduleNumbers::default(), Development::Off).unwrap();
         let issuer = IssuerId::new(uuid::Uuid::nil());
         let kek = Kek::generate(&entropy).unwrap();
-        new_signing_key(&KeyPair::generate(kind).unwrap(), issuer, schedule.first_pair(now).0, &kek, &entropy, now)
+        new_signing_key(&KeyPair::generate(kind).unwrap(), issuer, KeySchedule::first_pair(now).0, &kek, &entropy, now)
             .unwrap()
     }
 

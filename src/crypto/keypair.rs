@@ -43,7 +43,7 @@ pub struct KeyPair {
 }
 
 // The RSA half is a pointer as well: boxing would only add one.
-enum Private {
+pub(super) enum Private {
     Rsa(RsaKeyPair),
     P256(EcdsaKeyPair),
 }
@@ -73,7 +73,7 @@ impl KeyPair {
         Self::named(private.map_err(|_| KeyError::Parse)?, kind)
     }
 
-    fn named(private: Private, kind: KeyKind) -> Result<Self, KeyError> {
+    pub(super) fn named(private: Private, kind: KeyKind) -> Result<Self, KeyError> {
         let public = match &private {
             Private::Rsa(pair) => {
                 let key = pair.public_key();

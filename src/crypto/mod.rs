@@ -1,11 +1,12 @@
 //! Keys: making, sealing, signing, verifying, publishing.
 //!
 //! Opens and signs with what `store` keeps sealed; cannot save anything itself. The only place that names
-//! jsonwebtoken. The crate `rsa` judges the self-test of a key that is opened, off the signing path.
+//! jsonwebtoken. The crate `rsa` judges the self-test of a key that is opened, and keys that are imported, off the signing path.
 //! May import: domain.
 
 pub mod certificate;
 mod hex;
+mod import;
 pub mod jwk;
 pub mod keypair;
 pub mod new_key;
@@ -15,3 +16,5 @@ pub mod signer;
 mod strict_json;
 pub mod verify;
 pub mod verifying_key;
+
+pub use import::{ImportError, KEY_FILE_MAX};

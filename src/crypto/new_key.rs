@@ -42,5 +42,7 @@ pub fn new_signing_key(
         certificate: Some(certificate.into()),
         private,
         times,
+        first: false,
+        forgotten_at: None,
     })
 }

@@ -24,14 +24,14 @@ pub enum SealError {
     /// A text that is no key-encryption key.
     #[error("key-encryption key must be 32 bytes as 64 hex digits or as base64")]
     Kek,
-    /// Sealed under another key-encryption key than the one at hand.
+    /// Sealed under another key-encryption key than those at hand.
     #[error(
         "sealed with key-encryption key {sealed_by}, but the one given is {given}: give the one it was sealed with"
     )]
     OtherKek {
         /// The id of the key that sealed it.
         sealed_by: String,
-        /// The id of the key at hand.
+        /// The ids of the keys at hand.
         given: String,
     },
     /// Changed since, or sealed for another key's row.
@@ -42,14 +42,18 @@ pub enum SealError {
     Failed,
 }
 
-/// A key-encryption key.
+/// A key-encryption key: what is sealed anew is sealed with it. While it takes the place of another, it has that one
+/// along, so that what the other sealed still opens; each sealed text says by which of the two.
 ///
-/// Nonces are 96 random bits. A key may seal 2^32 texts before two nonces meet with a chance above 2^-32
-/// (NIST SP 800-38D, section 8.3); an installation seals a handful a month, so no counter is kept.
+/// Nonces are 96 random bits of the operating system's generator. One key may seal 2^32 texts before the chance that
+/// any two nonces meet passes 2^-32 (NIST SP 800-38D, section 8.3); an installation seals a handful a month and all of
+/// them again at each change of the key, which begins a new count. So no counter is kept: one that a restored backup
+/// sets back would repeat nonces, and chance does not.
 pub struct Kek {
     key: LessSafeKey,
     bytes: SecretBytes,
     id: String,
+    previous: Option<Box<Kek>>,
 }
 
 /// What a sealed text is for. It opens only where the same is said again, so that no row can be swapped for
@@ -99,12 +103,42 @@ impl Kek {
         prefixed.extend_from_slice(bytes);
         let hash = digest(&SHA256, &prefixed);
         let id = hex::encode(&hash.as_ref()[..KEK_ID_LEN / 2]);
-        Ok(Self { key: LessSafeKey::new(key), bytes: SecretBytes::new(bytes.to_vec()), id })
+        Ok(Self { key: LessSafeKey::new(key), bytes: SecretBytes::new(bytes.to_vec()), id, previous: None })
+    }
+
+    /// The same key, which also opens what `previous` sealed. Two generations and no more: what `previous` brings along
+    /// itself is let go.
+    #[must_use]
+    pub fn with_previous(self, previous: Self) -> Self {
+        let previous = (previous.id != self.id).then(|| Box::new(Self { previous: None, ..previous }));
+        Self { previous, ..self }
     }
 
     /// Its id: 16 hex digits that say which key it is and nothing about it.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The id of the key that this one takes the place of, where that is still at hand.
+    pub fn previous_id(&self) -> Option<&str> {
+        self.previous.as_deref().map(Self::id)
+    }
+
+    /// Whether what `sealed` holds can be opened at all, by the id in it.
+    pub fn knows(&self, sealed: &Sealed) -> Result<(), SealError> {
+        self.generation(sealed).map(drop)
+    }
+
+    /// The generation that sealed it.
+    fn generation(&self, sealed: &Sealed) -> Result<&Self, SealError> {
+        let sealed_by = sealed.kek_id();
+        [Some(self), self.previous.as_deref()].into_iter().flatten().find(|kek| kek.id == sealed_by).ok_or_else(|| {
+            let given = match &self.previous {
+                Some(previous) => format!("{} with {} before it", self.id, previous.id),
+                None => self.id.clone(),
+            };
+            SealError::OtherKek { sealed_by: sealed_by.to_owned(), given }
+        })
     }
 
     /// Its text, base64url, for the file that keeps it.
@@ -130,18 +164,16 @@ impl Kek {
         Sealed::parse(&format!("{SEALED_VERSION}.{}.{nonce}.{encrypted}", self.id)).map_err(|_| SealError::Failed)
     }
 
-    /// Opens what was sealed with this key for the same purpose.
+    /// Opens what was sealed for the same purpose, with this key or the one before it.
     pub fn open(&self, sealed: &Sealed, sealing: &Sealing) -> Result<SecretBytes, SealError> {
+        let kek = self.generation(sealed)?;
         let parts = sealed.parts();
-        if parts.kek_id != self.id {
-            return Err(SealError::OtherKek { sealed_by: parts.kek_id.to_owned(), given: self.id.clone() });
-        }
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| SealError::Broken);
         let nonce = Nonce::try_assume_unique_for_key(&decode(parts.nonce)?).map_err(|_| SealError::Broken)?;
         let mut text = Zeroizing::new(decode(parts.ciphertext)?);
-        let plain = self
+        let plain = kek
             .key
-            .open_in_place(nonce, sealing.associated_data(&self.id), text.as_mut_slice())
+            .open_in_place(nonce, sealing.associated_data(&kek.id), text.as_mut_slice())
             .map_err(|_| SealError::Broken)?;
         Ok(SecretBytes::new(plain.to_vec()))
     }
@@ -149,7 +181,8 @@ impl Kek {
 
 impl fmt::Debug for Kek {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "key-encryption key {}", self.id)
+        write!(f, "key-encryption key {}", self.id)?;
+        self.previous.as_ref().map_or(Ok(()), |previous| write!(f, " with {} before it", previous.id))
     }
 }
 
@@ -223,6 +256,31 @@ mod tests {
         let kek = Kek::generate(&entropy).unwrap();
         let purpose = Sealing::signing_key(issuer(1), &kid("a"));
         let seal = || kek.seal(&entropy, &SecretBytes::new(b"same".to_vec()), &purpose).unwrap();
-        assert_ne!(seal().parts().nonce, seal().parts().nonce);
+        let nonces: std::collections::HashSet<_> = (0..1000).map(|_| seal().parts().nonce.to_owned()).collect();
+        assert_eq!(nonces.len(), 1000);
+    }
+
+    #[test]
+    fn a_key_opens_its_own_generation_and_the_one_before_and_seals_with_its_own() {
+        let entropy = SeededEntropy::new(7);
+        let kek = || Kek::generate(&entropy).unwrap();
+        let again = |kek: &Kek| Kek::parse(&kek.to_text()).unwrap();
+        let (oldest, old, new) = (kek(), kek(), kek());
+        let purpose = Sealing::signing_key(issuer(1), &kid("a"));
+        let seal = |kek: &Kek| kek.seal(&entropy, &SecretBytes::new(b"same".to_vec()), &purpose).unwrap();
+        let both = again(&new).with_previous(again(&old).with_previous(again(&oldest)));
+        assert_eq!((both.id(), both.previous_id()), (new.id(), Some(old.id())));
+        assert_eq!(seal(&both).kek_id(), new.id());
+        for kek in [&old, &new] {
+            assert_eq!(both.open(&seal(kek), &purpose).unwrap().expose(), b"same");
+        }
+        let given = format!("{} with {} before it", new.id(), old.id());
+        let refused = SealError::OtherKek { sealed_by: oldest.id().to_owned(), given };
+        assert_eq!(both.open(&seal(&oldest), &purpose).err(), Some(refused.clone()), "two generations, not three");
+        assert_eq!(both.knows(&seal(&oldest)), Err(refused));
+        // One generation's name on the other's text: the id is part of what is authenticated.
+        let forged = seal(&old).as_str().replace(old.id(), new.id());
+        assert_eq!(both.open(&Sealed::parse(&forged).unwrap(), &purpose).err(), Some(SealError::Broken));
+        assert_eq!(again(&new).with_previous(again(&new)).previous_id(), None, "the same key twice is one");
     }
 }

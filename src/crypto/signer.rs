@@ -285,8 +285,7 @@ mod tests {
     use time::OffsetDateTime;
 
     const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
-    const TIMES: KeyTimes =
-        KeyTimes { publish_from: NOW, sign_from: NOW, sign_until: None, publish_until: None, revoked_at: None };
+    const TIMES: KeyTimes = KeyTimes { sign_from: Some(NOW), ..KeyTimes::published(NOW) };
 
     fn issuer(n: u128) -> IssuerId {
         IssuerId::new(uuid::Uuid::from_u128(n))

@@ -1,8 +1,9 @@
 //! Verifying tokens of a Brevet issuer, for the worker and for the issuer's exchange.
 //!
-//! The order is fixed: size, header, key, signature, and only then claims. Nothing a token says is believed, or
-//! even parsed, before its signature holds, and nothing in its header says how to verify it: the key is found by
-//! a thumbprint, the algorithm is the key's, and no file, URL or certificate is ever followed.
+//! The order is fixed: size, header, key, signature, and only then claims. Nothing a token says is believed before
+//! its signature holds, and nothing in its header says how to verify it: the key is found by a thumbprint, the
+//! algorithm is the key's, and no file, URL or certificate is ever followed. Where tokens of several issuers are
+//! taken, [`Claimed`] tells whose keys to try; the verifier of that issuer then takes its own `iss` alone.
 
 use std::collections::HashMap;
 
@@ -15,7 +16,7 @@ use super::jwk::Jwks;
 use super::strict_json;
 use super::verifying_key::{VerifyingKey, VerifyingKeyError};
 use crate::domain::audience::Audience;
-use crate::domain::id::{RunId, TokenId};
+use crate::domain::id::{RunId, TeamUid, TokenId};
 use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::secret::Secret;
 use crate::domain::signing_key::{Algorithm, Kid};
@@ -56,6 +57,9 @@ pub enum TokenRefused {
         /// Whose tokens are taken.
         expected: String,
     },
+    /// From the private issuer of a team that is not the subject's.
+    #[error("token sub must be of the team whose private issuer is its iss")]
+    ForeignTeam,
     /// For another relying party.
     #[error("token aud is {found} and must be {expected}")]
     Audience {
@@ -133,10 +137,32 @@ impl VerifiedToken {
     }
 }
 
+/// What a token says of itself, of which nothing is verified: good for choosing the verifier to show it to, and for
+/// nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// Its `iss`.
+    pub issuer: String,
+    /// The team of its `sub`.
+    pub team: TeamUid,
+}
+
+impl Claimed {
+    /// Reads it, as strictly as after verification.
+    pub fn of(token: &Secret) -> Result<Self, TokenRefused> {
+        let [_, payload, _] = parts(token.expose())?;
+        let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| TokenRefused::Form)?;
+        let claims = Claims(strict_json::object(&payload).ok_or(TokenRefused::Form)?);
+        let subject = Subject::parse(claims.text("sub")?).map_err(|_| TokenRefused::Claim("sub"))?;
+        Ok(Self { issuer: claims.text("iss")?.to_owned(), team: subject.team().clone() })
+    }
+}
+
 /// Takes tokens of one issuer under the keys of one JWKS. Immutable: a new JWKS makes a new one.
 #[derive(Debug, Clone)]
 pub struct Verifier {
     issuer: IssuerUrl,
+    team: Option<TeamUid>,
     keys: HashMap<Kid, VerifyingKey>,
 }
 
@@ -144,7 +170,18 @@ impl Verifier {
     /// Parses the keys once and binds each kid to its algorithm.
     pub fn new(issuer: IssuerUrl, jwks: &Jwks) -> Result<Self, VerifyingKeyError> {
         let parse = |(kid, public): &(Kid, _)| Ok((kid.clone(), VerifyingKey::new(public)?));
-        Ok(Self { issuer, keys: jwks.keys().iter().map(parse).collect::<Result<_, _>>()? })
+        Ok(Self { issuer, team: None, keys: jwks.keys().iter().map(parse).collect::<Result<_, _>>()? })
+    }
+
+    /// The same for the private issuer of `team`, which speaks for nobody else.
+    #[must_use]
+    pub fn for_team(self, team: Option<TeamUid>) -> Self {
+        Self { team, ..self }
+    }
+
+    /// Whose tokens it takes.
+    pub const fn issuer(&self) -> &IssuerUrl {
+        &self.issuer
     }
 
     /// Whether a key of this name is known.
@@ -160,11 +197,8 @@ impl Verifier {
         now: OffsetDateTime,
     ) -> Result<VerifiedToken, TokenRefused> {
         let token = token.expose();
-        if token.len() > TOKEN_MAX {
-            return Err(TokenRefused::Form);
-        }
-        let (input, signature) = token.rsplit_once('.').ok_or(TokenRefused::Form)?;
-        let (header, payload) = input.split_once('.').ok_or(TokenRefused::Form)?;
+        let [header, payload, signature] = parts(token)?;
+        let input = &token[..header.len() + 1 + payload.len()];
         // The engine takes the one canonical spelling only: no padding, no white space, no stray bits.
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenRefused::Form);
         let (header, payload, signature) = (decode(header)?, decode(payload)?, decode(signature)?);
@@ -183,12 +217,25 @@ impl Verifier {
             return Err(TokenRefused::Issuer { expected: self.issuer.as_str().to_owned() });
         }
         let verified = claims.read(kid)?;
+        if self.team.as_ref().is_some_and(|team| team != verified.subject.team()) {
+            return Err(TokenRefused::ForeignTeam);
+        }
         if verified.audience != *audience {
             return Err(TokenRefused::Audience { found: verified.audience, expected: audience.clone() });
         }
         check_time(&verified, now)?;
         Ok(verified)
     }
+}
+
+/// Header, payload and signature as they were sent.
+fn parts(token: &str) -> Result<[&str; 3], TokenRefused> {
+    if token.len() > TOKEN_MAX {
+        return Err(TokenRefused::Form);
+    }
+    let (input, signature) = token.rsplit_once('.').ok_or(TokenRefused::Form)?;
+    let (header, payload) = input.split_once('.').ok_or(TokenRefused::Form)?;
+    Ok([header, payload, signature])
 }
 
 fn read_header(text: &[u8]) -> Result<(String, Kid), TokenRefused> {
@@ -404,6 +451,34 @@ mod tests {
             assert_eq!(verified.not_before(), NOW - Duration::seconds(30));
             assert_eq!(verified.act().map(|act| &act["sub"]), Some(&json!("platform:p1")));
             assert_eq!(verified.kid(), house.pair.kid());
+        }
+    }
+
+    #[test]
+    fn threat_14_a_private_issuer_speaks_for_its_own_team_alone() {
+        let house = &*ES256;
+        let at = |team: &str| {
+            let verifier = house.verifier.clone().for_team(Some(TeamUid::parse(team).unwrap()));
+            let token = Secret::new(house.sound_token());
+            verifier.verify(&token, &Audience::parse(AUDIENCE).unwrap(), NOW).map(drop)
+        };
+        assert_eq!(at("team-1"), Ok(()));
+        for other in ["team-2", "team-", "team-11", "Team-1"] {
+            assert_eq!(at(other), Err(TokenRefused::ForeignTeam), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_a_token_claims_is_read_as_strictly_as_what_it_says() {
+        let claimed = |payload: &str| Claimed::of(&Secret::new(ES256.token("{}", payload)));
+        let read = Claimed { issuer: ISSUER.to_owned(), team: TeamUid::parse("team-1").unwrap() };
+        assert_eq!(claimed(&sound().to_string()), Ok(read));
+        assert_eq!(claimed(&without("iss")), Err(TokenRefused::Claim("iss")));
+        assert_eq!(claimed(&changed("iss", json!([ISSUER]))), Err(TokenRefused::Claim("iss")));
+        assert_eq!(claimed(&changed("sub", json!("team-1"))), Err(TokenRefused::Claim("sub")));
+        assert_eq!(claimed(r#"{"iss":"a","iss":"b"}"#), Err(TokenRefused::Form));
+        for text in ["", "a.b", "a.b.c.d", &"a".repeat(TOKEN_MAX + 1)] {
+            assert_eq!(Claimed::of(&Secret::new(text.to_owned())), Err(TokenRefused::Form));
         }
     }
 

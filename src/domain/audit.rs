@@ -34,6 +34,10 @@ pub enum Action {
     Bootstrap,
     /// A signing key was made.
     SigningKeyCreate,
+    /// A key that was there before was made an issuer's first.
+    SigningKeyImport,
+    /// A signing key was sealed anew with another key-encryption key.
+    SigningKeyReseal,
     /// A run was opened, or asked for.
     RunOpen,
     /// A run was ended before its time.
@@ -42,7 +46,7 @@ pub enum Action {
 
 impl Action {
     /// Every action there is.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::TokenMint,
         Self::TokenExchange,
         Self::TokenSignature,
@@ -54,6 +58,8 @@ impl Action {
         Self::AdminDelete,
         Self::Bootstrap,
         Self::SigningKeyCreate,
+        Self::SigningKeyImport,
+        Self::SigningKeyReseal,
         Self::RunOpen,
         Self::RunEnd,
     ];
@@ -72,6 +78,8 @@ impl Action {
             Self::AdminDelete => "admin.delete",
             Self::Bootstrap => "bootstrap",
             Self::SigningKeyCreate => "signing_key.create",
+            Self::SigningKeyImport => "signing_key.import",
+            Self::SigningKeyReseal => "signing_key.reseal",
             Self::RunOpen => "run.open",
             Self::RunEnd => "run.end",
         }

@@ -189,6 +189,9 @@ pub enum Event {}
 /// The tag of [`AdministratorId`].
 #[derive(Debug)]
 pub enum Administrator {}
+/// The tag of [`ReplicaId`].
+#[derive(Debug)]
+pub enum Replica {}
 
 /// Names a stored secret (a key, an access token, an enrolment code) without being one.
 pub type CredentialId = Handle<Credential>;
@@ -202,6 +205,8 @@ pub type SessionId = Handle<Session>;
 pub type EventId = Handle<Event>;
 /// Names an administrator of the installation.
 pub type AdministratorId = Handle<Administrator>;
+/// Names one serving process, from its start to its end.
+pub type ReplicaId = Handle<Replica>;
 
 impl<K> Handle<K> {
     /// Wraps a UUID made at the edge.

@@ -90,8 +90,7 @@ impl IssuerUrl {
 
     /// Takes the URL of `team`'s private issuer back from where [`IssuerUrl::of_team`] put it.
     pub fn parse_of_team(text: &str, team: &TeamUid) -> Option<Self> {
-        let shared = text.strip_suffix(team.as_str())?.strip_suffix(OF_TEAM)?;
-        Self::parse(shared, Development::On).ok()?.of_team(team).ok()
+        Self::parse(shared_of(text, team)?, Development::On).ok()?.of_team(team).ok()
     }
 
     /// Whether `text` is this URL or lies where private issuers do. Nothing so called is anybody's audience: a
@@ -131,6 +130,11 @@ impl IssuerUrl {
     pub fn join(&self, path: &str) -> String {
         format!("{}{path}", self.0)
     }
+}
+
+/// Under which shared issuer `url` would be the private issuer of `team`.
+pub fn shared_of<'a>(url: &'a str, team: &TeamUid) -> Option<&'a str> {
+    url.strip_suffix(team.as_str())?.strip_suffix(OF_TEAM)
 }
 
 impl fmt::Display for IssuerUrl {

@@ -27,6 +27,7 @@ pub mod principal;
 pub mod region;
 pub mod role;
 pub mod role_arn;
+pub mod rotation;
 pub mod run;
 pub mod sealed;
 pub mod secret;

@@ -201,13 +201,19 @@ fn is_base64url(text: &str) -> bool {
 pub struct KeyTimes {
     /// It stands in the JWKS from here.
     pub publish_from: OffsetDateTime,
-    /// It signs from here, at the earliest and as planned.
-    pub sign_from: OffsetDateTime,
-    /// It signs no more; `None` until its successor is planned.
+    /// Since when it has been seen at the public `jwks_uri` at every look; `None` where it was missing at the last.
+    pub seen_from: Option<OffsetDateTime>,
+    /// The last look that saw it; `None` as long as `seen_from` is.
+    pub seen_until: Option<OffsetDateTime>,
+    /// It signs from here; `None` for a standby whose turn is not planned yet.
+    pub sign_from: Option<OffsetDateTime>,
+    /// It signs no more; `None` until its successor is planned. The same instant as `sign_from`: it was withdrawn
+    /// and has never signed.
     pub sign_until: Option<OffsetDateTime>,
     /// It leaves the JWKS; `None` as long as `sign_until` is.
     pub publish_until: Option<OffsetDateTime>,
-    /// It was distrusted: it neither signs nor is published, whatever the other instants say.
+    /// It was distrusted: it neither signs nor is published, whatever this and the other instants say. A distrust is
+    /// never planned ahead, so that no slow clock goes on publishing what another has revoked.
     pub revoked_at: Option<OffsetDateTime>,
 }
 
@@ -240,16 +246,29 @@ impl KeyState {
 }
 
 impl KeyTimes {
+    /// A standby's, published from `publish_from` on and with nothing planned.
+    pub const fn published(publish_from: OffsetDateTime) -> Self {
+        Self {
+            publish_from,
+            seen_from: None,
+            seen_until: None,
+            sign_from: None,
+            sign_until: None,
+            publish_until: None,
+            revoked_at: None,
+        }
+    }
+
     /// What the clock makes of these instants.
     pub fn state(&self, now: OffsetDateTime) -> KeyState {
         let reached = |instant: Option<OffsetDateTime>| instant.is_some_and(|instant| instant <= now);
-        if reached(self.revoked_at) {
+        if self.revoked_at.is_some() {
             KeyState::Revoked
-        } else if reached(self.publish_until) {
+        } else if reached(self.publish_until) || self.is_withdrawn() {
             KeyState::Gone
         } else if reached(self.sign_until) {
             KeyState::Retired
-        } else if self.sign_from <= now {
+        } else if reached(self.sign_from) {
             KeyState::Active
         } else {
             KeyState::Next
@@ -265,10 +284,23 @@ impl KeyTimes {
         }
     }
 
+    /// Whether it was taken out of the JWKS without ever having signed.
+    pub fn is_withdrawn(&self) -> bool {
+        self.sign_from.is_some() && self.sign_from == self.sign_until
+    }
+
+    /// Whether it waits for its turn.
+    pub fn is_standby(&self, now: OffsetDateTime) -> bool {
+        self.state(now) == KeyState::Next
+    }
+
+    /// Whether it counts against [`KEYS_MAX`]: neither gone nor distrusted.
+    pub fn is_alive(&self, now: OffsetDateTime) -> bool {
+        !matches!(self.state(now), KeyState::Gone | KeyState::Revoked)
+    }
+
     fn instants(&self) -> impl Iterator<Item = OffsetDateTime> {
-        [Some(self.publish_from), Some(self.sign_from), self.sign_until, self.publish_until, self.revoked_at]
-            .into_iter()
-            .flatten()
+        [Some(self.publish_from), self.sign_from, self.sign_until, self.publish_until].into_iter().flatten()
     }
 }
 
@@ -289,6 +321,10 @@ pub struct SigningKey {
     pub private: Sealed,
     /// What makes its state.
     pub times: KeyTimes,
+    /// Whether it was made with its issuer: no verifier can hold an older JWKS, so it need not wait to sign.
+    pub first: bool,
+    /// Since when its private half is destroyed.
+    pub forgotten_at: Option<OffsetDateTime>,
 }
 
 impl SigningKey {
@@ -346,7 +382,8 @@ pub fn published(keys: &[SigningKey], now: OffsetDateTime) -> Vec<&SigningKey> {
         KeyState::Next => 1,
         KeyState::Retired | KeyState::Gone | KeyState::Revoked => 2,
     };
-    published.sort_by(|a, b| (rank(a), b.times.sign_from, &a.kid).cmp(&(rank(b), a.times.sign_from, &b.kid)));
+    let order = |key: &SigningKey| (key.times.sign_from, key.times.publish_from);
+    published.sort_by(|a, b| (rank(a), order(b), &a.kid).cmp(&(rank(b), order(a), &b.kid)));
     published
 }
 
@@ -359,8 +396,7 @@ pub fn next_change(keys: &[SigningKey], now: OffsetDateTime) -> Option<OffsetDat
 /// Whether `keys` may be the keys of `issuer`, at `now` and ever after: at most [`KEYS_MAX`] alive, each kid
 /// once, instants in order, and no two that would ever sign together.
 pub fn check(keys: &[SigningKey], issuer: IssuerId, now: OffsetDateTime) -> Result<(), KeySetError> {
-    let alive: Vec<_> =
-        keys.iter().filter(|key| !matches!(key.state(now), KeyState::Gone | KeyState::Revoked)).collect();
+    let alive: Vec<_> = keys.iter().filter(|key| key.times.is_alive(now)).collect();
     if alive.len() > KEYS_MAX {
         return Err(KeySetError::TooMany);
     }
@@ -385,8 +421,8 @@ pub fn check(keys: &[SigningKey], issuer: IssuerId, now: OffsetDateTime) -> Resu
 
 impl KeyTimes {
     fn in_order(&self) -> bool {
-        self.publish_from <= self.sign_from
-            && self.sign_until.is_none_or(|until| self.sign_from <= until)
+        self.sign_from.is_none_or(|from| self.publish_from <= from)
+            && self.sign_until.is_none_or(|until| self.sign_from.is_some_and(|from| from <= until))
             && match (self.sign_until, self.publish_until) {
                 (Some(sign), Some(publish)) => sign <= publish,
                 (None, Some(_)) => false,
@@ -395,8 +431,9 @@ impl KeyTimes {
     }
 
     fn signs_together_with(&self, other: &Self) -> bool {
-        let ends_before = |a: &Self, b: &Self| a.sign_until.is_some_and(|until| until <= b.sign_from);
-        !ends_before(self, other) && !ends_before(other, self)
+        let (Some(from), Some(other_from)) = (self.sign_from, other.sign_from) else { return false };
+        let ends_by = |times: &Self, instant| times.sign_until.is_some_and(|until| until <= instant);
+        !ends_by(self, other_from) && !ends_by(other, from)
     }
 }
 
@@ -418,11 +455,10 @@ mod tests {
 
     fn times(publish: i64, sign: i64, stop: Option<i64>, gone: Option<i64>) -> KeyTimes {
         KeyTimes {
-            publish_from: at(publish),
-            sign_from: at(sign),
+            sign_from: Some(at(sign)),
             sign_until: stop.map(at),
             publish_until: gone.map(at),
-            revoked_at: None,
+            ..KeyTimes::published(at(publish))
         }
     }
 
@@ -435,6 +471,8 @@ mod tests {
             certificate: None,
             private: Sealed::parse("v1.0123456789abcdef.bm9uY2U.Y2lwaGVy").unwrap(),
             times,
+            first: false,
+            forgotten_at: None,
         }
     }
 

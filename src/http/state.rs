@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use crate::domain::issuer_url::IssuerUrl;
 use crate::http::layer::Naming;
 use crate::issuer::Issuer;
+use crate::issuer::publications::TeamPublications;
 use crate::issuer::publish::Publication;
 use crate::issuer::refusals::Unavailable;
 
@@ -15,6 +16,7 @@ use crate::issuer::refusals::Unavailable;
 pub struct IssuerState {
     url: IssuerUrl,
     publication: Arc<Publication>,
+    teams: Arc<TeamPublications>,
     naming: Naming,
     issuer: Arc<OnceLock<Issuer>>,
     allowed_endpoints: Arc<[String]>,
@@ -25,6 +27,7 @@ impl IssuerState {
     /// A listener whose issuer is still starting.
     pub fn starting(url: IssuerUrl, publication: Arc<Publication>, naming: Naming) -> Self {
         Self {
+            teams: Arc::new(TeamPublications::new(url.clone(), None)),
             url,
             publication,
             naming,
@@ -40,6 +43,18 @@ impl IssuerState {
     pub fn allowing_endpoints(mut self, listed: Vec<String>) -> Self {
         self.allowed_endpoints = listed.into();
         self
+    }
+
+    /// Serves these documents of teams' private issuers, from the first moment on.
+    #[must_use]
+    pub fn publishing_for_teams(mut self, teams: Arc<TeamPublications>) -> Self {
+        self.teams = teams;
+        self
+    }
+
+    /// What teams' private issuers publish.
+    pub fn teams(&self) -> &TeamPublications {
+        &self.teams
     }
 
     /// The endpoints that the operator listed.

@@ -26,6 +26,8 @@ pub const INLINE_MAX: usize = 10_240;
 pub struct Setup {
     /// Whose tokens the account trusts.
     pub issuer: IssuerUrl,
+    /// A second issuer of the same team, trusted as well while it changes over from one to the other.
+    pub also: Option<IssuerUrl>,
     /// The role that they open, and with it account and partition.
     pub role: RoleArn,
     /// Where Bedrock is called.
@@ -84,8 +86,13 @@ pub struct Policies {
 impl Setup {
     /// The ARN of the identity provider in the role's account: one provider an issuer and account.
     pub fn provider_arn(&self) -> String {
+        self.provider_of(&self.issuer)
+    }
+
+    /// The ARN of the provider of `issuer`, its path included.
+    pub fn provider_of(&self, issuer: &IssuerUrl) -> String {
         let (partition, account) = (self.role.partition(), self.role.account());
-        format!("arn:{partition}:iam::{account}:oidc-provider/{}", self.issuer.without_scheme())
+        format!("arn:{partition}:iam::{account}:oidc-provider/{}", issuer.without_scheme())
     }
 
     /// Makes both documents, within IAM's limits.
@@ -107,9 +114,17 @@ impl Setup {
         Ok(policies)
     }
 
-    /// Always audience and subject: on a shared issuer either alone would admit strangers.
     fn trust(&self) -> Document {
-        let key = |claim: &str| format!("{}:{claim}", self.issuer.without_scheme());
+        let mut statements = vec![self.trusting(&self.issuer, "BrevetTeam")];
+        // A statement each: condition keys carry the issuer's URL, and a principal is one provider.
+        statements.extend(self.also.as_ref().map(|issuer| self.trusting(issuer, "BrevetTeamChangingOver")));
+        document(statements)
+    }
+
+    /// Always audience and subject: on a shared issuer either alone would admit strangers. A private issuer's tokens
+    /// are of one team anyway, and the subject says who of it.
+    fn trusting(&self, issuer: &IssuerUrl, sid: &str) -> Statement {
+        let key = |claim: &str| format!("{}:{claim}", issuer.without_scheme());
         let mut actions = vec!["sts:AssumeRoleWithWebIdentity"];
         actions.extend(self.session_tags.then_some("sts:TagSession"));
         actions.extend(self.source_identity.then_some("sts:SetSourceIdentity"));
@@ -123,14 +138,14 @@ impl Setup {
         if self.role_bound {
             demand(Comparison::Bool, "sts:RoleAuthorizedByIdp".to_owned(), Values::one("true"));
         }
-        document(vec![Statement {
-            sid: Some("BrevetTeam".to_owned()),
+        Statement {
+            sid: Some(sid.to_owned()),
             effect: Effect::Allow,
-            principal: Some(Principals::federated(&self.provider_arn())),
+            principal: Some(Principals::federated(&self.provider_of(issuer))),
             actions: Actions::Only(few(actions)),
             resources: None,
             conditions,
-        }])
+        }
     }
 
     /// The subjects to admit. An exact subject means the same under `StringLike`, because no uid may hold a
@@ -274,6 +289,7 @@ mod tests {
 
     fn setup() -> Setup {
         Setup {
+            also: None,
             issuer: IssuerUrl::parse("https://id.example/a", Development::Off).unwrap(),
             role: RoleArn::parse("arn:aws:iam::111122223333:role/bedrock").unwrap(),
             region: Region::parse("eu-central-1").unwrap(),
@@ -383,6 +399,21 @@ mod tests {
         let app = "arn:aws:bedrock:eu-central-1:111122223333:application-inference-profile/abc";
         assert!(may(&with(app), "bedrock:InvokeModel", app, None));
         assert!(may(&with(app), "bedrock:InvokeModel", model, Some(app)));
+    }
+
+    #[test]
+    fn a_change_over_trusts_both_issuers_each_under_its_own_keys() {
+        let issuer = setup().issuer;
+        let private = issuer.of_team(&setup().team).unwrap();
+        let trust = Setup { also: Some(private.clone()), ..setup() }.policies().unwrap().trust;
+        let alone = |issuer: IssuerUrl| Setup { issuer, ..setup() }.policies().unwrap().trust.statement;
+        assert_eq!(trust.statement[0], alone(issuer)[0]);
+        let second = Statement { sid: Some("BrevetTeam".to_owned()), ..trust.statement[1].clone() };
+        assert_eq!(second, alone(private.clone())[0]);
+        let json = trust.to_json();
+        assert!(json.contains(&format!("oidc-provider/{}\"", private.without_scheme())), "{json}");
+        assert!(json.contains(&format!("\"{}:sub\"", private.without_scheme())), "{json}");
+        assert_eq!(Document::parse(&json, Kind::Trust).unwrap(), trust);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use time::Duration;
 use crate::crypto::keypair::{KeyError, KeyPair};
 use crate::crypto::new_key::{NewKeyError, new_signing_key};
 use crate::crypto::seal::Kek;
+use crate::crypto::signer::KeySet;
 use crate::domain::audit::{Action, Decision, Event};
 use crate::domain::clock::Clock;
 use crate::domain::credential::{CredentialKind, OpaqueCredential};
@@ -14,9 +15,12 @@ use crate::domain::entropy::Entropy;
 use crate::domain::id::{AdministratorId, CredentialId, EventId, IssuerId};
 use crate::domain::issuer_url::{Development, IssuerUrl};
 use crate::domain::key_schedule::{KeySchedule, ScheduleError, ScheduleNumbers};
+use crate::domain::rotation;
 use crate::domain::secret::Secret;
-use crate::domain::signing_key::KeyKind;
-use crate::store::{Administrator, ChangeError, IssuerRow, NewCredential, Store, StoreError};
+use crate::domain::signing_key::{KeyKind, Kid, SigningKey};
+use crate::store::{
+    Administrator, ChangeError, IssuerNumbers, IssuerRow, KeysUpdate, NewCredential, Store, StoreError,
+};
 
 /// How long the first administrator's key lasts; it also ends when a second administrator exists.
 pub const FIRST_KEY_LENGTH: Duration = Duration::hours(24);
@@ -35,7 +39,7 @@ pub enum BootstrapError {
     Key(#[from] NewKeyError),
     /// A key known under another issuer would make both issuers admit each other's tokens (threat 14).
     #[error("signing key {0} is already known under another issuer: every issuer needs keys of its own")]
-    ForeignKey(crate::domain::signing_key::Kid),
+    ForeignKey(Kid),
     /// What was asked for breaks a rule of the key schedule.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
@@ -65,7 +69,7 @@ pub struct Host {
 }
 
 impl Host {
-    fn event(&self, issuer: IssuerId, action: Action) -> Event {
+    pub(super) fn event(&self, issuer: IssuerId, action: Action) -> Event {
         let at = self.clock.now();
         Event::new(EventId::new(self.entropy.uuid_v7(at)), at, issuer, action, Decision::Allowed)
     }
@@ -107,42 +111,75 @@ pub async fn publishing(
     let schedule = KeySchedule::new(wanted.schedule, development)?;
     let mut event = host.event(row.id, Action::AdminUpdate);
     event.target = Some(format!("issuer:{}", row.id));
-    store.update_issuer(row.id, schedule.numbers(), wanted.x5c, &event).await?;
-    Ok(wanted)
+    // Other replicas, started with the same words, may be changing the row too.
+    let keys = store.signing_keys(row.id).await?;
+    let change = rotation::renumber(&keys, &schedule, event.at);
+    let update = KeysUpdate {
+        expected_version: row.keys_version,
+        times: &change.times,
+        numbers: Some(IssuerNumbers { schedule: wanted.schedule, x5c: wanted.x5c }),
+        ..KeysUpdate::default()
+    };
+    let keys_version = store.change_keys(row.id, &update, &event).await?;
+    Ok(IssuerRow { keys_version, ..wanted })
 }
 
 /// Makes the issuer's first key and its standby, in one transaction, where it has none; whether it made them.
 /// Of two replicas that start at once, one's keys stand.
-pub async fn first_keys(
-    store: &Store,
-    issuer: IssuerId,
-    kek: &Kek,
-    schedule: &KeySchedule,
-    host: &Host,
-) -> Result<bool, BootstrapError> {
+pub async fn first_keys(store: &Store, issuer: IssuerId, kek: &Kek, host: &Host) -> Result<bool, BootstrapError> {
     if !store.signing_keys(issuer).await?.is_empty() {
         return Ok(false);
     }
     let (active, standby) = (generate().await?, generate().await?);
     let now = host.clock.now();
-    let (signs, waits) = schedule.first_pair(now);
-    let keys = [
-        new_signing_key(&active, issuer, signs, kek, host.entropy.as_ref(), now)?,
-        new_signing_key(&standby, issuer, waits, kek, host.entropy.as_ref(), now)?,
-    ];
-    refuse_foreign(store, issuer, &keys).await?;
-    let mut event = host.event(issuer, Action::SigningKeyCreate);
+    let (signs, waits) = KeySchedule::first_pair(now);
+    let made = |pair, times| -> Result<_, NewKeyError> {
+        let key = new_signing_key(pair, issuer, times, kek, host.entropy.as_ref(), now)?;
+        Ok(SigningKey { first: true, ..key })
+    };
+    let keys = [made(&active, signs)?, made(&standby, waits)?];
+    insert(store, issuer, &keys, Action::SigningKeyCreate, host).await
+}
+
+/// Makes `imported` the issuer's first key, with a new standby of its kind, where it has none; whether it did. The
+/// private half is opened from its row and tried once before anything is saved.
+///
+/// The standby waits like every later key: verifiers may hold a JWKS from before the move, with the imported key alone.
+pub async fn import_key(
+    store: &Store,
+    issuer: IssuerId,
+    imported: &KeyPair,
+    kek: &Kek,
+    host: &Host,
+) -> Result<bool, BootstrapError> {
+    if !store.signing_keys(issuer).await?.is_empty() {
+        return Ok(false);
+    }
+    let standby = generate_kind(imported.kind()).await?;
+    let now = host.clock.now();
+    let (signs, waits) = KeySchedule::first_pair(now);
+    let made = |pair, times| new_signing_key(pair, issuer, times, kek, host.entropy.as_ref(), now);
+    let keys = [SigningKey { first: true, ..made(imported, signs)? }, made(&standby, waits)?];
+    KeySet::open(&keys[0], kek, host.entropy.as_ref())?;
+    insert(store, issuer, &keys, Action::SigningKeyImport, host).await
+}
+
+async fn insert(
+    store: &Store,
+    issuer: IssuerId,
+    keys: &[SigningKey; 2],
+    action: Action,
+    host: &Host,
+) -> Result<bool, BootstrapError> {
+    refuse_foreign(store, issuer, keys).await?;
+    let mut event = host.event(issuer, action);
     event.target = Some(format!("signing_key:{}", keys[0].kid));
-    Ok(store.insert_first_keys(issuer, &keys, &event).await?)
+    Ok(store.insert_first_keys(issuer, keys, &event).await?)
 }
 
 /// Refuses keys that are known under another issuer (threat 14): with one, both issuers would admit each other's
 /// tokens.
-pub async fn refuse_foreign(
-    store: &Store,
-    issuer: IssuerId,
-    keys: &[crate::domain::signing_key::SigningKey],
-) -> Result<(), BootstrapError> {
+pub async fn refuse_foreign(store: &Store, issuer: IssuerId, keys: &[SigningKey]) -> Result<(), BootstrapError> {
     for key in keys {
         if store.kid_known_elsewhere(issuer, &key.kid).await? {
             return Err(BootstrapError::ForeignKey(key.kid.clone()));
@@ -153,7 +190,11 @@ pub async fn refuse_foreign(
 
 /// RSA takes its time to make: not on a thread that serves.
 async fn generate() -> Result<KeyPair, NewKeyError> {
-    let made = tokio::task::spawn_blocking(|| KeyPair::generate(KeyKind::default())).await;
+    generate_kind(KeyKind::default()).await
+}
+
+async fn generate_kind(kind: KeyKind) -> Result<KeyPair, NewKeyError> {
+    let made = tokio::task::spawn_blocking(move || KeyPair::generate(kind)).await;
     Ok(made.unwrap_or(Err(KeyError::Generate))?)
 }
 

@@ -12,10 +12,10 @@ use crate::crypto::signer::KeySet;
 use crate::crypto::verify::Verifier;
 use crate::domain::clock::Clock;
 use crate::domain::entropy::Entropy;
-use crate::domain::id::IssuerId;
+use crate::domain::id::{IssuerId, TeamUid};
 use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::signing_key::{self, KeyKind, Kid, SigningKey};
-use crate::store::{Store, StoreError};
+use crate::store::{IssuerRow, Store, StoreError};
 
 /// A replica signs with what it read of the keys at most so many seconds ago (`oldest_snapshot` of the
 /// schedule): the time in which a key that was retired elsewhere may still sign here.
@@ -58,20 +58,27 @@ pub struct OpenKey {
 
 /// The keys of one issuer in this process.
 pub struct KeyRing {
-    url: IssuerUrl,
-    id: IssuerId,
-    store: Store,
-    kek: Kek,
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
+    source: Source,
     // Held for the length of an assignment, never across an await.
     current: RwLock<Arc<Snapshot>>,
     // One reader at a time, so that a hand-over under load opens the new key once.
     reading: tokio::sync::Mutex<()>,
 }
 
+/// Whose keys they are, and what it takes to read and open them.
+#[derive(Clone)]
+struct Source {
+    url: IssuerUrl,
+    team: Option<TeamUid>,
+    id: IssuerId,
+    store: Store,
+    kek: Arc<Kek>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
 impl KeyRing {
-    /// Reads and opens the keys for the first time. A wrong key-encryption key is noticed here.
+    /// Reads and opens the keys of the shared issuer for the first time. A wrong key-encryption key is noticed here.
     pub async fn open(
         url: IssuerUrl,
         id: IssuerId,
@@ -80,20 +87,35 @@ impl KeyRing {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, Unavailable> {
-        let first = read(&url, id, &store, &kek, clock.as_ref(), entropy.as_ref(), None).await?;
-        let now = clock.now();
+        Self::of(Source { url, team: None, id, store, kek: Arc::new(kek), clock, entropy }).await
+    }
+
+    /// Opens the keys of another issuer of the same installation: a team's private one.
+    pub async fn sibling(&self, row: &IssuerRow) -> Result<Self, Unavailable> {
+        let (url, team, id) = (row.url.clone(), row.team.clone(), row.id);
+        Self::of(Source { url, team, id, ..self.source.clone() }).await
+    }
+
+    async fn of(source: Source) -> Result<Self, Unavailable> {
+        let first = source.read(None).await?;
         // At start every fault is told at once, not at the first mint.
-        signing_key::signing_key(&first.keys, now)?;
-        Ok(Self {
-            url,
-            id,
-            store,
-            kek,
-            clock,
-            entropy,
-            current: RwLock::new(Arc::new(first)),
-            reading: tokio::sync::Mutex::default(),
-        })
+        signing_key::signing_key(&first.keys, source.clock.now())?;
+        Ok(Self { source, current: RwLock::new(Arc::new(first)), reading: tokio::sync::Mutex::default() })
+    }
+
+    /// The `iss` of what these keys sign.
+    pub const fn url(&self) -> &IssuerUrl {
+        &self.source.url
+    }
+
+    /// The issuer's id, on keys and audit rows.
+    pub const fn id(&self) -> IssuerId {
+        self.source.id
+    }
+
+    /// What seals the private halves of this installation's keys.
+    pub(super) fn kek(&self) -> &Kek {
+        &self.source.kek
     }
 
     /// What is at hand.
@@ -104,9 +126,7 @@ impl KeyRing {
     /// Reads the store again and swaps. Without the database what is at hand stays.
     pub async fn reload(&self) -> Result<Arc<Snapshot>, Unavailable> {
         let before = self.snapshot();
-        let (clock, entropy) = (self.clock.as_ref(), self.entropy.as_ref());
-        let read = read(&self.url, self.id, &self.store, &self.kek, clock, entropy, Some(&before)).await?;
-        let read = Arc::new(read);
+        let read = Arc::new(self.source.read(Some(&before)).await?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&read);
         Ok(read)
     }
@@ -115,7 +135,7 @@ impl KeyRing {
     /// rows, the store is read again and the standby opened.
     pub async fn signing(&self, now: OffsetDateTime) -> Result<Arc<OpenKey>, Unavailable> {
         let at_hand = self.snapshot();
-        let elapsed = self.clock.elapsed();
+        let elapsed = self.source.clock.elapsed();
         if let Ok(open) = at_hand.signing(now, elapsed) {
             return Ok(open);
         }
@@ -178,53 +198,52 @@ fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.whole_milliseconds()).unwrap_or(i64::MAX)
 }
 
-async fn read(
-    url: &IssuerUrl,
-    id: IssuerId,
-    store: &Store,
-    kek: &Kek,
-    clock: &dyn Clock,
-    entropy: &dyn Entropy,
-    before: Option<&Snapshot>,
-) -> Result<Snapshot, Unavailable> {
-    let keys = store.signing_keys(id).await?;
-    let row = store.issuer().await?.ok_or(StoreError::Corrupt("issuers"))?;
-    let theirs = store.database_time().await?;
-    let (now, elapsed) = (clock.now(), clock.elapsed());
-    let (clock_off, unsettled_until) = match theirs {
-        Some(theirs) => (milliseconds(now - theirs), None),
-        None => own_clock(before, now, elapsed),
-    };
-    signing_key::check(&keys, id, now)?;
-    let signer = match signing_key::signing_key(&keys, now) {
-        // Parsing a key costs more than a signature: what is open stays open.
-        Ok(key) => Some(match before.and_then(|before| before.opened(&key.kid)) {
-            Some(open) => open,
-            None => Arc::new(OpenKey { set: KeySet::open(key, kek, entropy)?, kind: key.kind }),
-        }),
-        Err(_) => None,
-    };
-    let jwks = Jwks::of(signing_key::published(&keys, now));
-    let verifier = match before.filter(|before| before.jwks == jwks) {
-        Some(before) => Arc::clone(&before.verifier),
-        None => Arc::new(Verifier::new(url.clone(), &jwks)?),
-    };
-    Ok(Snapshot {
-        keys,
-        read_at: now,
-        read_after: elapsed,
-        clock_off,
-        unsettled_until,
-        x5c: if row.x5c { X5c::On } else { X5c::Off },
-        max_age: row.schedule.max_age,
-        signer,
-        jwks,
-        verifier,
-    })
+impl Source {
+    async fn read(&self, before: Option<&Snapshot>) -> Result<Snapshot, Unavailable> {
+        let Self { url, team, id, store, kek, clock, entropy } = self;
+        let keys = store.signing_keys(*id).await?;
+        let row = match team {
+            None => store.issuer().await?,
+            Some(team) => store.team_issuer(team).await?,
+        };
+        let row = row.filter(|row| row.id == *id).ok_or(StoreError::Corrupt("issuers"))?;
+        let theirs = store.database_time().await?;
+        let (now, elapsed) = (clock.now(), clock.elapsed());
+        let (clock_off, unsettled_until) = match theirs {
+            Some(theirs) => (milliseconds(now - theirs), None),
+            None => own_clock(before, now, elapsed),
+        };
+        signing_key::check(&keys, *id, now)?;
+        let signer = match signing_key::signing_key(&keys, now) {
+            // Parsing a key costs more than a signature: what is open stays open.
+            Ok(key) => Some(match before.and_then(|before| before.opened(&key.kid)) {
+                Some(open) => open,
+                None => Arc::new(OpenKey { set: KeySet::open(key, kek, entropy.as_ref())?, kind: key.kind }),
+            }),
+            Err(_) => None,
+        };
+        let jwks = Jwks::of(signing_key::published(&keys, now));
+        let verifier = match before.filter(|before| before.jwks == jwks) {
+            Some(before) => Arc::clone(&before.verifier),
+            None => Arc::new(Verifier::new(url.clone(), &jwks)?.for_team(team.clone())),
+        };
+        Ok(Snapshot {
+            keys,
+            read_at: now,
+            read_after: elapsed,
+            clock_off,
+            unsettled_until,
+            x5c: if row.x5c { X5c::On } else { X5c::Off },
+            max_age: row.schedule.max_age,
+            signer,
+            jwks,
+            verifier,
+        })
+    }
 }
 
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "keys of {}", self.url)
+        write!(f, "keys of {}", self.source.url)
     }
 }

@@ -53,7 +53,7 @@ impl Issuer {
         for (token, bearer) in tokens.iter().zip(bearers) {
             shown.push(match bearer {
                 Err(error) => Err(error),
-                Ok(None) => self.verify_token(worker, token).map(|token| Presented::Token(Box::new(token))),
+                Ok(None) => self.presented_token(worker, token).await,
                 Ok(Some(bearer)) => self.presented_bearer(worker, known.get(&bearer.hash()).cloned()).await,
             });
         }

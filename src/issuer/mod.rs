@@ -14,12 +14,16 @@ pub mod liveness;
 pub mod mint;
 mod platform;
 mod presented;
+mod private_issuers;
+pub mod publications;
 pub mod publish;
 pub mod readiness;
 mod recent;
 pub mod refusals;
 pub mod release;
+pub mod reseal;
 pub mod retention;
+mod rings;
 pub mod runs;
 pub mod sessions;
 pub mod standing;
@@ -36,7 +40,9 @@ use time::OffsetDateTime;
 use self::callers::Known;
 use self::keys::KeyRing;
 use self::limits::Limits;
+use self::publications::TeamPublications;
 use self::recent::Recent;
+use self::rings::Rings;
 use crate::domain::audit::{Action, Decision, Event, Origin};
 use crate::domain::clock::Clock;
 use crate::domain::credential::SecretHash;
@@ -56,7 +62,7 @@ const TEAMS_MAX: usize = 5_000;
 
 /// What an issuer is made of; the composition root puts it together.
 pub struct Parts {
-    /// Its URL, byte for byte the `iss` of every token.
+    /// The shared issuer's URL, byte for byte the `iss` of its tokens; private ones lie below it.
     pub url: IssuerUrl,
     /// Its id in the store.
     pub id: IssuerId,
@@ -64,8 +70,10 @@ pub struct Parts {
     pub store: Store,
     /// The one writer of audit rows.
     pub audit: AuditWriter,
-    /// The signing keys.
+    /// The signing keys of the shared issuer.
     pub keys: Arc<KeyRing>,
+    /// What teams' private issuers publish.
+    pub teams: Arc<TeamPublications>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes ids and secrets.
@@ -83,7 +91,10 @@ struct Inner {
     id: IssuerId,
     store: Store,
     audit: AuditWriter,
-    keys: Arc<KeyRing>,
+    rings: Rings,
+    teams: Arc<TeamPublications>,
+    refreshing: tokio::sync::Mutex<()>,
+    looked: Mutex<Option<time::Duration>>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     limits: Limits,
@@ -103,7 +114,10 @@ impl Issuer {
             id: parts.id,
             store: parts.store,
             audit: parts.audit,
-            keys: parts.keys,
+            rings: Rings::new(parts.keys),
+            teams: parts.teams,
+            refreshing: tokio::sync::Mutex::default(),
+            looked: Mutex::default(),
             clock: parts.clock,
             entropy: parts.entropy,
             admission: Admission::new(parts.limits.in_flight),
@@ -136,9 +150,13 @@ impl Issuer {
         &self.0.audit
     }
 
-    /// The signing keys.
+    /// The signing keys of the shared issuer.
     pub fn keys(&self) -> &Arc<KeyRing> {
-        &self.0.keys
+        self.0.rings.shared()
+    }
+
+    fn rings(&self) -> &Rings {
+        &self.0.rings
     }
 
     /// The time.

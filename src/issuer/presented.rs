@@ -9,7 +9,7 @@ use crate::crypto::verify::{TokenRefused, VerifiedToken};
 use crate::domain::access::{Exchanger, Identity};
 use crate::domain::audit::{Action, Decision, Origin, RecordedEvent};
 use crate::domain::credential::{CredentialKind, OpaqueCredential};
-use crate::domain::id::{CredentialId, RunId, TeamUid, TokenId};
+use crate::domain::id::{CredentialId, IssuerId, RunId, TeamUid, TokenId};
 use crate::domain::principal::Principal;
 use crate::domain::run::Run;
 use crate::domain::secret::Secret;
@@ -18,8 +18,8 @@ use crate::store::CredentialRecord;
 /// A caller, as a worker showed it. Principal, team and run come from here alone; the worker names nothing (threat 34).
 #[derive(Debug)]
 pub(super) enum Presented {
-    /// A verified token.
-    Token(Box<VerifiedToken>),
+    /// A verified token, and the issuer whose keys it verified under.
+    Token { token: Box<VerifiedToken>, issuer: IssuerId },
     /// A live bearer of a run.
     Bearer { credential: CredentialId, run: Arc<Run> },
 }
@@ -27,21 +27,21 @@ pub(super) enum Presented {
 impl Presented {
     pub(super) fn team(&self) -> &TeamUid {
         match self {
-            Self::Token(token) => token.subject().team(),
+            Self::Token { token, .. } => token.subject().team(),
             Self::Bearer { run, .. } => &run.team,
         }
     }
 
     pub(super) fn principal(&self) -> &Principal {
         match self {
-            Self::Token(token) => token.subject().principal(),
+            Self::Token { token, .. } => token.subject().principal(),
             Self::Bearer { run, .. } => &run.principal,
         }
     }
 
     pub(super) fn run_id(&self) -> Option<&RunId> {
         match self {
-            Self::Token(token) => token.run_id(),
+            Self::Token { token, .. } => token.run_id(),
             Self::Bearer { run, .. } => Some(&run.id),
         }
     }
@@ -49,23 +49,22 @@ impl Presented {
     /// The `jti`, where it is a token.
     pub(super) fn token_id(&self) -> Option<TokenId> {
         match self {
-            Self::Token(token) => Some(token.token_id()),
+            Self::Token { token, .. } => Some(token.token_id()),
             Self::Bearer { .. } => None,
         }
     }
 }
 
 impl Issuer {
-    /// The cheap and the cryptographic checks, in that order: our own published keys, our own URL byte for byte,
-    /// the worker's own audience, our own clock without leeway, a team that the worker serves.
-    pub(super) fn verify_token(&self, worker: &Exchanger, token: &Secret) -> Result<VerifiedToken, ExchangeError> {
-        let now = self.now();
-        let presented = self.keys().snapshot().verifier().verify(token, &worker.audience, now)?;
-        if presented.expires_at() <= now {
-            return Err(TokenRefused::Expired(presented.expires_at()).into());
+    /// The cheap and the cryptographic checks, in that order: our own published keys, the URL of the issuer that they
+    /// belong to byte for byte, the worker's own audience, our own clock without leeway, a team that the worker serves.
+    pub(super) async fn presented_token(&self, worker: &Exchanger, shown: &Secret) -> Result<Presented, ExchangeError> {
+        let (token, ring) = self.verify_own(shown, &worker.audience, &worker.teams).await?;
+        if token.expires_at() <= self.now() {
+            return Err(TokenRefused::Expired(token.expires_at()).into());
         }
-        serves(worker, presented.subject().team())?;
-        Ok(presented)
+        serves(worker, token.subject().team())?;
+        Ok(Presented::Token { token: Box::new(token), issuer: ring.id() })
     }
 
     /// What the worker shows, verified.
@@ -75,9 +74,7 @@ impl Issuer {
         shown: &Secret,
         origin: &Origin,
     ) -> Result<Presented, ExchangeError> {
-        let Some(bearer) = bearer(shown)? else {
-            return Ok(Presented::Token(Box::new(self.verify_token(worker, shown)?)));
-        };
+        let Some(bearer) = bearer(shown)? else { return self.presented_token(worker, shown).await };
         let found = self.store().credential(&bearer.hash(), self.now()).await.map_err(Unavailable::from)?;
         if found.is_none() {
             // A worker that tries bearers is as nobody: its tries are counted by address, like a caller's own.
@@ -107,15 +104,17 @@ impl Issuer {
     }
 
     /// The credential behind what was presented: of a token the one that minted it, because only what left under a
-    /// principal's own credential, its run's or its platform's may be presented.
+    /// principal's own credential, its run's or its platform's, of the issuer whose keys it verifies under, may be
+    /// presented.
     pub(super) async fn credential_behind(
         &self,
         presented: &Presented,
     ) -> Result<(CredentialKind, CredentialId), ExchangeError> {
         match presented {
             Presented::Bearer { credential, .. } => Ok((CredentialKind::Run, *credential)),
-            Presented::Token(token) => {
+            Presented::Token { token, issuer } => {
                 let row = self.store().event_of_token(token.token_id()).await.map_err(Unavailable::from)?;
+                let row = row.filter(|row| row.issuer == *issuer);
                 row.and_then(|row| minted_by(&row)).ok_or(ExchangeError::NotMinted)
             }
         }
@@ -139,8 +138,8 @@ impl Issuer {
         }
         let run = match (presented, presented.run_id()) {
             (Presented::Bearer { run, .. }, _) => Some(Arc::clone(run)),
-            (Presented::Token(_), Some(id)) => Some(self.run_of(id).await?.ok_or(ExchangeError::NotMinted)?),
-            (Presented::Token(_), None) => None,
+            (Presented::Token { .. }, Some(id)) => Some(self.run_of(id).await?.ok_or(ExchangeError::NotMinted)?),
+            (Presented::Token { .. }, None) => None,
         };
         if has_session(principal, run.as_deref(), behind.0) && !accepts_sign_in(&facts) {
             return Err(ExchangeError::SignInNotAccepted);

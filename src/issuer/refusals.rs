@@ -255,7 +255,7 @@ fn token_reason(refused: &TokenRefused) -> &'static str {
         TokenRefused::UnknownKid(_) => "token_unknown_key",
         TokenRefused::Signature => "token_signature",
         TokenRefused::Claim(_) => "token_claims",
-        TokenRefused::Issuer { .. } => "token_issuer",
+        TokenRefused::Issuer { .. } | TokenRefused::ForeignTeam => "token_issuer",
         TokenRefused::Audience { .. } => "token_audience",
         TokenRefused::Expired(_) => "token_expired",
         TokenRefused::NotYet(_) => "token_not_yet_valid",

@@ -13,6 +13,7 @@ use crate::domain::audit::{Action, Decision, Event, Origin, TokenFacts};
 use crate::domain::claims::Claims;
 use crate::domain::credential::CredentialKind;
 use crate::domain::id::{CredentialId, TokenId};
+use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::policy::Grant;
 use crate::domain::secret::Secret;
 use crate::domain::signing_key::KeyKind;
@@ -23,6 +24,8 @@ use crate::store::{Proof, Release, Verdict};
 pub struct Minted {
     /// The signed JWT.
     pub token: Secret,
+    /// Its `iss`.
+    pub issuer: IssuerUrl,
     /// When it really ends.
     pub expires_at: OffsetDateTime,
     /// What was granted.
@@ -66,15 +69,18 @@ impl Issuer {
         origin: &Origin,
     ) -> Result<Released, Unavailable> {
         let now = self.now();
-        let keys = self.keys().signing(now).await?;
+        let ring = self.ring_for(grant.subject().team(), grant.issuer()).await?;
+        let Some(ring) = ring else { return Ok(Released::NotAlive) };
+        let keys = ring.signing(now).await?;
         let token_id = TokenId::new(self.entropy().uuid_v7(now));
-        let claims = Claims::build(&grant, self.url(), token_id, now);
+        let claims = Claims::build(&grant, ring.url(), token_id, now);
         let input = keys.set.prepare(&claims)?;
-        let event = self.release_event(&grant, &authority, token_id, &input, now, origin);
+        let mut event = self.release_event(&grant, &authority, token_id, &input, now, origin);
+        event.issuer = ring.id();
         let proof = Proof {
             credential: authority.credential.1,
             team_version: authority.team_version,
-            issuer: self.id(),
+            issuer: ring.id(),
             kid: input.kid().clone(),
             also: authority.worker.map(|(worker, _)| worker),
             original_token: authority.worker.and_then(|(_, original)| original),
@@ -84,14 +90,18 @@ impl Issuer {
         let signed = sign(keys, input).await;
         match ticket.committed().await? {
             Verdict::Released => {}
-            Verdict::NotAlive => return Ok(Released::NotAlive),
+            Verdict::NotAlive => {
+                self.look_again_at(&ring, grant.subject().team()).await;
+                return Ok(Released::NotAlive);
+            }
             Verdict::RunExhausted => return Ok(Released::RunExhausted),
         }
         match signed {
             Ok(token) => {
                 metrics::counter!("brevet_tokens_total", "action" => authority.action.as_str()).increment(1);
                 let expires_at = OffsetDateTime::from_unix_timestamp(claims.expires_at()).unwrap_or(now);
-                Ok(Released::Token(Box::new(Minted { token, expires_at, grant, token_id })))
+                let issuer = ring.url().clone();
+                Ok(Released::Token(Box::new(Minted { token, issuer, expires_at, grant, token_id })))
             }
             Err(error) => {
                 self.record_failed_signature(event).await;

@@ -29,6 +29,7 @@ impl Issuer {
             Ok(Err(error)) => tracing::warn!(cause = %error, "the public documents were not saved"),
             Err(error) => tracing::error!(cause = %error, "publishing failed"),
         }
+        self.refresh_private_issuers().await;
         self.write_last_used().await;
     }
 

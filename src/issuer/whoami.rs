@@ -11,6 +11,7 @@ use super::standing::{Freshness, TeamStanding, check_team};
 use crate::domain::access::{Caller, Identity};
 use crate::domain::audience::Audience;
 use crate::domain::id::TeamUid;
+use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::principal::Principal;
 use crate::domain::role_arn::RoleArn;
 use crate::domain::subject::Subject;
@@ -35,6 +36,8 @@ pub struct WhoamiTeam {
     pub uid: TeamUid,
     /// Its name.
     pub name: String,
+    /// Which issuer mints there.
+    pub issuer: IssuerUrl,
     /// The `sub` of tokens minted there, where the bearer is a principal.
     pub subject: Option<Subject>,
     /// The audiences it may ask for, the default first.
@@ -76,6 +79,7 @@ impl Issuer {
                 continue;
             }
             let name = facts.team.name.clone();
+            let issuer = self.minting_url(&uid, policy.issuer);
             teams.push(match (&principal, &caller.identity) {
                 (Some(principal), _) => {
                     let standing = TeamStanding::new(principal.clone(), facts);
@@ -84,13 +88,18 @@ impl Issuer {
                         None => standing,
                     };
                     let (audiences, roles) = (standing.audiences(), standing.roles());
-                    WhoamiTeam { uid, name, subject: Some(standing.subject), audiences, roles }
+                    WhoamiTeam { uid, name, issuer, subject: Some(standing.subject), audiences, roles }
                 }
-                (None, Identity::Worker { audience, .. }) => {
-                    WhoamiTeam { uid, name, subject: None, audiences: vec![audience.clone()], roles: Vec::new() }
-                }
+                (None, Identity::Worker { audience, .. }) => WhoamiTeam {
+                    uid,
+                    name,
+                    issuer,
+                    subject: None,
+                    audiences: vec![audience.clone()],
+                    roles: Vec::new(),
+                },
                 // A platform mints for others; whom and what, each of them is told by itself.
-                (None, _) => WhoamiTeam { uid, name, subject: None, audiences: Vec::new(), roles: Vec::new() },
+                (None, _) => WhoamiTeam { uid, name, issuer, subject: None, audiences: Vec::new(), roles: Vec::new() },
             });
         }
         Ok(Whoami { caller, expires_at: known.expires_at, principal, teams })

@@ -35,11 +35,13 @@ pub struct Proof {
     pub team_version: i64,
     /// The issuer.
     pub issuer: IssuerId,
-    /// The key that signs: of that issuer, published, signing at the row's time and not revoked.
+    /// The key that signs: of that issuer, published, signing at the row's time and not revoked; the issuer is the
+    /// shared one or the team's own, and no tombstone.
     pub kid: Kid,
     /// The worker key of an exchange: alive, and still listing the team.
     pub also: Option<CredentialId>,
-    /// The `jti` that a worker presented: released here by that credential, for that principal and team.
+    /// The `jti` that a worker presented: released by that credential for that principal and team, by an issuer that
+    /// still is one of the team's. During a change-over it need not be the one that releases now.
     pub original_token: Option<TokenId>,
 }
 

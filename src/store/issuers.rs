@@ -3,9 +3,8 @@
 use time::OffsetDateTime;
 
 use super::Store;
-use super::db::Row;
-use super::error::{ChangeError, StoreError};
-use crate::domain::audit::Event;
+use super::db::{Row, Tx};
+use super::error::StoreError;
 use crate::domain::id::{IssuerId, TeamUid};
 use crate::domain::issuer_url::{Development, IssuerUrl};
 use crate::domain::key_schedule::ScheduleNumbers;
@@ -25,7 +24,33 @@ pub struct IssuerRow {
     pub x5c: bool,
     /// Since when it exists.
     pub created_at: OffsetDateTime,
+    /// Counts every change of its numbers and keys; a look at the public `jwks_uri` only where it changes what is
+    /// seen.
+    pub keys_version: i64,
+    /// The last look at the public `jwks_uri` that was answered, by whatever replica.
+    pub probed_at: Option<OffsetDateTime>,
 }
+
+/// How an issuer publishes and rotates; the numbers are the caller's to check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IssuerNumbers {
+    /// The numbers of its key schedule.
+    pub schedule: ScheduleNumbers,
+    /// Whether keys are published with a certificate.
+    pub x5c: bool,
+}
+
+/// The columns that [`issuer`] reads.
+macro_rules! issuer_columns {
+    () => {
+        "SELECT id, url, team_uid, max_age, export_lag, clock_error, oldest_snapshot, publish_before_sign,
+    keep_after_sign, rotation_period, x5c, created_at, keys_version, probed_at
+    FROM issuers "
+    };
+}
+pub(super) use issuer_columns;
+
+const SHARED: &str = concat!(issuer_columns!(), "WHERE kind = 'shared' AND deleted_at IS NULL");
 
 impl Store {
     /// The installation's shared issuer, made under `id` with the default numbers where there is none. Another
@@ -56,10 +81,7 @@ impl Store {
             ],
         )
         .await?;
-        let sql = "SELECT id, url, team_uid, max_age, export_lag, clock_error, oldest_snapshot, publish_before_sign,
-            keep_after_sign, rotation_period, x5c, created_at
-            FROM issuers WHERE kind = 'shared' AND deleted_at IS NULL";
-        let row = tx.fetch_optional(sql, []).await?.ok_or(StoreError::Corrupt("issuers"))?;
+        let row = tx.fetch_optional(SHARED, []).await?.ok_or(StoreError::Corrupt("issuers"))?;
         tx.commit().await?;
         let found = issuer(&row)?;
         if found.url == *url {
@@ -71,44 +93,37 @@ impl Store {
 
     /// The installation's shared issuer, where there is one.
     pub async fn issuer(&self) -> Result<Option<IssuerRow>, StoreError> {
-        let sql = "SELECT id, url, team_uid, max_age, export_lag, clock_error, oldest_snapshot, publish_before_sign,
-            keep_after_sign, rotation_period, x5c, created_at
-            FROM issuers WHERE kind = 'shared' AND deleted_at IS NULL";
-        self.db.fetch_optional(sql, []).await?.as_ref().map(issuer).transpose()
+        self.db.fetch_optional(SHARED, []).await?.as_ref().map(issuer).transpose()
     }
 
-    /// Changes what an issuer publishes and how it rotates. The numbers are the caller's to check.
-    pub async fn update_issuer(
-        &self,
-        id: IssuerId,
-        schedule: &ScheduleNumbers,
-        x5c: bool,
-        event: &Event,
-    ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
-        let changed = tx
-            .execute(
-                "UPDATE issuers SET max_age = $2, export_lag = $3, clock_error = $4, oldest_snapshot = $5,
-                    publish_before_sign = $6, keep_after_sign = $7, rotation_period = $8, x5c = $9
-                 WHERE id = $1 AND deleted_at IS NULL",
-                [
-                    id.into(),
-                    schedule.max_age.into(),
-                    schedule.export_lag.into(),
-                    schedule.clock_error.into(),
-                    schedule.oldest_snapshot.into(),
-                    schedule.publish_before_sign.into(),
-                    schedule.keep_after_sign.into(),
-                    schedule.rotation_period.into(),
-                    x5c.into(),
-                ],
-            )
-            .await?;
-        if changed == 0 {
-            return Err(ChangeError::NotFound);
-        }
-        Ok(tx.commit_with(event).await?)
+    /// An issuer that is not deleted, shared or not.
+    pub async fn issuer_of(&self, id: IssuerId) -> Result<Option<IssuerRow>, StoreError> {
+        let sql = concat!(issuer_columns!(), "WHERE id = $1 AND deleted_at IS NULL");
+        self.db.fetch_optional(sql, [id.into()]).await?.as_ref().map(issuer).transpose()
     }
+}
+
+/// Writes the numbers, in the transaction that changes the keys with them.
+pub(super) async fn write(tx: &mut Tx, id: IssuerId, numbers: &IssuerNumbers) -> Result<(), StoreError> {
+    let IssuerNumbers { schedule, x5c } = numbers;
+    tx.execute(
+        "UPDATE issuers SET max_age = $2, export_lag = $3, clock_error = $4, oldest_snapshot = $5,
+            publish_before_sign = $6, keep_after_sign = $7, rotation_period = $8, x5c = $9
+         WHERE id = $1 AND deleted_at IS NULL",
+        [
+            id.into(),
+            schedule.max_age.into(),
+            schedule.export_lag.into(),
+            schedule.clock_error.into(),
+            schedule.oldest_snapshot.into(),
+            schedule.publish_before_sign.into(),
+            schedule.keep_after_sign.into(),
+            schedule.rotation_period.into(),
+            (*x5c).into(),
+        ],
+    )
+    .await?;
+    Ok(())
 }
 
 /// An issuer of either kind.
@@ -133,5 +148,7 @@ pub(super) fn issuer(row: &Row) -> Result<IssuerRow, StoreError> {
         },
         x5c: row.flag("x5c")?,
         created_at: row.time("created_at")?,
+        keys_version: row.int("keys_version")?,
+        probed_at: row.optional_time("probed_at")?,
     })
 }

@@ -203,6 +203,8 @@ macro_rules! entitled {
 pub(super) const ALIVE: &str = concat!(
     " WHERE r.proven = 0 OR (
     EXISTS (SELECT 1 FROM signing_keys k
+            JOIN issuers i ON i.id = k.issuer_id AND i.deleted_at IS NULL
+                AND (i.team_uid IS NULL OR i.team_uid = r.team_uid)
         WHERE k.kid = r.proof_kid AND k.kid = r.kid AND k.issuer_id = r.proof_issuer AND k.issuer_id = r.issuer_id
             AND k.revoked_at IS NULL AND k.publish_from <= r.at AND k.sign_from <= r.at
             AND (k.sign_until IS NULL OR k.sign_until > r.at)
@@ -254,7 +256,9 @@ pub(super) const ALIVE: &str = concat!(
     usable!("w"),
     "))
     AND (r.proof_token IS NULL OR EXISTS (SELECT 1 FROM audit_events o
-        WHERE o.token_id = r.proof_token AND o.decision = 'allowed' AND o.issuer_id = r.issuer_id
+            JOIN issuers j ON j.id = o.issuer_id AND j.deleted_at IS NULL
+                AND (j.team_uid IS NULL OR j.team_uid = r.team_uid)
+        WHERE o.token_id = r.proof_token AND o.decision = 'allowed'
             AND o.credential_id = r.proof_credential AND o.team_uid = r.team_uid AND o.principal = r.principal
             AND o.at > r.at - 7200000))
 ) RETURNING id"

@@ -22,7 +22,7 @@ const fn both(version: i64, name: &'static str, sql: &'static str) -> Migration 
 }
 
 /// Every migration, in order. A published one never changes: its checksum is in every store.
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     both(1, "house", include_str!("../../migrations/0001_house.sql")),
     Migration {
         version: 2,
@@ -30,6 +30,7 @@ const MIGRATIONS: [Migration; 4] = [
         sqlite: include_str!("../../migrations/0002_audit.sqlite.sql"),
         postgres: include_str!("../../migrations/0002_audit.postgres.sql"),
     },
+    both(3, "rotation", include_str!("../../migrations/0003_rotation.sql")),
     both(4, "issuers_of_teams", include_str!("../../migrations/0004_issuers_of_teams.sql")),
     both(5, "access", include_str!("../../migrations/0005_access.sql")),
 ];

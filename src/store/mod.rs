@@ -1,7 +1,7 @@
 //! The database: one concrete store over SQLite and PostgreSQL, one file per table.
 //!
 //! Rows become domain types here; JSON of policies and settings is written and read nowhere else. Keeps sealed
-//! key text it cannot open. The only place that names sqlx, and that only in `db` and `open`.
+//! key text it cannot open. The only place that names sqlx, and that only in `db`, `open` and `key_news`.
 //! Queries name their columns: a `*` would break a prepared statement when a newer version migrates beside us.
 //! Every change is one transaction that also writes its audit row; every change that may stop a mint takes the
 //! lock that audit batches share, so that when it has returned, no batch decided before it can still commit.
@@ -19,6 +19,7 @@ mod enrolment_codes;
 mod error;
 mod idempotency;
 mod issuers;
+mod key_news;
 mod liveness;
 mod memberships;
 mod migrate;
@@ -27,9 +28,11 @@ mod page;
 mod platform_keys;
 mod policy_json;
 mod presented_tokens;
+mod replicas;
 mod run_counts;
 mod run_json;
 mod runs;
+mod sealed;
 mod service_account_keys;
 mod service_accounts;
 mod sessions;
@@ -55,16 +58,20 @@ pub use credentials::{CredentialRecord, KeyInfo, NewCredential};
 pub use enrolment_codes::{EnrolmentCode, NewEnrolmentCode, RedeemError, Redeemed};
 pub use error::{ChangeError, StoreError};
 pub use idempotency::{Remember, Remembered};
-pub use issuers::IssuerRow;
+pub use issuers::{IssuerNumbers, IssuerRow};
+pub use key_news::KeyNews;
 pub use liveness::DeadReason;
 pub use migrate::Migrated;
 pub use open::Target;
 pub use page::{PAGE_LIMIT_MAX, Page, Paged};
 pub use platform_keys::{PlatformKey, PlatformKeyChange};
 pub use presented_tokens::Presented;
+pub use replicas::Replica;
 pub use runs::RunFilter;
+pub use sealed::{SealedPlace, SealedText};
 pub use service_accounts::ServiceAccountChange;
 pub use sessions::{NewSession, Session, SessionOrigin};
+pub use signing_keys::KeysUpdate;
 pub use team_facts::TeamFacts;
 pub use team_issuers::TEAM_ISSUERS_MAX;
 pub use teams::TeamChange;

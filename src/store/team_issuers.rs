@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use super::Store;
 use super::db::Tx;
 use super::error::{ChangeError, StoreError};
-use super::issuers::{IssuerRow, issuer};
+use super::issuers::{IssuerRow, issuer, issuer_columns};
 use super::teams::lock_version;
 use super::{signing_keys, team_row};
 use crate::domain::audit::Event;
@@ -70,9 +70,7 @@ impl Store {
 
     /// A team's private issuer, where it has a live one.
     pub async fn team_issuer(&self, team: &TeamUid) -> Result<Option<IssuerRow>, StoreError> {
-        let sql = "SELECT id, url, team_uid, max_age, export_lag, clock_error, oldest_snapshot, publish_before_sign,
-            keep_after_sign, rotation_period, x5c, created_at
-            FROM issuers WHERE kind = 'team' AND team_uid = $1 AND deleted_at IS NULL";
+        let sql = concat!(issuer_columns!(), "WHERE kind = 'team' AND team_uid = $1 AND deleted_at IS NULL");
         self.db.fetch_optional(sql, [team.into()]).await?.as_ref().map(issuer).transpose()
     }
 
@@ -84,9 +82,7 @@ impl Store {
 
     /// Every live private issuer, at most [`TEAM_ISSUERS_MAX`].
     pub async fn team_issuers(&self) -> Result<Vec<IssuerRow>, StoreError> {
-        let sql = "SELECT id, url, team_uid, max_age, export_lag, clock_error, oldest_snapshot, publish_before_sign,
-            keep_after_sign, rotation_period, x5c, created_at
-            FROM issuers WHERE kind = 'team' AND deleted_at IS NULL ORDER BY team_uid";
+        let sql = concat!(issuer_columns!(), "WHERE kind = 'team' AND deleted_at IS NULL ORDER BY team_uid");
         self.db.fetch_all(sql, []).await?.iter().map(issuer).collect()
     }
 
@@ -132,7 +128,7 @@ pub(super) async fn destroy(tx: &mut Tx, team: &TeamUid, at: OffsetDateTime) -> 
         return Ok(false);
     }
     tx.execute(
-        "UPDATE signing_keys SET sealed_private = '', revoked_at = COALESCE(revoked_at, $2)
+        "UPDATE signing_keys SET sealed_private = '', revoked_at = COALESCE(revoked_at, $2), forgotten_at = $2
          WHERE issuer_id IN (SELECT id FROM issuers WHERE kind = 'team' AND team_uid = $1)",
         [team.into(), at.into()],
     )

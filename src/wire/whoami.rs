@@ -33,6 +33,9 @@ pub struct WhoamiTeam {
     pub team_uid: String,
     /// The team's name.
     pub name: String,
+    /// The `iss` of tokens minted there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
     /// The `sub` of tokens minted there, where the bearer is a principal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,

@@ -63,7 +63,7 @@ impl Sessions {
             count(&opened);
             match opened {
                 Ok(credentials) => {
-                    let owned = OwnedCredentials::new(caller.owner, credentials);
+                    let owned = OwnedCredentials::new(grant.owner(&caller), credentials);
                     return Ok(credential_cache::loaded(owned));
                 }
                 // Once: an identity token can lapse on the way, but a second one just made cannot.
@@ -84,7 +84,7 @@ fn key_of(caller: &Caller, grant: &Grant) -> CredentialKey {
     let tags = if settings.session_tags { fixed_tags(subject, caller.run.as_ref()) } else { BTreeMap::new() };
     let source_identity = settings.source_identity.then(|| SourceIdentity::new(subject.principal()));
     CredentialKey {
-        owner: caller.owner.clone(),
+        owner: grant.owner(caller),
         run: caller.run.clone(),
         audience: grant.audience.clone(),
         identity: IdentityKind::WebIdentity,
@@ -120,7 +120,7 @@ fn request<'a>(caller: &'a Caller, grant: &'a Grant) -> WebIdentity<'a> {
 /// does not show tokens that AWS could not validate (threat 17).
 fn denied(error: AwsError, caller: &Caller, grant: &Grant) -> WorkerError {
     let presented = Presented {
-        issuer: caller.owner.issuer.to_string(),
+        issuer: grant.issuer.to_string(),
         subject: caller.owner.subject.to_string(),
         audience: grant.audience.to_string(),
         role_arn: grant.settings.role.to_string(),

@@ -17,6 +17,7 @@ use crate::client::Client;
 use crate::domain::clock::Clock;
 use crate::domain::entropy::Entropy;
 use crate::domain::id::{RunId, TokenId};
+use crate::domain::issuer_url;
 use crate::domain::secret::Secret;
 use crate::domain::session_name::SessionName;
 use crate::domain::subject::Subject;
@@ -40,12 +41,23 @@ pub(super) struct Grant {
     pub(super) version: i64,
     /// The token for STS, bound to the role of the settings.
     pub(super) identity_token: Secret,
+    /// Its `iss`, which is what the role's trust policy must name: the shared issuer or the team's private one. During a
+    /// change-over it need not be the one that the caller's own token is of.
+    pub(super) issuer: Box<str>,
     /// For which STS it is, by its `aud`.
     pub(super) audience: Box<str>,
     /// Its end.
     pub(super) identity_token_expires_at: OffsetDateTime,
     /// The `RoleSessionName`.
     pub(super) session_name: SessionName,
+}
+
+impl Grant {
+    /// Under whose token a session of `caller` is opened: the subject is the caller's, the issuer the one that STS is
+    /// told.
+    pub(super) fn owner(&self, caller: &Caller) -> Owner {
+        Owner { issuer: self.issuer.clone(), subject: caller.owner.subject.clone() }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -153,8 +165,10 @@ impl Exchanges {
         if error.is_outage() {
             return;
         }
-        self.grants.discard_all(|key| key.owner == caller.owner && Some(key) != landing);
-        self.sessions.discard_all(|key| key.owner == caller.owner);
+        // By subject: the team's shared and private issuer speak of the same principal.
+        let subject = &caller.owner.subject;
+        self.grants.discard_all(|key| key.owner.subject == *subject && Some(key) != landing);
+        self.sessions.discard_all(|key| key.owner.subject == *subject);
         if error.is_of_the_token() {
             self.alive.remember(&caller.token_id, error.clone());
         }
@@ -190,17 +204,24 @@ impl Exchanges {
         let Some(stated) = stated_claims(&sent.identity_token.0) else {
             return mixed_up("the identity token is none");
         };
-        if stated.sub != sent.subject || stated.iss != *caller.owner.issuer {
+        if stated.sub != sent.subject || !self.mints_for(&stated.iss, &caller.owner.subject) {
             return mixed_up("the identity token is about another subject");
         }
         Ok(Grant {
             settings: Settings::read(&sent.settings, &self.listed)?,
+            issuer: stated.iss.into(),
             audience: stated.aud.into(),
             version: sent.settings_version,
             identity_token: sent.identity_token.0,
             identity_token_expires_at: sent.identity_token_expires_at,
             session_name,
         })
+    }
+
+    /// Whether `iss` is the issuer's own or that of the private issuer of the subject's team.
+    fn mints_for(&self, iss: &str, subject: &Subject) -> bool {
+        let shared = self.client.issuer_url();
+        iss == shared || issuer_url::shared_of(iss, subject.team()) == Some(shared)
     }
 
     async fn check(self, caller: Caller) -> Result<Loaded<Alive>, WorkerError> {

@@ -65,7 +65,7 @@ impl Worker {
                 headers: &headers,
                 body: body.clone(),
             };
-            let credentials = session.credentials.of(&caller.owner).map_err(|error| {
+            let credentials = session.credentials.of(&grant.owner(&caller)).map_err(|error| {
                 tracing::error!(target: "brevet::worker", subject = %caller.owner.subject, "{error}");
                 WorkerError::refused(Refusal::AttributionMismatch, error.to_string())
             })?;

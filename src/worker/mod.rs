@@ -86,7 +86,7 @@ impl Worker {
         let kept = credential_cache::new(capacity, clock.clone(), entropy.clone());
         let exchanges = Exchanges::new(
             client.clone(),
-            worker_key,
+            worker_key.clone(),
             allowed_endpoints,
             kept.clone(),
             capacity,
@@ -94,7 +94,7 @@ impl Worker {
             entropy.clone(),
         );
         Self {
-            keys: IssuerKeys::new(issuer, client, clock, entropy),
+            keys: IssuerKeys::new(issuer, client, worker_key, clock, entropy),
             audience,
             sessions: Sessions::new(parts.sts, exchanges.clone(), kept),
             exchanges,

@@ -37,6 +37,8 @@ use May::{Anyone, Known, Operator, Person, Principal, Worker};
 const MATRIX: &[(&str, &str, May, u16)] = &[
     ("GET", "/.well-known/openid-configuration", Anyone, 200),
     ("GET", "/.well-known/jwks.json", Anyone, 200),
+    ("GET", "/t/{team}/.well-known/openid-configuration", Anyone, 404),
+    ("GET", "/t/{team}/.well-known/jwks.json", Anyone, 404),
     ("GET", "/openapi.json", Anyone, 200),
     ("POST", "/v1/identity-tokens", Principal, 415),
     ("GET", "/v1/whoami", Known, 200),
@@ -60,6 +62,9 @@ const MATRIX: &[(&str, &str, May, u16)] = &[
     ("PUT", "/v1/teams/{team}/roles", Operator, 415),
     ("GET", "/v1/teams/{team}/policy", Operator, 404),
     ("PATCH", "/v1/teams/{team}/policy", Operator, 415),
+    ("GET", "/v1/teams/{team}/issuer", Operator, 404),
+    ("PUT", "/v1/teams/{team}/issuer", Operator, 404),
+    ("DELETE", "/v1/teams/{team}/issuer", Operator, 404),
     ("GET", "/v1/teams/{team}/provider-settings", Operator, 404),
     ("PATCH", "/v1/teams/{team}/provider-settings", Operator, 415),
     ("GET", "/v1/teams/{team}/members", Operator, 404),

@@ -265,6 +265,9 @@ const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
     (&["keys", "list", "--kid", "x"], None, 2, "unexpected argument '--kid'"),
     (&["keys", "init-kek", "--prnt"], None, 2, "unexpected argument '--prnt'"),
     (&["keys", "init-kek", "--data-dir", "/nowhere"], None, 2, "names /nowhere, which is no folder"),
+    (&["keys", "import"], None, 2, "<FILE>"),
+    (&["keys", "import", "/nowhere", "--issuer-url", "https://id.example"], None, 1, "/nowhere cannot be read"),
+    (&["keys", "reseal", "--data-dir", "/nowhere"], None, 2, "names /nowhere, which is no folder"),
     (&["admin", "init"], None, 2, "--issuer-url (BREVET_ISSUER_URL) is required"),
     (&["admin", "teams", "show", "nobody"], ADMIN, 1, "no such team (not_found)"),
     (
@@ -442,11 +445,13 @@ fn the_start_tells_what_runs_where() {
         assert!(ages.contains(&kid(key)), "{line}");
     }
     assert!(ages.contains("RS256 active, 0 d") && ages.contains("RS256 next, 0 d"), "{line}");
-    // The standby takes over when the active key's period ends.
+    // The active key's period ends after thirty days; the standby's turn is planned when it was seen long enough.
     let items = keys["items"].as_array().unwrap();
-    let standby = items.iter().find(|key| key["state"] == "next").unwrap();
-    let due = told["rotation_due"].as_str().unwrap();
-    assert!(standby["sign_from"].as_str().unwrap().starts_with(due.trim_end_matches('Z')), "{line} {standby}");
+    let from = |state| items.iter().find(|key| key["state"] == state).unwrap()["sign_from"].as_str();
+    let parse = |text| time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).unwrap();
+    let due = parse(told["rotation_due"].as_str().unwrap());
+    assert_eq!((due - parse(from("active").unwrap())).whole_days(), 30 - 1, "cut to seconds: {line}");
+    assert_eq!(from("next"), None, "{line}");
 }
 
 #[test]

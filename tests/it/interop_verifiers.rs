@@ -41,8 +41,7 @@ impl Issuer {
         let documents = Documents::start();
         let url = IssuerUrl::parse(documents.origin(), Development::On).expect("a loopback issuer");
         let now = SystemClock.now();
-        let times =
-            KeyTimes { publish_from: now, sign_from: now, sign_until: None, publish_until: None, revoked_at: None };
+        let times = KeyTimes { sign_from: Some(now), ..KeyTimes::published(now) };
         let kek = Kek::generate(&SystemEntropy).expect("a key-encryption key");
         let id = IssuerId::new(SystemEntropy.uuid_v7(now));
         let row = |kind| {
@@ -68,15 +67,18 @@ impl Issuer {
             region: Some(Region::parse("us-east-1").expect("a region")),
             ..ProviderLayer::default()
         };
+        let settings = EffectiveSettings::of(&[(Layer::Team, &layer)]);
         let standing = Standing {
             subject: &subject,
             run: None,
+            actor: None,
             issuer: &self.url,
             policy: &TeamPolicy::new_team(),
-            settings: &EffectiveSettings::of(&[(Layer::Team, &layer)]),
+            settings: &settings,
+            outside: &settings,
             worker_audiences: &[],
         };
-        let grant = decide(standing, &MintRequest::default()).expect("policy allows it");
+        let grant = decide(standing, &MintRequest::default(), None).expect("policy allows it");
         let claims = Claims::build(&grant, &self.url, TokenId::new(SystemEntropy.uuid_v7(now)), now);
         let input = self.keys.prepare(&claims).expect("claims are JSON");
         let token = self.keys.sign(input).expect("the key signs");

@@ -27,6 +27,7 @@ mod mint;
 mod openapi;
 mod ops;
 mod papers;
+mod private_issuers;
 mod public_api;
 mod retention;
 mod sandbox;

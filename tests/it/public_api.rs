@@ -308,9 +308,8 @@ async fn a_first_start_makes_an_active_and_a_standby_key_once_and_a_wrong_kek_is
     let url = IssuerUrl::parse("https://new.example.com", Development::Off).unwrap();
     let row = bootstrap::issuer(&store, &url, &host).await.unwrap();
     let kek = Kek::generate(app.entropy.as_ref()).unwrap();
-    let schedule = brevet::domain::key_schedule::KeySchedule::new(row.schedule, Development::Off).unwrap();
-    assert!(bootstrap::first_keys(&store, row.id, &kek, &schedule, &host).await.unwrap());
-    assert!(!bootstrap::first_keys(&store, row.id, &kek, &schedule, &host).await.unwrap());
+    assert!(bootstrap::first_keys(&store, row.id, &kek, &host).await.unwrap());
+    assert!(!bootstrap::first_keys(&store, row.id, &kek, &host).await.unwrap());
     let keys = store.signing_keys(row.id).await.unwrap();
     let words: Vec<_> =
         keys.iter().map(|key| (key.algorithm().as_str(), key.state(app.clock.now()).as_str())).collect();

@@ -10,6 +10,7 @@ mod liveness;
 mod people;
 mod presented;
 mod races;
+mod rotation;
 mod schema;
 mod tables;
 mod world;

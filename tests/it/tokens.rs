@@ -23,7 +23,10 @@ fn threat_16_tokens_of_both_keys_of_a_hand_over_verify_under_one_published_docum
     let (clock, entropy) = (clock::clock(), SeededEntropy::new(1));
     let (kek, issuer) = (Kek::generate(&entropy).unwrap(), IssuerId::new(uuid::Uuid::from_u128(1)));
     let schedule = KeySchedule::new(ScheduleNumbers::default(), Development::Off).unwrap();
-    let (first, standby) = schedule.first_pair(clock.now());
+    let (mut first, mut standby) = KeySchedule::first_pair(clock.now());
+    let at = schedule.turn_until(clock.now());
+    (first.sign_until, first.publish_until) = (Some(at), Some(schedule.keep_until(at)));
+    standby.sign_from = Some(at);
     let make = |kind, times| {
         new_signing_key(&KeyPair::generate(kind).unwrap(), issuer, times, &kek, &entropy, clock.now()).unwrap()
     };
@@ -51,7 +54,7 @@ fn threat_16_tokens_of_both_keys_of_a_hand_over_verify_under_one_published_docum
         signing.kid.clone()
     };
     let before = mint_and_verify(signing_key(&keys, clock.now()).unwrap());
-    clock.set(keys[1].times.sign_from - Duration::nanoseconds(1));
+    clock.set(at - Duration::nanoseconds(1));
     assert_eq!(mint_and_verify(signing_key(&keys, clock.now()).unwrap()), before);
     clock.advance(Duration::nanoseconds(1));
     let after = mint_and_verify(signing_key(&keys, clock.now()).unwrap());

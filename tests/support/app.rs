@@ -19,7 +19,7 @@ use brevet::domain::credential::{CredentialKind, OpaqueCredential};
 use brevet::domain::entropy::Entropy;
 use brevet::domain::id::{CredentialId, EventId, IssuerId, ServiceAccountUid, TeamUid, UserUid};
 use brevet::domain::issuer_url::{Development, IssuerUrl};
-use brevet::domain::key_schedule::{KeySchedule, ScheduleNumbers};
+use brevet::domain::key_schedule::KeySchedule;
 use brevet::domain::region::Region;
 use brevet::domain::role_arn::RoleArn;
 use brevet::domain::secret::SecretBytes;
@@ -31,6 +31,7 @@ use brevet::http::layer::client_address::ClientAddress;
 use brevet::http::state::IssuerState;
 use brevet::issuer::keys::KeyRing;
 use brevet::issuer::limits::LimitNumbers;
+use brevet::issuer::publications::TeamPublications;
 use brevet::issuer::publish::Publication;
 use brevet::issuer::{Issuer, Parts, bootstrap};
 use brevet::store::{AuditWriter, EventFilter, NewCredential, NewEnrolmentCode, Page, Store, Target, TeamChange};
@@ -96,10 +97,10 @@ fn first_keys(
     entropy: &dyn Entropy,
 ) -> [SigningKey; 2] {
     let now = clock.now();
-    let schedule = KeySchedule::new(ScheduleNumbers::default(), Development::Off).unwrap();
-    let (signs, waits) = schedule.first_pair(now);
+    let (signs, waits) = KeySchedule::first_pair(now);
     [(active, signs), (standby, waits)]
         .map(|(pair, times)| new_signing_key(&pair, issuer, times, kek, entropy, now).unwrap())
+        .map(|key| SigningKey { first: true, ..key })
 }
 
 impl App {
@@ -142,7 +143,9 @@ impl App {
         assert!(store.insert_first_keys(id, &keys, &event).await.unwrap());
         let ring = KeyRing::open(url.clone(), id, store.clone(), kek, clock.clone(), entropy.clone()).await.unwrap();
         let publication = Arc::new(Publication::new(url.clone(), Some(dir.path().join("published.json"))));
+        let teams = Arc::new(TeamPublications::new(url.clone(), Some(dir.path().join("published"))));
         let issuer = Issuer::new(Parts {
+            teams: teams.clone(),
             url: url.clone(),
             id,
             store: store.clone(),
@@ -154,7 +157,7 @@ impl App {
         });
         issuer.round(&publication).await;
         let naming = Naming { clock: clock.clone(), entropy: entropy.clone() };
-        let state = IssuerState::starting(url, publication.clone(), naming);
+        let state = IssuerState::starting(url, publication.clone(), naming).publishing_for_teams(teams);
         state.started(issuer.clone());
         let router = brevet::http::issuer::router(state.clone());
         Self { issuer, store, clock, entropy, publication, state, router, dir }

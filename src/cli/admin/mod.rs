@@ -8,6 +8,7 @@ mod audiences;
 mod audit;
 mod enrolment_codes;
 mod init;
+mod issuer;
 mod members;
 mod platform_keys;
 mod policy;
@@ -54,6 +55,8 @@ pub(super) enum Admin {
     #[command(subcommand)]
     Policy(policy::Policy),
     #[command(subcommand)]
+    Issuer(issuer::Issuer),
+    #[command(subcommand)]
     ProviderSettings(Box<provider_settings::ProviderSettings>),
     Audit(audit::Audit),
 }
@@ -73,6 +76,7 @@ impl Admin {
             Self::Audiences(command) => command.run(run).await,
             Self::Roles(command) => command.run(run).await,
             Self::Policy(command) => command.run(run).await,
+            Self::Issuer(command) => command.run(run).await,
             Self::ProviderSettings(command) => command.run(run).await,
             Self::Audit(command) => command.run(run).await,
         }

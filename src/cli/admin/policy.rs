@@ -41,6 +41,9 @@ pub(in crate::cli) enum Policy {
         /// Whether sessions opened with an enrolment code mint for this team: on or off
         #[arg(long, value_name = "ON|OFF", value_parser = on_off)]
         enrolment_codes: Option<bool>,
+        /// Which issuer mints: shared, or the team's private one (made with `brevet admin issuer make`)
+        #[arg(long, value_parser = ["shared", "private"])]
+        issuer: Option<String>,
         /// Which labels of a run become session tags, with a comma between; "" for none
         #[arg(long, value_name = "KEYS")]
         session_tag_keys: Option<String>,
@@ -72,6 +75,7 @@ impl Policy {
                 lifetime_cap,
                 roles_claim,
                 enrolment_codes,
+                issuer,
                 session_tag_keys,
                 cost_tag,
                 no_cost_tags,
@@ -83,6 +87,7 @@ impl Policy {
                     lifetime_cap_seconds: set(lifetime_cap),
                     roles_claim: set(roles_claim),
                     enrolment_codes: set(enrolment_codes),
+                    issuer: set(issuer),
                     session_tag_keys: set(session_tag_keys.as_deref().map(entries)),
                     cost_tags: match (cost_tag.is_empty(), no_cost_tags) {
                         (false, _) => Patch::Set(cost_tag.into_iter().collect()),
@@ -117,6 +122,7 @@ fn show(paint: Paint, policy: &Shown) -> String {
             ("lifetime cap", format!("{} s", policy.lifetime_cap_seconds)),
             ("roles claim", policy.roles_claim.clone()),
             ("enrolment codes", if policy.enrolment_codes { "on" } else { "off" }.to_owned()),
+            ("issuer", policy.issuer.clone()),
             ("session tag keys", listed(&policy.session_tag_keys, "none")),
             ("cost tags", listed(&tags, "none")),
             ("addresses", listed(&policy.address_ranges, "everywhere")),

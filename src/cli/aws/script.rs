@@ -20,6 +20,8 @@ pub(super) fn of(setup: &Setup, policies: &Policies, session: SessionDuration) -
         ("PARTITION", partition.to_string()),
         ("URL", quote(setup.issuer.as_str())),
         ("PROVIDER", quote(&setup.provider_arn())),
+        ("REGISTER", over(setup, |url, arn| format!("  register {url} {arn}\n"))),
+        ("UNREGISTER", over(setup, |_, arn| format!("  unregister {arn}\n"))),
         ("AUDIENCE", quote(setup.audience.as_str())),
         ("ROLE", quote(role.name())),
         ("PATH", quote(role_path(role.as_str(), role.name()))),
@@ -51,6 +53,12 @@ fn role_path<'a>(arn: &'a str, name: &str) -> &'a str {
     let resource = arn.splitn(6, ':').nth(5).unwrap_or_default();
     let path = resource.strip_prefix("role").unwrap_or(resource);
     path.strip_suffix(name).unwrap_or(path)
+}
+
+/// Lines for the second issuer of a change-over, where there is one.
+fn over(setup: &Setup, line: impl Fn(String, String) -> String) -> String {
+    let also = setup.also.as_ref();
+    also.map(|issuer| line(quote(issuer.as_str()), quote(&setup.provider_of(issuer)))).unwrap_or_default()
 }
 
 fn quote(text: &str) -> String {
@@ -93,14 +101,24 @@ gone() {
   esac
 }
 
+# Makes the identity provider $2 of the issuer $1, or adds the audience to it.
+register() {
+  if aws iam get-open-id-connect-provider --open-id-connect-provider-arn "$2" >/dev/null 2>&1; then
+    aws iam add-client-id-to-open-id-connect-provider --open-id-connect-provider-arn "$2" --client-id "$audience"
+  else
+    aws iam create-open-id-connect-provider --url "$1" --client-id-list "$audience" >/dev/null
+  fi
+}
+
+unregister() {
+  gone aws iam delete-open-id-connect-provider --open-id-connect-provider-arn "$1"
+  echo "provider $1 is removed" >&2
+}
+
 case "${1:-apply}" in
 apply)
-  if aws iam get-open-id-connect-provider --open-id-connect-provider-arn "$provider" >/dev/null 2>&1; then
-    aws iam add-client-id-to-open-id-connect-provider --open-id-connect-provider-arn "$provider" --client-id "$audience"
-  else
-    aws iam create-open-id-connect-provider --url "$url" --client-id-list "$audience" >/dev/null
-  fi
-  if longest=$(aws iam get-role --role-name "$role" --query Role.MaxSessionDuration --output text 2>/dev/null); then
+  register "$url" "$provider"
+@REGISTER@  if longest=$(aws iam get-role --role-name "$role" --query Role.MaxSessionDuration --output text 2>/dev/null); then
     aws iam update-assume-role-policy --role-name "$role" --policy-document "$trust"
     if [ "$longest" -lt "$session" ]; then
       aws iam update-role --role-name "$role" --max-session-duration "$session" >/dev/null
@@ -118,9 +136,8 @@ delete)
   echo "role $role is removed" >&2
   ;;
 delete-provider)
-  gone aws iam delete-open-id-connect-provider --open-id-connect-provider-arn "$provider"
-  echo "provider $provider is removed" >&2
-  ;;
+  unregister "$provider"
+@UNREGISTER@  ;;
 *)
   echo "usage: $0 [apply|delete|delete-provider]" >&2
   exit 2
@@ -139,7 +156,13 @@ mod tests {
     use crate::domain::settings::ModelId;
 
     fn script(role: &str) -> String {
-        let setup = Setup {
+        let setup = setup(role);
+        of(&setup, &setup.policies().unwrap(), SessionDuration::DEFAULT)
+    }
+
+    fn setup(role: &str) -> Setup {
+        Setup {
+            also: None,
             issuer: IssuerUrl::parse("https://id.example", Development::Off).unwrap(),
             role: RoleArn::parse(role).unwrap(),
             region: Region::parse("eu-central-1").unwrap(),
@@ -150,8 +173,20 @@ mod tests {
             session_tags: false,
             source_identity: false,
             models: vec![ModelId::parse("anthropic.claude-3-haiku-20240307-v1:0").unwrap()],
-        };
-        of(&setup, &setup.policies().unwrap(), SessionDuration::DEFAULT)
+        }
+    }
+
+    #[test]
+    fn a_change_over_registers_both_issuers() {
+        let alone = setup("arn:aws:iam::111122223333:role/r");
+        let also = alone.issuer.of_team(&alone.team).unwrap();
+        let both = Setup { also: Some(also), ..alone };
+        let text = of(&both, &both.policies().unwrap(), SessionDuration::DEFAULT);
+        let arn = "'arn:aws:iam::111122223333:oidc-provider/id.example/t/red'";
+        assert!(
+            text.contains(&format!("  register \"$url\" \"$provider\"\n  register 'https://id.example/t/red' {arn}\n"))
+        );
+        assert!(text.contains(&format!("  unregister \"$provider\"\n  unregister {arn}\n  ;;")), "{text}");
     }
 
     /// The customer's administrator runs the script, and the role's name and path came from somebody else: IAM's

@@ -12,12 +12,14 @@ use crate::cli::remote::{admin, named_issuer};
 use crate::config::client::ClientSettings;
 use crate::domain::audience::{Audience, STS, STS_CHINA};
 use crate::domain::id::TeamUid;
+use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::principal::{ActorType, Principal};
 use crate::domain::region::{Partition, Region};
 use crate::domain::role_arn::RoleArn;
 use crate::domain::settings::{ModelId, SessionDuration};
 use crate::iam::document::Document;
 use crate::iam::generate::{self, Actor, Policies, TRUST_DEFAULT_MAX};
+use crate::wire::admin::team_issuer::TeamIssuers;
 
 /// Print what a customer's AWS account needs: identity provider, trust policy, permissions
 ///
@@ -50,6 +52,10 @@ pub(in crate::cli) struct Setup {
     /// A model id, inference profile or ARN, instead of those in the provider settings; once for each
     #[arg(long = "model", value_name = "ID")]
     models: Vec<String>,
+    /// Trust the tokens of the shared issuer, of the team's private one, or of both through a change-over, instead of
+    /// those of the one that mints now
+    #[arg(long, value_name = "WHICH", value_parser = ["shared", "private", "both"])]
+    minted_by: Option<String>,
     /// Allow sts:TagSession, also where the provider settings do not say so
     #[arg(long)]
     session_tags: bool,
@@ -77,6 +83,7 @@ struct Known {
     source_identity: bool,
     roles_claim_off: bool,
     session_seconds: Option<u32>,
+    issuers: Option<TeamIssuers>,
 }
 
 impl Setup {
@@ -92,6 +99,9 @@ impl Setup {
         }
         let seconds = known.session_seconds.unwrap_or(SessionDuration::DEFAULT.seconds());
         let session = SessionDuration::new(seconds).map_err(Failure::refused)?;
+        if let Some(note) = self.change_over(known.issuers.as_ref()) {
+            run.output.say(note);
+        }
         let setup = self.assemble(known, issuer)?;
         let policies = setup.policies().map_err(|error| Failure::Usage(error.to_string()))?;
         let length = policies.trust.to_json().len();
@@ -124,10 +134,48 @@ impl Setup {
             source_identity: layer.source_identity.unwrap_or_default(),
             roles_claim_off: policy.roles_claim == "off",
             session_seconds: layer.session_duration_seconds,
+            issuers: Some(admin.team_issuers(&self.team).await?),
         })
     }
 
-    fn assemble(&self, known: Known, issuer: crate::domain::issuer_url::IssuerUrl) -> Result<generate::Setup, Failure> {
+    /// A role that trusts one of two issuers refuses the other's tokens at once.
+    fn change_over(&self, issuers: Option<&TeamIssuers>) -> Option<String> {
+        let issuers =
+            issuers.filter(|issuers| issuers.private.is_some() && self.minted_by.as_deref() != Some("both"))?;
+        Some(format!(
+            "note: team {} has a private issuer too, and {} mints now. Before the other one does, register both and let \
+             the role trust both: --minted-by both. Sessions that are open go on either way.",
+            self.team, issuers.mints
+        ))
+    }
+
+    /// The issuer to trust first, and the second one of a change-over.
+    fn issuers(
+        &self,
+        team: &TeamUid,
+        shared: IssuerUrl,
+        known: Option<&TeamIssuers>,
+    ) -> Result<(IssuerUrl, Option<IssuerUrl>), Failure> {
+        let mints = known.map_or("shared", |known| known.mints.as_str());
+        let wanted = self.minted_by.as_deref().unwrap_or(mints);
+        if wanted == "shared" {
+            return Ok((shared, None));
+        }
+        if known.is_some_and(|known| known.private.is_none()) {
+            return Err(Failure::Refused(format!(
+                "team {team} has no private issuer: make it with `brevet admin issuer make --team {team}`"
+            )));
+        }
+        let private =
+            shared.of_team(team).map_err(|rule| Failure::Usage(format!("the private issuer's URL {rule}")))?;
+        Ok(match (wanted, mints) {
+            ("private", _) => (private, None),
+            (_, "private") => (private, Some(shared)),
+            _ => (shared, Some(private)),
+        })
+    }
+
+    fn assemble(&self, known: Known, issuer: IssuerUrl) -> Result<generate::Setup, Failure> {
         let usage = |name: &str, rule: &dyn std::fmt::Display| Failure::Usage(format!("{name} {rule}"));
         let missing = |flag: &str| usage(flag, &"is required: the team's provider settings do not say it");
         let role = self.role_arn.clone().or(known.role_arn).ok_or_else(|| missing("--role-arn"))?;
@@ -140,8 +188,11 @@ impl Setup {
         }
         let parse = |id: &String| ModelId::parse(id).map_err(|rule| usage("--model", &rule));
         let audience = if role.partition() == Partition::AwsCn { STS_CHINA } else { STS };
+        let team = TeamUid::parse(&self.team).map_err(|rule| usage("--team", &rule))?;
+        let (issuer, also) = self.issuers(&team, issuer, known.issuers.as_ref())?;
         Ok(generate::Setup {
-            team: TeamUid::parse(&self.team).map_err(|rule| usage("--team", &rule))?,
+            team,
+            also,
             audience: Audience::parse(audience).map_err(Failure::refused)?,
             models: models.iter().map(parse).collect::<Result<_, _>>()?,
             actors: self.actors.clone(),
@@ -162,8 +213,17 @@ struct Documents<'a> {
     provider_arn: String,
     client_id: String,
     role_arn: String,
+    /// The provider of the second issuer of a change-over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    second_provider: Option<Provider>,
     trust_policy: &'a Document,
     permission_policy: &'a Document,
+}
+
+#[derive(Serialize)]
+struct Provider {
+    provider_url: String,
+    provider_arn: String,
 }
 
 fn documents(setup: &generate::Setup, policies: &Policies) -> Result<String, Failure> {
@@ -172,6 +232,10 @@ fn documents(setup: &generate::Setup, policies: &Policies) -> Result<String, Fai
         provider_arn: setup.provider_arn(),
         client_id: setup.audience.to_string(),
         role_arn: setup.role.to_string(),
+        second_provider: setup
+            .also
+            .as_ref()
+            .map(|issuer| Provider { provider_url: issuer.to_string(), provider_arn: setup.provider_of(issuer) }),
         trust_policy: &policies.trust,
         permission_policy: &policies.permissions,
     };

@@ -160,6 +160,7 @@ fn issuer(props: &Props, url: &IssuerUrl, aws_url: String) -> Result<Start, Fail
             data_dir: props.folder.clone(),
             database: Database::Sqlite(props.folder.join("brevet.db")),
             kek: KekSource::Folder(props.folder.join("keys")),
+            previous_kek: None,
         },
         public: free,
         admin: None,
@@ -187,6 +188,7 @@ fn issuer(props: &Props, url: &IssuerUrl, aws_url: String) -> Result<Start, Fail
 /// What the customer's admin would put into the account: written by the code behind `brevet aws setup`.
 fn customer(issuer: &IssuerUrl, team: &str) -> Result<Policies, Failure> {
     let setup = Setup {
+        also: None,
         issuer: issuer.clone(),
         role: RoleArn::parse(ROLE).map_err(Failure::refused)?,
         region: Region::parse(REGION).map_err(Failure::refused)?,

@@ -24,6 +24,7 @@ mod roles;
 mod service_account_keys;
 mod service_accounts;
 mod signing_keys;
+mod team_issuers;
 mod teams;
 mod users;
 mod version;
@@ -68,6 +69,7 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .merge(audiences::router())
         .merge(roles::router())
         .merge(policy::router())
+        .merge(team_issuers::router())
         .merge(provider_settings::router())
         .merge(effective_settings::router())
         .merge(users::router())

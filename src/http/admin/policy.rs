@@ -13,7 +13,7 @@ use super::{Admin, names};
 use crate::domain::address_range::AddressRange;
 use crate::domain::lifetime::Lifetime;
 use crate::domain::session_tag::{TagKey, TagValue};
-use crate::domain::team::{ADDRESS_RANGES_MAX, OWN_TAGS_MAX, PeopleMint, RolesClaim, Team, TeamPolicy};
+use crate::domain::team::{ADDRESS_RANGES_MAX, MintingIssuer, OWN_TAGS_MAX, PeopleMint, RolesClaim, Team, TeamPolicy};
 use crate::http::error::ProblemAnswer;
 use crate::http::extract::{Json as Body, Segments};
 use crate::http::state::IssuerState;
@@ -57,6 +57,8 @@ fn asked(body: wire::ChangePolicy) -> Result<impl Fn(&mut TeamPolicy) + Send + S
         "off" => Ok(RolesClaim::Off),
         _ => Err("must be required or off"),
     });
+    let issuer =
+        fields.patch("issuer", body.issuer, |word| MintingIssuer::parse(&word).ok_or("must be shared or private"));
     let codes = Some(body.enrolment_codes);
     let people = fields.patch("people_mint", body.people_mint, |word| {
         PeopleMint::parse(&word).ok_or("must be anywhere or in_runs_only")
@@ -72,13 +74,14 @@ fn asked(body: wire::ChangePolicy) -> Result<impl Fn(&mut TeamPolicy) + Send + S
     if let Some(Patch::Set(ranges)) = &ranges {
         refuse_repeats(&mut fields, "address_ranges", ranges);
     }
-    let (cap, claim, codes, people, keys, tags, ranges) =
-        fields.finish((|| Some((cap?, claim?, codes?, people?, keys?, tags?, ranges?)))())?;
+    let (cap, claim, codes, issuer, people, keys, tags, ranges) =
+        fields.finish((|| Some((cap?, claim?, codes?, issuer?, people?, keys?, tags?, ranges?)))())?;
     Ok(move |policy: &mut TeamPolicy| {
         let new = TeamPolicy::new_team();
         set(&mut policy.lifetime_cap, &cap, new.lifetime_cap);
         set(&mut policy.roles_claim, &claim, new.roles_claim);
         set(&mut policy.enrolment_codes, &codes, new.enrolment_codes);
+        set(&mut policy.issuer, &issuer, new.issuer);
         set(&mut policy.people_mint, &people, new.people_mint);
         set(&mut policy.session_tag_keys, &keys, new.session_tag_keys);
         set(&mut policy.cost_tags, &tags, new.cost_tags);
@@ -144,6 +147,7 @@ fn shown(team: &Team) -> Versioned<Policy> {
         }
         .to_owned(),
         enrolment_codes: rules.enrolment_codes,
+        issuer: rules.issuer.as_str().to_owned(),
         session_tag_keys: rules.session_tag_keys.iter().map(ToString::to_string).collect(),
         cost_tags: rules.cost_tags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
         address_ranges: rules.address_ranges.iter().map(ToString::to_string).collect(),

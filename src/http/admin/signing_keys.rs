@@ -25,7 +25,7 @@ async fn list(Admin(admin): Admin) -> Result<Json<SigningKeys>, ProblemAnswer> {
 }
 
 fn shown(KeyAt { key, state }: KeyAt) -> SigningKey {
-    let signing_key::KeyTimes { publish_from, sign_from, sign_until, publish_until, revoked_at } = key.times;
+    let signing_key::KeyTimes { publish_from, sign_from, sign_until, publish_until, revoked_at, .. } = key.times;
     SigningKey {
         kid: key.kid.to_string(),
         algorithm: key.kind.algorithm().to_string(),

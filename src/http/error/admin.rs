@@ -14,6 +14,7 @@ impl From<AdminError> for ProblemAnswer {
             AdminError::KeyReused => Self::new(Code::IdempotencyKeyReused, detail),
             AdminError::LastAdministrator | AdminError::Conflict(_) => Self::new(Code::Conflict, detail),
             AdminError::Field { field, rule } => Self::field(field, rule),
+            error @ AdminError::NewKey(_) => Self::internal(error),
             AdminError::Cursor => Self::field("after", "must be the next of an earlier page"),
         }
     }

@@ -1,12 +1,16 @@
 //! The public documents: bytes from memory, for anyone, whatever else goes on.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::http::error::ProblemAnswer;
+use crate::domain::id::TeamUid;
+use crate::http::error::{Code, ProblemAnswer};
+use crate::http::extract::Segments;
 use crate::http::state::IssuerState;
 use crate::issuer::publish::{Document, Published};
 use crate::issuer::refusals::Unavailable;
@@ -27,13 +31,61 @@ pub async fn jwks(State(state): State<IssuerState>, headers: HeaderMap) -> Resul
     serve(&state, &headers, |published| &published.jwks)
 }
 
+/// The discovery document of a team's private issuer.
+#[utoipa::path(get, path = "/t/{team}/.well-known/openid-configuration", tag = "documents",
+    params(("team" = String, Path, description = "The team's uid, byte for byte")), responses(
+    (status = 200, description = "The members that AWS needs.", content_type = "application/json"),
+    (status = 304, description = "Unchanged since the given ETag."),
+    (status = 404, description = "The team has no private issuer, or has one no more.")))]
+pub async fn team_discovery(
+    State(state): State<IssuerState>,
+    Segments(team): Segments<String>,
+    headers: HeaderMap,
+) -> Result<Response, ProblemAnswer> {
+    answer(&*of_team(&state, &team).await?, &headers, |published| &published.discovery)
+}
+
+/// The public keys of a team's private issuer, the signing key first.
+#[utoipa::path(get, path = "/t/{team}/.well-known/jwks.json", tag = "documents",
+    params(("team" = String, Path, description = "The team's uid, byte for byte")), responses(
+    (status = 200, description = "The JSON Web Key Set.", content_type = "application/json"),
+    (status = 304, description = "Unchanged since the given ETag."),
+    (status = 404, description = "The team has no private issuer, or has one no more.")))]
+pub async fn team_jwks(
+    State(state): State<IssuerState>,
+    Segments(team): Segments<String>,
+    headers: HeaderMap,
+) -> Result<Response, ProblemAnswer> {
+    answer(&*of_team(&state, &team).await?, &headers, |published| &published.jwks)
+}
+
+/// What the private issuer of `team` publishes. A team without one, one that never was and one that is gone are
+/// answered alike. Another replica may have made an issuer a moment ago, so that one look is allowed.
+async fn of_team(state: &IssuerState, team: &str) -> Result<Arc<Published>, ProblemAnswer> {
+    let none = || ProblemAnswer::new(Code::NotFound, "there is no such issuer");
+    let team = TeamUid::parse(team).map_err(|_| none())?;
+    if let Some(published) = state.teams().current(&team) {
+        return Ok(published);
+    }
+    // Until the database has answered nobody knows: a cache must not learn that there is nothing.
+    state.issuer()?.look_for_private_issuers().await;
+    state.teams().current(&team).ok_or_else(none)
+}
+
 fn serve(
     state: &IssuerState,
     headers: &HeaderMap,
     which: impl FnOnce(&Published) -> &Document,
 ) -> Result<Response, ProblemAnswer> {
-    let published = state.publication().current().ok_or(Unavailable::Starting)?;
-    let document = which(&published);
+    answer(&*state.publication().current().ok_or(Unavailable::Starting)?, headers, which)
+}
+
+fn answer(
+    published: &Published,
+    headers: &HeaderMap,
+    which: impl FnOnce(&Published) -> &Document,
+) -> Result<Response, ProblemAnswer> {
+    let document = which(published);
     let unchanged = headers.get_all(IF_NONE_MATCH).iter().any(|seen| names(seen, &document.etag));
     let mut response = if unchanged {
         StatusCode::NOT_MODIFIED.into_response()

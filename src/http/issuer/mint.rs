@@ -48,7 +48,7 @@ pub async fn mint(
     let answer = MintedToken {
         token: SecretText(minted.token),
         expires_at: minted.expires_at,
-        issuer: issuer.url().to_string(),
+        issuer: minted.issuer.to_string(),
         subject: minted.grant.subject().to_string(),
         audience: minted.grant.audience().to_string(),
         token_id: minted.token_id.to_string(),

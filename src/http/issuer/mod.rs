@@ -25,6 +25,8 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
     OpenApiRouter::new()
         .routes(routes!(documents::discovery))
         .routes(routes!(documents::jwks))
+        .routes(routes!(documents::team_discovery))
+        .routes(routes!(documents::team_jwks))
         .routes(routes!(mint::mint))
         .routes(routes!(whoami::whoami))
         .routes(routes!(sessions::open, sessions::list))

@@ -30,6 +30,7 @@ pub async fn whoami(State(state): State<IssuerState>, Bearer(known): Bearer<Know
             .map(|team| WhoamiTeam {
                 team_uid: team.uid.to_string(),
                 name: team.name.clone(),
+                issuer: Some(team.issuer.to_string()),
                 subject: team.subject.as_ref().map(ToString::to_string),
                 audiences: team.audiences.iter().map(ToString::to_string).collect(),
                 roles: team.roles.iter().map(ToString::to_string).collect(),

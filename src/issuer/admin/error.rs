@@ -1,5 +1,6 @@
 //! Why an operator's request was not done.
 
+use crate::crypto::new_key::NewKeyError;
 use crate::store::{ChangeError, StoreError};
 
 /// Why an operator's request was not done; nothing was changed.
@@ -37,6 +38,9 @@ pub enum AdminError {
         /// The rule.
         rule: &'static str,
     },
+    /// A key could not be made.
+    #[error("a signing key could not be made: {0}")]
+    NewKey(#[from] NewKeyError),
     /// A page cursor that no page gave out.
     #[error("after must be the next of an earlier page")]
     Cursor,
@@ -62,6 +66,12 @@ impl AdminError {
             "idempotency_key" => Self::KeyReused,
             "audience_of_worker" => Self::field("items", "must not hold the audience of a worker"),
             "audience_of_team" => Self::field("audience", "must not stand on the list of a team"),
+            "issuer_missing" => Self::field("issuer", "must be shared while the team has no private issuer"),
+            "issuer_mints" => {
+                Self::Conflict("the private issuer mints for the team: set the policy's issuer to shared first")
+            }
+            "issuer_was_deleted" => Self::Conflict("the team's private issuer was destroyed, which is for ever"),
+            "too_many_issuers" => Self::Conflict("an installation has at most 1000 private issuers"),
             _ => Self::Conflict(word),
         }
     }

@@ -46,7 +46,7 @@ impl Administration {
 
     /// The issuer's own URL is nobody's audience: a token for it would be a credential here.
     fn refuse_reserved(&self, policy: &TeamPolicy) -> Result<(), AdminError> {
-        let own = |rule: &AudienceRule| rule.audience.as_str() == self.issuer.url().as_str();
+        let own = |rule: &AudienceRule| self.issuer.url().reserves(rule.audience.as_str());
         match policy.audiences.iter().position(own) {
             Some(at) => Err(AdminError::field(format!("items.{at}.audience"), "must not be the issuer's own URL")),
             None => Ok(()),

@@ -43,7 +43,7 @@ impl Administration {
         if new.audience.is_sts() {
             return Err(AdminError::field("audience", "must not be AWS STS"));
         }
-        if new.audience.as_str() == self.issuer.url().as_str() {
+        if self.issuer.url().reserves(new.audience.as_str()) {
             return Err(AdminError::field("audience", "must not be the issuer's own URL"));
         }
         let (secret, key) = self.credential(CredentialKind::Worker, new.name, None);

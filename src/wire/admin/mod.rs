@@ -18,5 +18,6 @@ pub mod role;
 pub mod service_account;
 pub mod signing_key;
 pub mod team;
+pub mod team_issuer;
 pub mod user;
 pub mod worker_key;

@@ -23,6 +23,11 @@ pub struct ChangePolicy {
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     #[schema(value_type = Option<bool>)]
     pub enrolment_codes: Patch<bool>,
+    /// Which issuer mints from now on: `shared`, or the team's `private` one, which must have been made before; a new
+    /// team has `shared`.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    #[schema(value_type = Option<String>, example = "private")]
+    pub issuer: Patch<String>,
     /// Which labels of a run become session tags; a new team lists none. Keys compare without case.
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     #[schema(value_type = Option<Vec<String>>, max_items = 45, example = json!(["project"]))]
@@ -52,6 +57,8 @@ pub struct Policy {
     pub roles_claim: String,
     /// Whether sessions opened with an enrolment code mint for this team.
     pub enrolment_codes: bool,
+    /// `shared` or `private`: which issuer mints.
+    pub issuer: String,
     /// Which labels of a run become session tags.
     pub session_tag_keys: Vec<String>,
     /// Session tags of every token for STS where tags are on.

@@ -18,9 +18,9 @@ pub struct SigningKey {
     /// Since when the JWKS lists it.
     #[serde(with = "time::serde::rfc3339")]
     pub publish_from: OffsetDateTime,
-    /// When it begins to sign.
-    #[serde(with = "time::serde::rfc3339")]
-    pub sign_from: OffsetDateTime,
+    /// When it begins to sign, where that is planned.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub sign_from: Option<OffsetDateTime>,
     /// When it ends to sign, where that is set.
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub sign_until: Option<OffsetDateTime>,

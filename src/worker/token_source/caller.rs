@@ -38,12 +38,12 @@ impl Caller {
         audience: &Audience,
     ) -> Result<Self, WorkerError> {
         let token = presented(headers, query)?;
-        let verified = keys.verify(&token, audience).await.map_err(|error| match error {
+        let (issuer, verified) = keys.verify(&token, audience).await.map_err(|error| match error {
             NotVerified::Refused(refused) => WorkerError::refused(reason(&refused), refused.to_string()),
             NotVerified::Unknown(error) => error,
         })?;
         Ok(Self {
-            owner: Owner { issuer: keys.issuer().as_str().into(), subject: verified.subject().clone() },
+            owner: Owner { issuer: issuer.as_str().into(), subject: verified.subject().clone() },
             run: verified.run_id().cloned(),
             token_id: verified.token_id(),
             expires_at: verified.expires_at(),
@@ -55,7 +55,7 @@ impl Caller {
 fn reason(refused: &TokenRefused) -> Refusal {
     match refused {
         TokenRefused::UnknownKid(_) => Refusal::TokenUnknownKey,
-        TokenRefused::Issuer { .. } => Refusal::TokenOtherIssuer,
+        TokenRefused::Issuer { .. } | TokenRefused::ForeignTeam => Refusal::TokenOtherIssuer,
         TokenRefused::Audience { found, .. } if found.is_sts() => Refusal::TokenForSts,
         TokenRefused::Audience { .. } => Refusal::TokenOtherAudience,
         TokenRefused::Expired(_) => Refusal::TokenExpired,

@@ -12,7 +12,7 @@ use brevet::store::{
 use futures_util::future::BoxFuture;
 use time::Duration;
 
-use super::world::{NOW, Scene, World, account, account_uid, credential, team, user, user_uid};
+use super::world::{NOW, Scene, World, account, account_uid, credential, retime, team, user, user_uid};
 
 /// What cuts the link, after the token was decided on.
 type Cut = for<'a> fn(&'a Store, &'a Scene) -> BoxFuture<'a, ()>;
@@ -119,7 +119,7 @@ const CUTS: [(&str, Stops, Stops, Cut); 20] = [
     }),
     ("signing key postponed", ALL, ALL, |store, scene| {
         Box::pin(async {
-            set_times(store, scene, KeyTimes { sign_from: NOW + Duration::SECOND, ..scene.key.times }).await;
+            set_times(store, scene, KeyTimes { sign_from: Some(NOW + Duration::SECOND), ..scene.key.times }).await;
         })
     }),
     ("signing key unpublished", ALL, ALL, |store, scene| {
@@ -135,7 +135,7 @@ const CUTS: [(&str, Stops, Stops, Cut); 20] = [
 ];
 
 async fn set_times(store: &Store, scene: &Scene, times: KeyTimes) {
-    store.set_key_times(scene.issuer, &scene.key.kid, &scene.key.times, &times, &scene.event()).await.unwrap();
+    retime(store, &scene.key, times).await.unwrap();
 }
 
 /// What a worker asks for with the agent's released token.

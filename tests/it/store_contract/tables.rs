@@ -6,7 +6,7 @@ use brevet::domain::id::CredentialId;
 use brevet::domain::issuer_url::{Development, IssuerUrl};
 use brevet::domain::region::Region;
 use brevet::domain::settings::ProviderLayer;
-use brevet::domain::signing_key::KeyTimes;
+use brevet::domain::signing_key::{KeyTimes, SigningKey};
 use brevet::domain::team::AudienceRule;
 use brevet::store::{
     ChangeError, DeadReason, Page, Remember, ServiceAccountChange, Store, StoreError, TeamChange, UserChange,
@@ -15,8 +15,8 @@ use brevet::store::{
 use time::Duration;
 
 use super::world::{
-    NOW, Scene, World, account, account_uid, administrator, credential, event, fresh, hash, issuer_url, signing_key,
-    team, team_uid, user, user_uid,
+    NOW, Scene, World, account, account_uid, administrator, credential, event, fresh, hash, issuer_url, retime,
+    signing_key, team, team_uid, user, user_uid,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -278,9 +278,11 @@ async fn threat_14_a_store_has_one_issuer_and_a_key_one_owner() {
 
         world
             .sabotage(
-                "INSERT INTO issuers SELECT '00000000-0000-0000-0000-0000000000ff', 'https://t.example.com', 'team',
-                    'team-1', max_age, export_lag, clock_error, oldest_snapshot, publish_before_sign, keep_after_sign,
-                    rotation_period, x5c, created_at, deleted_at FROM issuers",
+                "INSERT INTO issuers (id, url, kind, team_uid, max_age, export_lag, clock_error, oldest_snapshot,
+                    publish_before_sign, keep_after_sign, rotation_period, x5c, created_at)
+                SELECT '00000000-0000-0000-0000-0000000000ff', 'https://t.example.com', 'team', 'team-1', max_age,
+                    export_lag, clock_error, oldest_snapshot, publish_before_sign, keep_after_sign, rotation_period,
+                    x5c, created_at FROM issuers",
             )
             .await;
         let second = brevet::domain::id::IssuerId::parse("00000000-0000-0000-0000-0000000000ff").unwrap();
@@ -303,11 +305,13 @@ async fn keys_come_back_as_they_went_and_change_by_comparison() {
         let old = scene.key.times;
         let new = KeyTimes { sign_until: None, publish_until: None, ..old };
         let set = async |expected, times| {
-            store.set_key_times(scene.issuer, &scene.key.kid, expected, times, &scene.event()).await
+            let key = SigningKey { times: expected, ..scene.key.clone() };
+            retime(&store, &key, times).await.map(drop)
         };
-        assert_eq!(set(&new, &old).await, Err(ChangeError::Conflict("signing_key_changed")));
-        assert_eq!(set(&old, &new).await, Ok(()));
-        assert_eq!(set(&old, &new).await, Err(ChangeError::Conflict("signing_key_changed")));
+        let changed = Err(ChangeError::Conflict("signing_keys_changed"));
+        assert_eq!(set(new, old).await, changed);
+        assert_eq!(set(old, new).await, Ok(()));
+        assert_eq!(set(old, new).await, changed);
         assert_eq!(store.signing_keys(scene.issuer).await.unwrap()[0].times, new);
     }
 }

@@ -11,12 +11,14 @@ use brevet::domain::id::{
 };
 use brevet::domain::issuer_url::{Development, IssuerUrl};
 use brevet::domain::principal::Principal;
+use brevet::domain::rotation::Retimed;
 use brevet::domain::sealed::Sealed;
 use brevet::domain::secret::Secret;
 use brevet::domain::signing_key::{KeyKind, KeyTimes, Kid, PublicKey, SigningKey};
 use brevet::domain::team::{Membership, ServiceAccount, Team, TeamPolicy, User};
 use brevet::store::{
-    Administrator, NewCredential, NewEnrolmentCode, NewSession, Proof, Release, SessionOrigin, Store, Target,
+    Administrator, ChangeError, KeysUpdate, NewCredential, NewEnrolmentCode, NewSession, Proof, Release, SessionOrigin,
+    Store, Target,
 };
 use tempfile::TempDir;
 use time::macros::datetime;
@@ -75,10 +77,11 @@ impl World {
     pub(super) async fn empty(&self) {
         self.sabotage(
             "DELETE FROM audit_events; DELETE FROM provider_settings; DELETE FROM enrolment_codes;
-             DELETE FROM worker_key_teams;
+             DELETE FROM worker_key_teams; DELETE FROM platform_key_teams; DELETE FROM platform_keys; DELETE FROM runs;
+             DELETE FROM public_keys; DELETE FROM trust_rules;
              DELETE FROM worker_keys; DELETE FROM credentials; DELETE FROM sessions; DELETE FROM service_accounts;
              DELETE FROM memberships; DELETE FROM users; DELETE FROM teams; DELETE FROM signing_keys;
-             DELETE FROM issuers",
+             DELETE FROM replicas; DELETE FROM issuers",
         )
         .await;
     }
@@ -190,13 +193,22 @@ pub(super) fn signing_key(issuer: IssuerId, letter: char) -> SigningKey {
         certificate: None,
         private: Sealed::parse("v1.0123456789abcdef.bm9uY2U.Y2lwaGVy").unwrap(),
         times: KeyTimes {
-            publish_from: NOW - Duration::HOUR,
-            sign_from: NOW - Duration::HOUR,
+            sign_from: Some(NOW - Duration::HOUR),
             sign_until: Some(NOW + Duration::DAY),
             publish_until: Some(NOW + 2 * Duration::DAY),
-            revoked_at: None,
+            ..KeyTimes::published(NOW - Duration::HOUR)
         },
+        first: false,
+        forgotten_at: None,
     }
+}
+
+/// Changes a key's instants from what they were when `key` was read.
+pub(super) async fn retime(store: &Store, key: &SigningKey, times: KeyTimes) -> Result<i64, ChangeError> {
+    let expected_version = store.issuer_of(key.issuer).await?.ok_or(ChangeError::NotFound)?.keys_version;
+    let times = [Retimed { kid: key.kid.clone(), expected: key.times, times }];
+    let update = KeysUpdate { expected_version, times: &times, ..KeysUpdate::default() };
+    store.change_keys(key.issuer, &update, &event(key.issuer)).await
 }
 
 /// An audit row of an administrator's change.

@@ -1,0 +1,105 @@
+//! Keeping up with teams' private issuers: which there are, what their keys are, what they publish.
+
+use std::sync::{Arc, PoisonError};
+
+use time::Duration;
+
+use super::Issuer;
+use super::publications::TeamPublications;
+use super::publish::Published;
+use super::refusals::Unavailable;
+use super::rings::TeamRing;
+use crate::domain::id::TeamUid;
+
+/// How often a request for documents that are not there makes us look for new issuers, at most. Another replica may
+/// just have made one; but whoever asks for thousands of teams must not make us ask the database as often.
+const LOOK_EVERY: Duration = Duration::seconds(1);
+
+/// Which rings are read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Read {
+    All,
+    New,
+}
+
+impl Issuer {
+    /// What teams' private issuers publish.
+    pub fn teams(&self) -> &Arc<TeamPublications> {
+        &self.0.teams
+    }
+
+    /// Reads which private issuers there are and their keys, and publishes. Without the database it publishes from
+    /// the rows at hand, whose instants go on counting.
+    pub(super) async fn refresh_private_issuers(&self) {
+        if let Err(error) = self.refresh(Read::All).await {
+            tracing::warn!(cause = %error, "the private issuers were not read; publishing goes on");
+            self.publish_for_teams(self.rings().teams(), None).await;
+        }
+    }
+
+    /// Makes new private issuers known here and lets those that are gone go, at once.
+    pub(super) async fn notice_private_issuers(&self) {
+        if let Err(error) = self.refresh(Read::New).await {
+            tracing::warn!(cause = %error, "the private issuers were not read");
+        }
+    }
+
+    /// The same for whoever asks for an issuer that is not known here, at most every [`LOOK_EVERY`].
+    pub async fn look_for_private_issuers(&self) {
+        let now = self.0.clock.elapsed();
+        {
+            let mut looked = self.0.looked.lock().unwrap_or_else(PoisonError::into_inner);
+            if looked.is_some_and(|before| now - before < LOOK_EVERY) {
+                return;
+            }
+            *looked = Some(now);
+        }
+        self.notice_private_issuers().await;
+    }
+
+    async fn refresh(&self, which: Read) -> Result<(), Unavailable> {
+        // One at a time, or a list read before an issuer was made could unpublish it.
+        let _refreshing = self.0.refreshing.lock().await;
+        let rows = self.store().team_issuers().await?;
+        let before: Vec<TeamUid> = self.rings().teams().into_iter().map(|kept| kept.team).collect();
+        let rings = self.rings().settle(&rows).await;
+        let fresh: Vec<TeamRing> = match which {
+            Read::All => rings,
+            Read::New => rings.into_iter().filter(|kept| !before.contains(&kept.team)).collect(),
+        };
+        for kept in fresh.iter().filter(|kept| before.contains(&kept.team)) {
+            if let Err(error) = kept.ring.reload().await {
+                tracing::warn!(issuer = %kept.ring.url(), cause = %error, "its signing keys were not read");
+            }
+        }
+        let live = rows.into_iter().filter_map(|row| row.team).collect();
+        self.publish_for_teams(fresh, Some(live)).await;
+        Ok(())
+    }
+
+    /// Publishes for `rings` and, where it is known which issuers are `live`, for none but those.
+    async fn publish_for_teams(&self, rings: Vec<TeamRing>, live: Option<Vec<TeamUid>>) {
+        let now = self.now();
+        let publish = |TeamRing { team, ring }: TeamRing| {
+            let seen = ring.snapshot();
+            (team, Published::of(ring.url(), &seen.keys, seen.x5c, seen.max_age, now))
+        };
+        let documents: Vec<_> = rings.into_iter().map(publish).collect();
+        let teams = Arc::clone(self.teams());
+        let publishing = tokio::task::spawn_blocking(move || {
+            if let Some(live) = &live {
+                teams.keep_only(live);
+            }
+            for (team, published) in documents {
+                match teams.publish(&team, published) {
+                    Ok(true) => tracing::info!(%team, "the public documents of a private issuer changed"),
+                    Ok(false) => {}
+                    Err(error) => tracing::warn!(%team, cause = %error, "public documents were not saved"),
+                }
+            }
+        });
+        if let Err(error) = publishing.await {
+            tracing::error!(cause = %error, "publishing for teams failed");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What teams' private issuers publish: documents that stand ready, by team.
+//!
+//! They answer like the shared issuer's: from memory, also without the database, after a start from the files of the
+//! last run. A team that has no private issuer, never had one or has one no more is simply not there.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::publish::{Publication, Published, SavedError};
+use crate::domain::id::TeamUid;
+use crate::domain::issuer_url::IssuerUrl;
+
+/// The suffix of a saved file's name; before it stands the team's uid, whose grammar is safe in any file system.
+const SUFFIX: &str = ".json";
+
+/// The documents of every private issuer.
+pub struct TeamPublications {
+    shared: IssuerUrl,
+    folder: Option<PathBuf>,
+    // Held for a look or an assignment, never across an await.
+    kept: RwLock<HashMap<TeamUid, Arc<Publication>>>,
+}
+
+impl TeamPublications {
+    /// Publishes nothing yet. In `folder` the last documents are kept, one file a team, for a start without the
+    /// database.
+    pub fn new(shared: IssuerUrl, folder: Option<PathBuf>) -> Self {
+        Self { shared, folder, kept: RwLock::default() }
+    }
+
+    /// What the private issuer of `team` publishes, if it has one.
+    pub fn current(&self, team: &TeamUid) -> Option<Arc<Published>> {
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        kept.get(team).and_then(|publication| publication.current())
+    }
+
+    /// Serves the saved documents until the database answers; how many issuers there were. A file that is not
+    /// understood is told and passed over: the others still serve.
+    pub fn restore(&self) -> Result<usize, SavedError> {
+        let Some(folder) = &self.folder else { return Ok(0) };
+        let file = |source| SavedError::File { path: folder.clone(), source };
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(file(error)),
+        };
+        let mut restored = 0;
+        for entry in entries {
+            let name = entry.map_err(file)?.file_name();
+            let uid = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
+            let Some(team) = uid.and_then(|uid| TeamUid::parse(uid).ok()) else { continue };
+            let Some(publication) = self.of(&team) else { continue };
+            match publication.restore() {
+                Ok(found) => restored += usize::from(found),
+                Err(error) => tracing::warn!(cause = %error, "saved documents of a private issuer are not served"),
+            }
+        }
+        Ok(restored)
+    }
+
+    /// Publishes `published` for `team` from now on; whether that changes anything. It saves the file too, and may
+    /// block for that.
+    pub(super) fn publish(&self, team: &TeamUid, published: Published) -> Result<bool, SavedError> {
+        if let Some(folder) = &self.folder {
+            private_folder(folder).map_err(|source| SavedError::File { path: folder.clone(), source })?;
+        }
+        self.of(team).map_or(Ok(false), |publication| publication.publish(published))
+    }
+
+    /// Publishes for none but `teams` from now on, and forgets the files of the others. It may block.
+    pub(super) fn keep_only(&self, teams: &[TeamUid]) {
+        let gone: Vec<TeamUid> = {
+            let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+            let gone = kept.keys().filter(|team| !teams.contains(team)).cloned().collect();
+            kept.retain(|team, _| teams.contains(team));
+            gone
+        };
+        for team in gone {
+            let Some(file) = self.file(&team) else { continue };
+            match std::fs::remove_file(&file) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    tracing::warn!(file = %file.display(), cause = %error, "saved documents of a gone issuer remain");
+                }
+                _ => tracing::info!(%team, "the private issuer is published no more"),
+            }
+        }
+    }
+
+    fn of(&self, team: &TeamUid) -> Option<Arc<Publication>> {
+        let url = self.shared.of_team(team).ok()?;
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        let made = || Arc::new(Publication::new(url, self.file(team)));
+        Some(Arc::clone(kept.entry(team.clone()).or_insert_with(made)))
+    }
+
+    fn file(&self, team: &TeamUid) -> Option<PathBuf> {
+        self.folder.as_ref().map(|folder| folder.join(format!("{team}{SUFFIX}")))
+    }
+}
+
+/// Makes the folder for its owner alone.
+fn private_folder(folder: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    match std::fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
+impl fmt::Debug for TeamPublications {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "public documents of private issuers under {}", self.shared)
+    }
+}
