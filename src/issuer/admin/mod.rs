@@ -9,6 +9,7 @@ mod audit;
 mod enrolment_codes;
 mod error;
 mod members;
+mod platform_keys;
 mod policy;
 mod provider_settings;
 mod public_keys;
@@ -23,6 +24,7 @@ mod users;
 mod worker_keys;
 
 pub use error::AdminError;
+pub use platform_keys::NewPlatformKey;
 pub use provider_settings::LayerSeen;
 pub use public_keys::NewPublicKey;
 pub(in crate::issuer) use repeat::First;
