@@ -15,8 +15,8 @@ use crate::aws::credential_cache::CredentialCache;
 use crate::aws::flight_cache::{Cache, Failure as _, Loaded};
 use crate::client::Client;
 use crate::domain::clock::Clock;
-use crate::domain::entropy::Entropy;
 use crate::domain::credential::{OpaqueCredential, SecretHash};
+use crate::domain::entropy::Entropy;
 use crate::domain::id::RunId;
 use crate::domain::issuer_url;
 use crate::domain::secret::Secret;
@@ -224,8 +224,7 @@ impl Exchanges {
 
     async fn exchange(self, caller: Caller) -> Result<Loaded<Grant>, WorkerError> {
         let exchanged = self.ask(&caller.token).await;
-        let exchanged =
-            exchanged.inspect_err(|error| self.learn(&caller, error, Some(&GrantKey::of(&caller))))?;
+        let exchanged = exchanged.inspect_err(|error| self.learn(&caller, error, Some(&GrantKey::of(&caller))))?;
         self.take(&caller, exchanged)
     }
 
