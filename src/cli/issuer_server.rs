@@ -13,9 +13,13 @@ use tokio_util::sync::CancellationToken;
 use super::first_start::{self, KeyFile};
 use super::opened_store::{kek, opened, schedule, store_failure};
 use super::outcome::Failure;
+use super::remote::http;
 use crate::config::issuer::IssuerSettings;
 use crate::config::listener::Transport;
+use crate::config::outbound::Outbound;
+use crate::domain::id::ReplicaId;
 use crate::domain::signing_key::SigningKey;
+use crate::fetch::{self, Reach};
 use crate::http::layer::Naming;
 use crate::http::layer::client_address::{self, TrustedProxies};
 use crate::http::serve::{Protection, ServeError, ServeOptions, Stopped, serve};
@@ -27,7 +31,9 @@ use crate::issuer::keys::KeyRing;
 use crate::issuer::limits::LimitNumbers;
 use crate::issuer::publications::TeamPublications;
 use crate::issuer::publish::Publication;
+use crate::issuer::upkeep::Serving;
 use crate::issuer::{Issuer, Parts};
+use crate::oidc::KeyCache;
 use crate::store::{AuditWriter, IssuerRow, Store, StoreError};
 
 /// Where the last public documents are kept, for a start without the database; in the data folder.
@@ -70,6 +76,7 @@ pub(super) struct IssuerServer {
     stop: CancellationToken,
     stop_ops: CancellationToken,
     upkeep: JoinSet<()>,
+    replica: ReplicaId,
 }
 
 /// The sockets of an issuer; without one of its own the admin API is on the public one.
@@ -153,6 +160,7 @@ impl IssuerServer {
             audit: AuditWriter::start(store.clone()),
             keys: ring,
             teams,
+            foreign_keys: KeyCache::new(&foreign(&settings.outbound)?, Arc::clone(&host.clock)),
             clock: Arc::clone(&host.clock),
             entropy: Arc::clone(&host.entropy),
             limits,
@@ -164,7 +172,11 @@ impl IssuerServer {
         let (first_administrator, first_key) = first_start::administrator(&store, row.id, &host, folder).await?.unzip();
         state.started(issuer.clone());
         let mut upkeep = JoinSet::new();
-        upkeep.spawn(issuer.clone().keep_current(publication));
+        let started_at = host.clock.now();
+        let serving = Serving { id: ReplicaId::new(host.entropy.uuid_v7(started_at)), started_at };
+        upkeep.spawn(issuer.clone().keep_current(publication, serving));
+        upkeep.spawn(issuer.clone().keep_listening());
+        upkeep.spawn(issuer.clone().keep_looking(http(settings.url.as_str(), &settings.outbound)?));
         upkeep.spawn(issuer.clone().keep_forgetting(settings.audit_retention));
         Ok(Self {
             public,
@@ -182,6 +194,7 @@ impl IssuerServer {
             stop,
             stop_ops,
             upkeep,
+            replica: serving.id,
         })
     }
 
@@ -202,6 +215,9 @@ impl IssuerServer {
         self.upkeep.abort_all();
         self.issuer.write_last_used().await;
         self.issuer.audit().drain().await;
+        if let Err(error) = self.store.remove_replica(self.replica).await {
+            tracing::debug!(cause = %error, "this replica did not sign off");
+        }
         self.stop_ops.cancel();
         while self.ops_listener.join_next().await.is_some() {}
         self.store.close().await;
@@ -226,6 +242,14 @@ async fn database(settings: &IssuerSettings, host: &Host, new_issuer: bool) -> R
     let asked = Publishing { x5c: settings.x5c, max_age: settings.max_age };
     let row = bootstrap::publishing(&store, row, asked, settings.development, host).await.map_err(Failure::refused)?;
     Ok((store, row))
+}
+
+/// The connections to foreign issuers: public addresses only, loopback in development.
+fn foreign(outbound: &Outbound) -> Result<fetch::Client, Failure> {
+    let reach = if outbound.loopback { Reach::public().and_loopback() } else { Reach::public() };
+    let (extra_ca, proxy) = (outbound.extra_ca.clone(), outbound.proxy.clone());
+    let settings = fetch::Settings { reach, extra_ca, proxy, ..fetch::Settings::default() };
+    fetch::Client::new(settings).map_err(|error| Failure::Usage(error.to_string()))
 }
 
 /// Opens a listener.

@@ -1,7 +1,7 @@
 //! The issuer's use cases: who calls, what is granted, how it is minted, audited and published.
 //!
 //! Does not own HTTP (`http::issuer`, `http::admin`) nor SQL (`store`).
-//! May import: domain, crypto, store, iam, fetch, limit.
+//! May import: domain, crypto, store, iam, oidc, fetch, limit.
 
 pub mod admin;
 pub mod bootstrap;
@@ -12,9 +12,11 @@ pub mod keys;
 pub mod limits;
 pub mod liveness;
 pub mod mint;
+pub mod oauth;
 mod platform;
 mod presented;
 mod private_issuers;
+pub mod probe;
 pub mod publications;
 pub mod publish;
 pub mod readiness;
@@ -24,6 +26,7 @@ pub mod release;
 pub mod reseal;
 pub mod retention;
 mod rings;
+pub mod rotate;
 pub mod runs;
 pub mod sessions;
 pub mod standing;
@@ -51,6 +54,7 @@ use crate::domain::id::{CredentialId, EventId, IssuerId, RunId, TeamUid, UserUid
 use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::run::Run;
 use crate::limit::admission::Admission;
+use crate::oidc::KeyCache;
 use crate::store::{AuditWriter, Store, TeamFacts};
 
 /// How long what the audit statement proves anyway is remembered between requests.
@@ -74,6 +78,8 @@ pub struct Parts {
     pub keys: Arc<KeyRing>,
     /// What teams' private issuers publish.
     pub teams: Arc<TeamPublications>,
+    /// The keys of foreign issuers.
+    pub foreign_keys: KeyCache,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes ids and secrets.
@@ -93,6 +99,7 @@ struct Inner {
     audit: AuditWriter,
     rings: Rings,
     teams: Arc<TeamPublications>,
+    foreign_keys: KeyCache,
     refreshing: tokio::sync::Mutex<()>,
     looked: Mutex<Option<time::Duration>>,
     clock: Arc<dyn Clock>,
@@ -116,6 +123,7 @@ impl Issuer {
             audit: parts.audit,
             rings: Rings::new(parts.keys),
             teams: parts.teams,
+            foreign_keys: parts.foreign_keys,
             refreshing: tokio::sync::Mutex::default(),
             looked: Mutex::default(),
             clock: parts.clock,
@@ -157,6 +165,11 @@ impl Issuer {
 
     fn rings(&self) -> &Rings {
         &self.0.rings
+    }
+
+    /// The keys of foreign issuers, and of clients that serve their own.
+    fn foreign_keys(&self) -> &KeyCache {
+        &self.0.foreign_keys
     }
 
     /// The time.

@@ -11,7 +11,7 @@ use super::liveness::{DeadReason, dead, liveness};
 use crate::domain::access::Identity;
 use crate::domain::audience::Audience;
 use crate::domain::credential::{CredentialKind, SecretHash};
-use crate::domain::id::{CredentialId, RunId, TeamUid, TokenId};
+use crate::domain::id::{CredentialId, PublicKeyId, RunId, TeamUid, TokenId, TrustRuleId};
 use crate::domain::platform::PlatformRights;
 use crate::domain::principal::Principal;
 use crate::domain::role::InstallationRole;
@@ -175,11 +175,13 @@ impl Store {
 /// Saves a credential of an owner's; exactly one of the owner columns is given by each caller.
 pub(super) async fn insert(tx: &mut Tx, new: &NewCredential, owner: Owner<'_>) -> Result<(), ChangeError> {
     let (kind, [administrator, user, session, account]) = owner.columns();
+    let (parent, public_key, trust_rule) = owner.derived_from();
     let inserted = tx
         .execute(
             "INSERT INTO credentials (id, kind, secret_hash, name, administrator_id, user_uid, session_id,
-                service_account_uid, created_by, created_at, expires_at, run_id)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING",
+                service_account_uid, created_by, created_at, expires_at, run_id, parent_id, public_key_id,
+                trust_rule_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING",
             [
                 new.id.into(),
                 kind.as_str().into(),
@@ -193,10 +195,24 @@ pub(super) async fn insert(tx: &mut Tx, new: &NewCredential, owner: Owner<'_>) -
                 new.created_at.into(),
                 new.expires_at.into(),
                 owner.run().map(RunId::as_str).into(),
+                parent.into(),
+                public_key.into(),
+                trust_rule.into(),
             ],
         )
         .await?;
     if inserted == 1 { Ok(()) } else { Err(ChangeError::Conflict("credential_known")) }
+}
+
+/// What a service account showed for an access token. The token is alive only while that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DerivesFrom {
+    /// One of its keys.
+    Key(CredentialId),
+    /// An assertion signed with one of its public keys.
+    PublicKey(PublicKeyId),
+    /// Someone else's token, under one of its trust rules.
+    TrustRule(TrustRuleId),
 }
 
 /// Whose a new credential is.
@@ -205,6 +221,7 @@ pub(super) enum Owner<'a> {
     Administrator(crate::domain::id::AdministratorId),
     Session(&'a crate::domain::id::UserUid, crate::domain::id::SessionId),
     ServiceAccount(&'a crate::domain::id::ServiceAccountUid),
+    AccessToken(&'a crate::domain::id::ServiceAccountUid, DerivesFrom),
     Worker,
     Platform,
     Run(&'a RunId),
@@ -223,9 +240,20 @@ impl Owner<'_> {
                 (CredentialKind::Access, [None, Some(user.to_string()), Some(session.to_string()), None])
             }
             Self::ServiceAccount(uid) => (CredentialKind::ServiceAccount, [None, None, None, Some(uid.to_string())]),
+            Self::AccessToken(uid, _) => (CredentialKind::Access, [None, None, None, Some(uid.to_string())]),
             Self::Worker => (CredentialKind::Worker, [None, None, None, None]),
             Self::Platform => (CredentialKind::Platform, [None, None, None, None]),
             Self::Run(_) => (CredentialKind::Run, [None, None, None, None]),
+        }
+    }
+
+    /// The columns for key, public key and trust rule.
+    const fn derived_from(self) -> (Option<CredentialId>, Option<PublicKeyId>, Option<TrustRuleId>) {
+        let Self::AccessToken(_, from) = self else { return (None, None, None) };
+        match from {
+            DerivesFrom::Key(id) => (Some(id), None, None),
+            DerivesFrom::PublicKey(id) => (None, Some(id), None),
+            DerivesFrom::TrustRule(id) => (None, None, Some(id)),
         }
     }
 }

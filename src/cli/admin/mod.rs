@@ -13,9 +13,11 @@ mod members;
 mod platform_keys;
 mod policy;
 mod provider_settings;
+mod public_keys;
 mod roles;
 mod service_accounts;
 mod teams;
+mod trust_rules;
 mod users;
 mod worker_keys;
 
@@ -40,6 +42,10 @@ pub(super) enum Admin {
     Members(members::Members),
     #[command(subcommand)]
     ServiceAccounts(service_accounts::ServiceAccounts),
+    #[command(subcommand)]
+    PublicKeys(public_keys::PublicKeys),
+    #[command(subcommand)]
+    TrustRules(trust_rules::TrustRules),
     #[command(subcommand)]
     EnrolmentCodes(enrolment_codes::EnrolmentCodes),
     #[command(subcommand)]
@@ -69,6 +75,8 @@ impl Admin {
             Self::Users(command) => command.run(run).await,
             Self::Members(command) => command.run(run).await,
             Self::ServiceAccounts(command) => command.run(run).await,
+            Self::PublicKeys(command) => command.run(run).await,
+            Self::TrustRules(command) => command.run(run).await,
             Self::EnrolmentCodes(command) => command.run(run).await,
             Self::WorkerKeys(command) => command.run(run).await,
             Self::PlatformKeys(command) => command.run(run).await,

@@ -19,6 +19,7 @@ pub(super) mod page;
 mod platform_keys;
 mod policy;
 pub(super) mod provider_settings;
+mod public_keys;
 pub(super) mod query;
 mod roles;
 mod service_account_keys;
@@ -26,6 +27,7 @@ mod service_accounts;
 mod signing_keys;
 mod team_issuers;
 mod teams;
+mod trust_rules;
 mod users;
 mod version;
 mod worker_keys;
@@ -78,6 +80,8 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .merge(service_accounts::router())
         .merge(service_account_keys::router())
         .merge(platform_keys::router())
+        .merge(public_keys::router())
+        .merge(trust_rules::router())
         .merge(worker_keys::router())
         .merge(signing_keys::router())
         .merge(audit::router())

@@ -8,6 +8,7 @@ pub mod documents;
 pub mod exchange;
 pub mod fields;
 pub mod mint;
+pub mod oauth;
 pub mod runs;
 pub mod sessions;
 pub mod whoami;
@@ -28,6 +29,9 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .routes(routes!(documents::team_discovery))
         .routes(routes!(documents::team_jwks))
         .routes(routes!(mint::mint))
+        .routes(routes!(oauth::metadata::oauth_metadata))
+        .routes(routes!(oauth::token::token))
+        .routes(routes!(oauth::revoke::revoke))
         .routes(routes!(whoami::whoami))
         .routes(routes!(sessions::open, sessions::list))
         .routes(routes!(sessions::end))
@@ -39,5 +43,6 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
 
 /// The public listener by itself.
 pub fn router(state: IssuerState) -> Router {
-    paths::listener(state, routes())
+    let outside = oauth::metadata::before_the_path(state.url());
+    paths::listener_beside(state, routes(), outside)
 }
