@@ -38,14 +38,6 @@ pub enum Action {
     SigningKeyImport,
     /// A signing key was sealed anew with another key-encryption key.
     SigningKeyReseal,
-    /// A run was opened, or asked for.
-    RunOpen,
-    /// A run was ended before its time.
-    RunEnd,
-    /// A service account asked for an access token at `/oauth2/token`.
-    AccessTokenIssue,
-    /// A service account gave one up at `/oauth2/revoke`.
-    AccessTokenRevoke,
     /// The instant was set from which a standby signs.
     SigningKeyHandOver,
     /// A planned hand-over to a standby was called off.
@@ -60,6 +52,14 @@ pub enum Action {
     SigningKeyDistrust,
     /// An operator replaced every key.
     SigningKeyReplaceAll,
+    /// A run was opened, or asked for.
+    RunOpen,
+    /// A run was ended before its time.
+    RunEnd,
+    /// A service account asked for an access token at `/oauth2/token`.
+    AccessTokenIssue,
+    /// A service account gave one up at `/oauth2/revoke`.
+    AccessTokenRevoke,
 }
 
 impl Action {
@@ -78,10 +78,6 @@ impl Action {
         Self::SigningKeyCreate,
         Self::SigningKeyImport,
         Self::SigningKeyReseal,
-        Self::RunOpen,
-        Self::RunEnd,
-        Self::AccessTokenIssue,
-        Self::AccessTokenRevoke,
         Self::SigningKeyHandOver,
         Self::SigningKeyPostpone,
         Self::SigningKeyForget,
@@ -89,6 +85,10 @@ impl Action {
         Self::SigningKeyRotate,
         Self::SigningKeyDistrust,
         Self::SigningKeyReplaceAll,
+        Self::RunOpen,
+        Self::RunEnd,
+        Self::AccessTokenIssue,
+        Self::AccessTokenRevoke,
     ];
 
     /// The stable text.
@@ -107,10 +107,6 @@ impl Action {
             Self::SigningKeyCreate => "signing_key.create",
             Self::SigningKeyImport => "signing_key.import",
             Self::SigningKeyReseal => "signing_key.reseal",
-            Self::RunOpen => "run.open",
-            Self::RunEnd => "run.end",
-            Self::AccessTokenIssue => "access_token.issue",
-            Self::AccessTokenRevoke => "access_token.revoke",
             Self::SigningKeyHandOver => "signing_key.hand_over",
             Self::SigningKeyPostpone => "signing_key.postpone",
             Self::SigningKeyForget => "signing_key.forget",
@@ -118,6 +114,10 @@ impl Action {
             Self::SigningKeyRotate => "signing_key.rotate",
             Self::SigningKeyDistrust => "signing_key.distrust",
             Self::SigningKeyReplaceAll => "signing_key.replace_all",
+            Self::RunOpen => "run.open",
+            Self::RunEnd => "run.end",
+            Self::AccessTokenIssue => "access_token.issue",
+            Self::AccessTokenRevoke => "access_token.revoke",
         }
     }
 

@@ -13,6 +13,7 @@ pub mod audience;
 pub mod audit;
 pub mod claim_condition;
 pub mod claims;
+pub mod client_key;
 pub mod clock;
 pub mod credential;
 pub mod endpoint;

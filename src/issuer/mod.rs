@@ -54,6 +54,7 @@ use crate::domain::id::{CredentialId, EventId, IssuerId, RunId, TeamUid, UserUid
 use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::run::Run;
 use crate::limit::admission::Admission;
+use crate::oidc::KeyCache;
 use crate::store::{AuditWriter, Store, TeamFacts};
 
 /// How long what the audit statement proves anyway is remembered between requests.
@@ -77,6 +78,8 @@ pub struct Parts {
     pub keys: Arc<KeyRing>,
     /// What teams' private issuers publish.
     pub teams: Arc<TeamPublications>,
+    /// The keys of foreign issuers.
+    pub foreign_keys: KeyCache,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes ids and secrets.
@@ -96,6 +99,7 @@ struct Inner {
     audit: AuditWriter,
     rings: Rings,
     teams: Arc<TeamPublications>,
+    foreign_keys: KeyCache,
     refreshing: tokio::sync::Mutex<()>,
     looked: Mutex<Option<time::Duration>>,
     clock: Arc<dyn Clock>,
@@ -119,6 +123,7 @@ impl Issuer {
             audit: parts.audit,
             rings: Rings::new(parts.keys),
             teams: parts.teams,
+            foreign_keys: parts.foreign_keys,
             refreshing: tokio::sync::Mutex::default(),
             looked: Mutex::default(),
             clock: parts.clock,
@@ -160,6 +165,11 @@ impl Issuer {
 
     fn rings(&self) -> &Rings {
         &self.0.rings
+    }
+
+    /// The keys of foreign issuers, and of clients that serve their own.
+    fn foreign_keys(&self) -> &KeyCache {
+        &self.0.foreign_keys
     }
 
     /// The time.

@@ -18,6 +18,7 @@ mod openapi;
 pub(super) mod page;
 mod policy;
 pub(super) mod provider_settings;
+mod public_keys;
 pub(super) mod query;
 mod roles;
 mod service_account_keys;
@@ -25,6 +26,7 @@ mod service_accounts;
 mod signing_keys;
 mod team_issuers;
 mod teams;
+mod trust_rules;
 mod users;
 mod version;
 mod worker_keys;
@@ -76,6 +78,8 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .merge(enrolment_codes::router())
         .merge(service_accounts::router())
         .merge(service_account_keys::router())
+        .merge(public_keys::router())
+        .merge(trust_rules::router())
         .merge(worker_keys::router())
         .merge(signing_keys::router())
         .merge(audit::router())

@@ -7,13 +7,17 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::problem::ProblemAnswer;
+use crate::domain::policy::Refusal;
 use crate::http::error::Code;
-use crate::issuer::oauth::OAuthError;
-use crate::issuer::refusals::Unavailable;
+use crate::issuer::oauth::{OAuthError, SubjectTokenRefused};
+use crate::issuer::refusals::{MintError, Unavailable};
 
 /// The challenge of a 401. The token endpoint takes Basic beside the members of the form, and HTTP asks for a
 /// challenge with every 401 (RFC 9110, section 15.5.2).
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"brevet\", charset=\"UTF-8\"");
+
+/// When to come back where a foreign issuer did not answer: it is not asked again sooner.
+const RETRY_KEYS: u64 = 30;
 
 /// Every error that the OAuth endpoints answer with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,12 +150,24 @@ impl From<OAuthError> for OAuthAnswer {
             OAuthError::Client(_) => Self::new(OAuthCode::InvalidClient, words),
             OAuthError::OtherClientsToken => Self::new(OAuthCode::InvalidGrant, words),
             OAuthError::TokenType(_) => Self::new(OAuthCode::UnsupportedTokenType, words),
+            OAuthError::SubjectToken(SubjectTokenRefused::NoKeys(_)) => {
+                Self { retry_after: Some(RETRY_KEYS), ..Self::new(OAuthCode::Unavailable, words) }
+            }
+            // RFC 8693, section 2.2.2: also for a token that is sound and not taken.
+            OAuthError::SubjectToken(_) => Self::new(OAuthCode::InvalidRequest, words),
+            OAuthError::Mint(refused) => Self::new(of_mint(&refused), words),
             OAuthError::Limited(limited) => {
                 Self { retry_after: Some(limited.retry_after), ..Self::new(OAuthCode::RateLimited, words) }
             }
             OAuthError::Unavailable(unavailable) => unavailable.into(),
         }
     }
+}
+
+/// Whether it is the audience that stands in the way, or something else.
+fn of_mint(refused: &MintError) -> OAuthCode {
+    let audience = matches!(refused, MintError::Refused(Refusal::AudienceNotAllowed | Refusal::AudienceReserved));
+    if audience { OAuthCode::InvalidTarget } else { OAuthCode::InvalidRequest }
 }
 
 /// In the words of `/v1`, which says the same of the same.

@@ -49,11 +49,12 @@ impl Issuer {
         event.credential = Some((CredentialKind::Access, kept.id));
         event.team = Some(client.team.clone());
         event.principal = Some(principal);
-        event.target = Some(match client.from {
+        let from = match client.from {
             DerivesFrom::Key(id) => format!("service_account_key:{id}"),
             DerivesFrom::PublicKey(id) => format!("public_key:{id}"),
             DerivesFrom::TrustRule(id) => format!("trust_rule:{id}"),
-        });
+        };
+        event.target = Some(client.shown.iter().fold(from, |from, shown| format!("{from} {shown}")));
         let made = self.store().create_access_token(&client.uid, &kept, client.from, &event).await;
         made.map_err(OAuthError::of_change)?;
         let expires_in = (expires_at - now).whole_seconds();

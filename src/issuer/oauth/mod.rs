@@ -5,13 +5,16 @@
 //! May import: what its parent may.
 
 pub mod access_token;
+mod assertion;
 pub mod client;
 pub mod grant_type;
 pub mod metadata;
 pub mod refusals;
 pub mod revocation;
+pub mod token_exchange;
 
 pub use access_token::IssuedToken;
 pub use client::{Client, Presented};
 pub use grant_type::GrantType;
 pub use refusals::{ClientRefused, OAuthError};
+pub use token_exchange::{Exchanged, SubjectTokenRefused, Wanted};

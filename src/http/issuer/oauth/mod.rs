@@ -9,3 +9,4 @@ pub mod form;
 pub mod metadata;
 pub mod revoke;
 pub mod token;
+mod token_exchange;

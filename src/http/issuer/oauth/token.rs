@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::client;
 use super::form::Form;
+use super::token_exchange::{ExchangeAnswer, exchange};
 use crate::domain::audit::{Action, Origin};
 use crate::http::error::oauth::{OAuthAnswer, OAuthCode, OAuthProblem};
 use crate::http::extract::ClientOrigin;
@@ -20,12 +21,24 @@ use crate::wire::secret_text::SecretText;
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what the grants read")]
 pub struct TokenRequest {
-    /// `client_credentials`.
+    /// `client_credentials` or `urn:ietf:params:oauth:grant-type:token-exchange`.
     grant_type: String,
     /// The service account's uid. Not needed beside `Authorization: Basic`.
     client_id: Option<String>,
     /// A key of the service account. Not beside `Authorization: Basic`.
     client_secret: Option<String>,
+    /// A JWT signed with a registered key (RFC 7523), instead of a secret.
+    client_assertion: Option<String>,
+    /// `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`.
+    client_assertion_type: Option<String>,
+    /// Token exchange: a JWT of an issuer that a trust rule of the service account names.
+    subject_token: Option<String>,
+    /// Token exchange: `urn:ietf:params:oauth:token-type:jwt`, `…:id_token` or `…:access_token`.
+    subject_token_type: Option<String>,
+    /// Token exchange: `urn:ietf:params:oauth:token-type:access_token`, the default, or `…:jwt` for an identity token.
+    requested_token_type: Option<String>,
+    /// Token exchange: for whom the identity token is.
+    audience: Option<String>,
 }
 
 /// The answer to a grant (RFC 6749, section 5.1).
@@ -40,6 +53,17 @@ pub struct TokenAnswer {
     /// How long it lasts from now: 15 minutes, or what is left of the key it was got with.
     #[schema(example = 900)]
     expires_in: i64,
+}
+
+/// What the grants answer.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes what the grants answer")]
+enum TokenAnswers {
+    /// To client credentials.
+    Token(TokenAnswer),
+    /// To a token exchange.
+    Exchange(ExchangeAnswer),
 }
 
 impl From<IssuedToken> for TokenAnswer {
@@ -64,7 +88,7 @@ pub(super) struct Asked {
 /// Gives a service account a short-lived access token.
 #[utoipa::path(post, path = "/oauth2/token", tag = "oauth", security(("client_secret_basic" = []), ()),
     request_body(content = TokenRequest, content_type = "application/x-www-form-urlencoded"), responses(
-    (status = 200, description = "The access token.", body = TokenAnswer),
+    (status = 200, description = "The access token. An exchange also says `issued_token_type`.", body = inline(TokenAnswers)),
     (status = 400, description = "`invalid_request`, `unsupported_grant_type`, `invalid_scope`, `invalid_target`, `invalid_grant`",
         body = OAuthProblem),
     (status = 401, description = "`invalid_client`", body = OAuthProblem, headers(("WWW-Authenticate" = String))),
@@ -87,6 +111,7 @@ pub async fn token(
     let asked = Asked { presented, form, origin };
     match grant {
         GrantType::ClientCredentials => client_credentials(&state, &asked).await.map(IntoResponse::into_response),
+        GrantType::TokenExchange => exchange(&state, &asked).await.map(IntoResponse::into_response),
     }
 }
 
