@@ -13,7 +13,10 @@ pub mod limits;
 pub mod liveness;
 pub mod mint;
 pub mod oauth;
+mod platform;
+mod presented;
 mod private_issuers;
+pub mod probe;
 pub mod publications;
 pub mod publish;
 pub mod readiness;
@@ -23,6 +26,8 @@ pub mod release;
 pub mod reseal;
 pub mod retention;
 mod rings;
+pub mod rotate;
+pub mod runs;
 pub mod sessions;
 pub mod standing;
 pub mod upkeep;
@@ -45,8 +50,9 @@ use crate::domain::audit::{Action, Decision, Event, Origin};
 use crate::domain::clock::Clock;
 use crate::domain::credential::SecretHash;
 use crate::domain::entropy::Entropy;
-use crate::domain::id::{CredentialId, EventId, IssuerId, TeamUid, UserUid};
+use crate::domain::id::{CredentialId, EventId, IssuerId, RunId, TeamUid, UserUid};
 use crate::domain::issuer_url::IssuerUrl;
+use crate::domain::run::Run;
 use crate::limit::admission::Admission;
 use crate::oidc::KeyCache;
 use crate::store::{AuditWriter, Store, TeamFacts};
@@ -55,7 +61,7 @@ use crate::store::{AuditWriter, Store, TeamFacts};
 const REMEMBERED: Duration = Duration::from_secs(10);
 /// Most credentials remembered.
 const CREDENTIALS_MAX: usize = 20_000;
-/// Most teams and people remembered.
+/// Most teams, people and runs remembered.
 const TEAMS_MAX: usize = 5_000;
 
 /// What an issuer is made of; the composition root puts it together.
@@ -103,6 +109,7 @@ struct Inner {
     callers: Recent<SecretHash, Arc<Known>>,
     facts: Recent<TeamUid, Arc<TeamFacts>>,
     teams_of: Recent<UserUid, Arc<[TeamUid]>>,
+    runs: Recent<RunId, Arc<Run>>,
     used: Mutex<HashMap<CredentialId, OffsetDateTime>>,
 }
 
@@ -126,6 +133,7 @@ impl Issuer {
             callers: Recent::new(REMEMBERED, CREDENTIALS_MAX),
             facts: Recent::new(REMEMBERED, TEAMS_MAX),
             teams_of: Recent::new(REMEMBERED, TEAMS_MAX),
+            runs: Recent::new(REMEMBERED, TEAMS_MAX),
             used: Mutex::default(),
         }))
     }
@@ -159,7 +167,7 @@ impl Issuer {
         &self.0.rings
     }
 
-    /// The keys of foreign issuers.
+    /// The keys of foreign issuers, and of clients that serve their own.
     fn foreign_keys(&self) -> &KeyCache {
         &self.0.foreign_keys
     }
@@ -181,6 +189,7 @@ impl Issuer {
         self.0.callers.clear();
         self.0.facts.clear();
         self.0.teams_of.clear();
+        self.0.runs.clear();
     }
 
     /// A row about `action`, now, with nothing in it yet but who we are and where the request came from.

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use super::Store;
 use super::credentials::{self, DerivesFrom, NewCredential, Owner};
 use super::error::{ChangeError, StoreError};
-use super::trust_rules;
+use super::{public_keys, trust_rules};
 use crate::domain::audit::Event;
 use crate::domain::credential::SecretHash;
 use crate::domain::id::{CredentialId, ServiceAccountUid};
@@ -33,8 +33,10 @@ impl Store {
     ) -> Result<(), ChangeError> {
         let mut tx = self.db.begin().await?;
         credentials::insert(&mut tx, token, Owner::AccessToken(account, from)).await?;
-        if let DerivesFrom::TrustRule(rule) = from {
-            trust_rules::touch(&mut tx, rule, token.created_at).await?;
+        match from {
+            DerivesFrom::Key(_) => {}
+            DerivesFrom::PublicKey(key) => public_keys::touch(&mut tx, key, token.created_at).await?,
+            DerivesFrom::TrustRule(rule) => trust_rules::touch(&mut tx, rule, token.created_at).await?,
         }
         Ok(tx.commit_with(event).await?)
     }

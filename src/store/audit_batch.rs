@@ -237,9 +237,14 @@ pub(super) async fn write_counted(tx: &mut Tx, entries: &[Entry]) -> Result<Vec<
 }
 
 impl Tx {
+    /// Writes the audit row of one of several changes in their transaction.
+    pub(super) async fn note(&mut self, event: &Event) -> Result<(), StoreError> {
+        write(self, &[&Entry { event: event.clone(), proof: None }]).await.map(drop)
+    }
+
     /// Writes the audit row of a change in the change's own transaction, and commits both.
     pub(super) async fn commit_with(mut self, event: &Event) -> Result<(), StoreError> {
-        write(&mut self, &[&Entry { event: event.clone(), proof: None }]).await?;
+        self.note(event).await?;
         self.commit().await
     }
 }

@@ -95,13 +95,39 @@ impl Store {
         self.db.fetch_optional(sql, [id.into()]).await?.map(|row| record(&row, now)).transpose()
     }
 
-    /// For each of `tokens` that was minted under a principal's own credential: why that credential means nothing
-    /// any more, if so. One statement for all of them; tokens that were not minted are not in the answer.
+    /// Each of the bearers of `hashes` that is known, in one statement.
+    pub async fn credentials_of(
+        &self,
+        hashes: &[SecretHash],
+        now: OffsetDateTime,
+    ) -> Result<HashMap<SecretHash, CredentialRecord>, StoreError> {
+        macro_rules! of {
+            ($hashes:literal) => {
+                concat!("SELECT c.secret_hash, ", liveness!(), " WHERE c.secret_hash IN ", $hashes)
+            };
+        }
+        if hashes.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let texts: HashMap<_, _> = hashes.iter().map(|hash| (hash.to_hex(), *hash)).collect();
+        let sql = match *self.db {
+            Db::Sqlite { .. } => of!("(SELECT value FROM json_each($1))"),
+            Db::Postgres { .. } => of!("(SELECT jsonb_array_elements_text($1::jsonb))"),
+        };
+        let array = format!("[{}]", texts.keys().map(|hash| format!("\"{hash}\"")).collect::<Vec<_>>().join(","));
+        let rows = self.db.fetch_all(sql, [array.into()]).await?;
+        let found = rows.iter().map(|row| Ok((row.text("secret_hash")?, record(row, now)?)));
+        let found: Vec<_> = found.collect::<Result<_, StoreError>>()?;
+        Ok(found.into_iter().filter_map(|(text, record)| Some((*texts.get(&text)?, record))).collect())
+    }
+
+    /// For each of `tokens` that was minted: under which kind of credential, and why that means nothing any more, if so.
+    /// One statement for all of them; tokens that were not minted are not in the answer.
     pub async fn minted_tokens(
         &self,
         tokens: &[TokenId],
         now: OffsetDateTime,
-    ) -> Result<HashMap<TokenId, Option<DeadReason>>, StoreError> {
+    ) -> Result<HashMap<TokenId, (CredentialKind, Option<DeadReason>)>, StoreError> {
         macro_rules! minted {
             ($ids:literal) => {
                 concat!(
@@ -125,7 +151,8 @@ impl Store {
             Db::Postgres { .. } => minted!("(SELECT jsonb_array_elements_text($1::jsonb))"),
         };
         let rows = self.db.fetch_all(sql, [array.into()]).await?;
-        rows.iter().map(|row| Ok((row.handle("token_id")?, dead(row, now)?))).collect()
+        let behind = |row: &Row| Ok((row.parsed("kind", CredentialKind::parse)?, dead(row, now)?));
+        rows.iter().map(|row| Ok((row.handle("token_id")?, behind(row)?))).collect()
     }
 
     /// Notes when credentials were last used, many in one transaction. Later marks win; unknown ids are ignored.

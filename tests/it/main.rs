@@ -31,6 +31,7 @@ mod openapi;
 mod ops;
 mod papers;
 mod private_issuers;
+mod private_issuers_whole;
 mod public_api;
 mod retention;
 mod sandbox;

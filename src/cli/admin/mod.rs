@@ -12,6 +12,7 @@ mod issuer;
 mod members;
 mod policy;
 mod provider_settings;
+mod public_keys;
 mod roles;
 mod service_accounts;
 mod teams;
@@ -41,6 +42,7 @@ pub(super) enum Admin {
     #[command(subcommand)]
     ServiceAccounts(service_accounts::ServiceAccounts),
     #[command(subcommand)]
+    PublicKeys(public_keys::PublicKeys),
     TrustRules(trust_rules::TrustRules),
     #[command(subcommand)]
     EnrolmentCodes(enrolment_codes::EnrolmentCodes),
@@ -69,6 +71,7 @@ impl Admin {
             Self::Users(command) => command.run(run).await,
             Self::Members(command) => command.run(run).await,
             Self::ServiceAccounts(command) => command.run(run).await,
+            Self::PublicKeys(command) => command.run(run).await,
             Self::TrustRules(command) => command.run(run).await,
             Self::EnrolmentCodes(command) => command.run(run).await,
             Self::WorkerKeys(command) => command.run(run).await,

@@ -1,4 +1,4 @@
-//! The issuer's public routes: documents, mint, sessions, whoami, exchange.
+//! The issuer's public routes: documents, mint, sessions, runs, whoami, exchange.
 //!
 //! Owns how they parse and what their answers look like. Does not own what they do (`issuer`) nor the shape of
 //! errors (`http::error`).
@@ -9,6 +9,7 @@ pub mod exchange;
 pub mod fields;
 pub mod mint;
 pub mod oauth;
+pub mod runs;
 pub mod sessions;
 pub mod whoami;
 
@@ -34,6 +35,8 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .routes(routes!(whoami::whoami))
         .routes(routes!(sessions::open, sessions::list))
         .routes(routes!(sessions::end))
+        .routes(routes!(runs::open, runs::list))
+        .routes(routes!(runs::read, runs::end))
         .routes(routes!(exchange::exchange))
         .routes(routes!(exchange::liveness).layer(DefaultBodyLimit::max(exchange::LIVENESS_BODY_MAX)))
 }

@@ -50,7 +50,7 @@ pub enum AdminError {
 
 impl AdminError {
     /// What the store says of a change of a `kind`.
-    pub(super) fn of(kind: &'static str) -> impl Fn(ChangeError) -> Self {
+    pub(in crate::issuer) fn of(kind: &'static str) -> impl Fn(ChangeError) -> Self {
         move |error| match error {
             ChangeError::Store(StoreError::Cursor) => Self::Cursor,
             ChangeError::Store(error) => Self::Store(error),
@@ -74,6 +74,7 @@ impl AdminError {
             }
             "issuer_was_deleted" => Self::Conflict("the team's private issuer was destroyed, which is for ever"),
             "too_many_issuers" => Self::Conflict("an installation has at most 1000 private issuers"),
+            "public_keys_max" => Self::Conflict("a service account has at most 20 live public keys; revoke one first"),
             "trust_rules_max" => Self::Conflict("the service account has 20 trust rules, and no more are taken"),
             _ => Self::Conflict(word),
         }

@@ -11,7 +11,7 @@ use crate::issuer::oauth::{ClientRefused, OAuthError};
 use crate::store::DerivesFrom;
 
 /// How a client may prove itself, in the words of RFC 8414.
-pub const AUTHENTICATION_METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
+pub const AUTHENTICATION_METHODS: [&str; 3] = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
 
 /// What a request shows of its client, read but not judged.
 #[derive(Debug, Clone)]
@@ -22,6 +22,13 @@ pub enum Presented {
         client_id: Secret,
         /// `client_secret`.
         secret: Secret,
+    },
+    /// A signed assertion (`private_key_jwt`), and a name that may stand beside it.
+    Assertion {
+        /// `client_id`, if it is given.
+        client_id: Option<Secret>,
+        /// `client_assertion`.
+        assertion: Secret,
     },
     /// A name alone: who that is must show by something else, such as the token of an exchange.
     Named {
@@ -52,6 +59,9 @@ impl Issuer {
     pub async fn client(&self, presented: &Presented, action: Action, origin: &Origin) -> Result<Client, OAuthError> {
         match presented {
             Presented::Secret { client_id, secret } => self.client_by_key(client_id, secret, action, origin).await,
+            Presented::Assertion { client_id, assertion } => {
+                self.client_by_assertion(client_id.as_ref(), assertion, action, origin).await
+            }
             Presented::Named { .. } | Presented::Nobody => {
                 let mut event = self.event(action, Decision::Refused, origin);
                 let refused = ClientRefused::Nothing;

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::GrantType;
 use super::client::AUTHENTICATION_METHODS;
 use crate::domain::issuer_url::IssuerUrl;
+use crate::domain::signing_key::Algorithm;
 use crate::issuer::publish::{Document, JWKS_PATH};
 
 /// The path of the document, under the issuer URL.
@@ -16,11 +17,14 @@ pub const REVOCATION_PATH: &str = "/oauth2/revoke";
 
 /// What both documents say of the endpoints there are: this one and the discovery document.
 pub fn endpoints(issuer: &IssuerUrl) -> Map<String, Value> {
+    let algorithms = Algorithm::ALL.map(Algorithm::as_str);
     let members = json!({
         "token_endpoint": issuer.join(TOKEN_PATH),
         "token_endpoint_auth_methods_supported": AUTHENTICATION_METHODS,
+        "token_endpoint_auth_signing_alg_values_supported": algorithms,
         "revocation_endpoint": issuer.join(REVOCATION_PATH),
         "revocation_endpoint_auth_methods_supported": AUTHENTICATION_METHODS,
+        "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
         "grant_types_supported": GrantType::ALL.map(GrantType::as_str),
     });
     match members {

@@ -5,6 +5,7 @@
 //! May import: what its parent may.
 
 pub mod access_token;
+mod assertion;
 pub mod client;
 pub mod grant_type;
 pub mod metadata;

@@ -1,6 +1,7 @@
 //! Why the token endpoint refuses: closed lists, as data. What they look like on the wire is `http::error::oauth`.
 
 use super::SubjectTokenRefused;
+use crate::crypto::client_assertion::AssertionRefused;
 use crate::domain::credential::CredentialKind;
 use crate::issuer::refusals::{AuthError, MintError, Unavailable};
 use crate::limit::rate::Limited;
@@ -27,6 +28,18 @@ pub enum ClientRefused {
     /// `client_id` names another service account than the key's.
     #[error("client_id must be the uid of the service account whose key is client_secret")]
     OtherClient,
+    /// `client_id` names another service account than the assertion does.
+    #[error("client_id must be the iss and sub of client_assertion")]
+    OtherSubject,
+    /// The assertion is no good.
+    #[error(transparent)]
+    Assertion(#[from] AssertionRefused),
+    /// The assertion has been here before.
+    #[error("client_assertion was used before: each needs a jti of its own")]
+    Replayed,
+    /// The client's keys could not be had, so that nobody can say.
+    #[error("the keys at the client's registered jwks_uri could not be had")]
+    KeysUnavailable,
 }
 
 /// Why there is no access token, or why one is not given up.
@@ -64,7 +77,10 @@ impl ClientRefused {
             Self::OtherKind(_) => "not_permitted",
             Self::Unknown => "unknown_credential",
             Self::Dead(reason) => reason.as_str(),
-            Self::OtherClient => "client_id_mismatch",
+            Self::OtherClient | Self::OtherSubject => "client_id_mismatch",
+            Self::Assertion(refused) => refused.as_str(),
+            Self::Replayed => "client_assertion_replayed",
+            Self::KeysUnavailable => "client_keys_unavailable",
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::domain::principal::Principal;
 use crate::domain::secret::Secret;
 use crate::domain::trust::{KeySource, Mismatch, Reuse, TrustRuleRecord};
 use crate::issuer::Issuer;
+use crate::issuer::mint::MintCall;
 use crate::issuer::refusals::MintError;
 use crate::issuer::release::Minted;
 use crate::limit::rate::Limited;
@@ -123,7 +124,8 @@ impl Issuer {
         // the one ends the other, and the mint decides as it does for any credential of the service account.
         let known = self.authenticate(issued.token.expose(), origin).await?;
         let minter = known.caller.minter().map_err(|Denied(kind, _)| super::ClientRefused::OtherKind(kind))?;
-        let minted = self.mint(&minter, None, request, origin).await.map_err(OAuthError::Mint)?;
+        let call = MintCall { request: request.clone(), ..MintCall::default() };
+        let minted = self.mint(&minter, &call, origin).await.map_err(OAuthError::Mint)?;
         Ok(Exchanged::IdentityToken(Box::new(minted)))
     }
 

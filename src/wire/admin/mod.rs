@@ -13,6 +13,7 @@ pub mod member;
 pub mod page;
 pub mod policy;
 pub mod provider_settings;
+pub mod public_key;
 pub mod role;
 pub mod service_account;
 pub mod signing_key;

@@ -25,6 +25,10 @@ pub struct RevokeRequest {
     client_id: Option<String>,
     /// A key of the service account. Not beside `Authorization: Basic`.
     client_secret: Option<String>,
+    /// A JWT signed with a registered key (RFC 7523), instead of a secret.
+    client_assertion: Option<String>,
+    /// `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`.
+    client_assertion_type: Option<String>,
 }
 
 /// Gives up an access token of one's own; nothing is minted with it from then on.

@@ -27,6 +27,10 @@ pub struct TokenRequest {
     client_id: Option<String>,
     /// A key of the service account. Not beside `Authorization: Basic`.
     client_secret: Option<String>,
+    /// A JWT signed with a registered key (RFC 7523), instead of a secret.
+    client_assertion: Option<String>,
+    /// `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`.
+    client_assertion_type: Option<String>,
     /// Token exchange: a JWT of an issuer that a trust rule of the service account names.
     subject_token: Option<String>,
     /// Token exchange: `urn:ietf:params:oauth:token-type:jwt`, `…:id_token` or `…:access_token`.
