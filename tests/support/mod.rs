@@ -9,6 +9,7 @@ pub(crate) mod clients;
 pub(crate) mod clock;
 pub(crate) mod documents;
 pub(crate) mod entropy;
+pub(crate) mod foreign_issuer;
 pub(crate) mod house;
 pub(crate) mod logs;
 pub(crate) mod postgres;
