@@ -64,12 +64,14 @@ impl Token {
         let standing = Standing {
             subject: &self.subject,
             run: None,
+            actor: None,
             issuer: &self.issuer,
             policy: &self.policy,
             settings: &self.settings,
+            outside: &self.settings,
             worker_audiences: &[],
         };
-        Ok(decide(standing, &MintRequest::default())?)
+        Ok(decide(standing, &MintRequest::default(), None)?)
     }
 
     /// The claims of one more token.

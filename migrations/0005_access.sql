@@ -13,6 +13,7 @@ ALTER TABLE credentials ADD COLUMN public_key_id TEXT;
 ALTER TABLE credentials ADD COLUMN trust_rule_id TEXT;
 ALTER TABLE credentials ADD COLUMN run_id TEXT;
 CREATE INDEX credentials_parent ON credentials (parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX credentials_trust_rule ON credentials (trust_rule_id) WHERE trust_rule_id IS NOT NULL;
 CREATE INDEX credentials_run ON credentials (run_id) WHERE run_id IS NOT NULL;
 
 -- Public keys by which a service account signs its own assertions (RFC 7523): a JWK, or where to fetch a JWKS.

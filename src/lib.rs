@@ -14,6 +14,7 @@ pub mod crypto;
 pub mod fetch;
 pub mod iam;
 pub mod limit;
+pub mod oidc;
 pub mod store;
 pub mod wire;
 

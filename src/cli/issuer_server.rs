@@ -17,7 +17,9 @@ use super::remote::http;
 use crate::config::issuer::IssuerSettings;
 use crate::config::listener::Transport;
 use crate::domain::id::ReplicaId;
+use crate::config::outbound::Outbound;
 use crate::domain::signing_key::SigningKey;
+use crate::fetch::{self, Reach};
 use crate::http::layer::Naming;
 use crate::http::layer::client_address::{self, TrustedProxies};
 use crate::http::serve::{Protection, ServeError, ServeOptions, Stopped, serve};
@@ -31,6 +33,7 @@ use crate::issuer::publications::TeamPublications;
 use crate::issuer::publish::Publication;
 use crate::issuer::upkeep::Serving;
 use crate::issuer::{Issuer, Parts};
+use crate::oidc::KeyCache;
 use crate::store::{AuditWriter, IssuerRow, Store, StoreError};
 
 /// Where the last public documents are kept, for a start without the database; in the data folder.
@@ -157,6 +160,7 @@ impl IssuerServer {
             audit: AuditWriter::start(store.clone()),
             keys: ring,
             teams,
+            foreign_keys: KeyCache::new(&foreign(&settings.outbound)?, Arc::clone(&host.clock)),
             clock: Arc::clone(&host.clock),
             entropy: Arc::clone(&host.entropy),
             limits,
@@ -238,6 +242,14 @@ async fn database(settings: &IssuerSettings, host: &Host, new_issuer: bool) -> R
     let asked = Publishing { x5c: settings.x5c, max_age: settings.max_age };
     let row = bootstrap::publishing(&store, row, asked, settings.development, host).await.map_err(Failure::refused)?;
     Ok((store, row))
+}
+
+/// The connections to foreign issuers: public addresses only, loopback in development.
+fn foreign(outbound: &Outbound) -> Result<fetch::Client, Failure> {
+    let reach = if outbound.loopback { Reach::public().and_loopback() } else { Reach::public() };
+    let (extra_ca, proxy) = (outbound.extra_ca.clone(), outbound.proxy.clone());
+    let settings = fetch::Settings { reach, extra_ca, proxy, ..fetch::Settings::default() };
+    fetch::Client::new(settings).map_err(|error| Failure::Usage(error.to_string()))
 }
 
 /// Opens a listener.

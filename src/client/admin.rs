@@ -15,13 +15,16 @@ use crate::wire::admin::member::Member;
 use crate::wire::admin::page::{Page, WithKey};
 use crate::wire::admin::policy::{ChangePolicy, Policy};
 use crate::wire::admin::provider_settings::{ChangeProviderSettings, ProviderSettings};
+use crate::wire::admin::public_key::{CreatePublicKey, PublicKey};
 use crate::wire::admin::role::{Roles, SetRoles};
 use crate::wire::admin::service_account::{
-    ChangeServiceAccount, CreateServiceAccount, CreateServiceAccountKey, ServiceAccount, ServiceAccountKey,
+    ChangeServiceAccount, CreateServiceAccount, CreateServiceAccountKey, RotateServiceAccountKey, ServiceAccount,
+    ServiceAccountKey,
 };
 use crate::wire::admin::signing_key::SigningKeys;
 use crate::wire::admin::team::{ChangeTeam, CreateTeam, Team};
 use crate::wire::admin::team_issuer::TeamIssuers;
+use crate::wire::admin::trust_rule::{ChangeTrustRule, CreateTrustRule, TrustRule};
 use crate::wire::admin::user::{ChangeUser, CreateUser, User};
 use crate::wire::admin::worker_key::{ChangeWorkerKey, CreateWorkerKey, WorkerKey};
 
@@ -179,6 +182,58 @@ impl Admin {
     /// `DELETE …/service-accounts/{uid}/keys/{id}`
     pub async fn delete_service_account_key(&self, team: &str, uid: &str, id: &str) -> Answer<()> {
         self.client.delete(&self.key, &path(["teams", team, "service-accounts", uid, "keys", id])).await
+    }
+
+    /// `POST …/service-accounts/{uid}/keys/{id}/rotate`
+    pub async fn rotate_service_account_key(
+        &self,
+        team: &str,
+        uid: &str,
+        id: &str,
+        body: &RotateServiceAccountKey,
+    ) -> Answer<WithKey<ServiceAccountKey>> {
+        let path = path(["teams", team, "service-accounts", uid, "keys", id, "rotate"]);
+        self.send(Method::POST, &path, body).await
+    }
+
+    /// `GET …/service-accounts/{uid}/public-keys`
+    pub async fn public_keys(&self, team: &str, uid: &str) -> Answer<Vec<PublicKey>> {
+        self.all(&path(["teams", team, "service-accounts", uid, "public-keys"])).await
+    }
+    /// `POST …/service-accounts/{uid}/public-keys`
+    pub async fn create_public_key(&self, team: &str, uid: &str, body: &CreatePublicKey) -> Answer<PublicKey> {
+        self.send(Method::POST, &path(["teams", team, "service-accounts", uid, "public-keys"]), body).await
+    }
+    /// `DELETE …/service-accounts/{uid}/public-keys/{id}`
+    pub async fn delete_public_key(&self, team: &str, uid: &str, id: &str) -> Answer<()> {
+        self.client.delete(&self.key, &path(["teams", team, "service-accounts", uid, "public-keys", id])).await
+    }
+
+    /// `GET …/service-accounts/{uid}/trust-rules`
+    pub async fn trust_rules(&self, team: &str, uid: &str) -> Answer<Vec<TrustRule>> {
+        self.all(&path(["teams", team, "service-accounts", uid, "trust-rules"])).await
+    }
+    /// `POST …/service-accounts/{uid}/trust-rules`
+    pub async fn create_trust_rule(&self, team: &str, uid: &str, body: &CreateTrustRule) -> Answer<TrustRule> {
+        self.send(Method::POST, &path(["teams", team, "service-accounts", uid, "trust-rules"]), body).await
+    }
+    /// `GET …/service-accounts/{uid}/trust-rules/{id}`
+    pub async fn trust_rule(&self, team: &str, uid: &str, id: &str) -> Answer<TrustRule> {
+        self.get(&path(["teams", team, "service-accounts", uid, "trust-rules", id])).await
+    }
+    /// `PATCH …/service-accounts/{uid}/trust-rules/{id}`
+    pub async fn change_trust_rule(
+        &self,
+        team: &str,
+        uid: &str,
+        id: &str,
+        body: &ChangeTrustRule,
+    ) -> Answer<TrustRule> {
+        self.send(Method::PATCH, &path(["teams", team, "service-accounts", uid, "trust-rules", id]), body).await
+    }
+    /// `DELETE …/service-accounts/{uid}/trust-rules/{id}`
+    pub async fn delete_trust_rule(&self, team: &str, uid: &str, id: &str) -> Answer<()> {
+        self.client.delete(&self.key, &path(["teams", team, "service-accounts", uid, "trust-rules", id])).await
     }
 
     /// `GET /v1/worker-keys`

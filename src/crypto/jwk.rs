@@ -86,7 +86,7 @@ pub enum JwksError {
     Twice,
 }
 
-const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+pub(super) const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 impl Jwks {
     /// Reads a document. Keys of an unknown `kty`, `crv`, `alg` or `use` are passed over, so that an issuer may

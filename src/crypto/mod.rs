@@ -5,6 +5,10 @@
 //! May import: domain.
 
 pub mod certificate;
+pub mod client_assertion;
+pub mod client_key;
+pub mod foreign_keys;
+pub mod foreign_token;
 mod hex;
 mod import;
 pub mod jwk;

@@ -82,28 +82,31 @@ pub struct Operator {
     pub credential: CredentialId,
 }
 
-/// May mint tokens of its own principal.
+/// May mint: tokens of its own principal, of its run, or (a platform) of principals in its teams.
 #[derive(Debug, Clone)]
 pub struct Minter {
     /// By which credential.
     pub credential: CredentialId,
     /// Of which kind.
     pub kind: CredentialKind,
-    /// Person or agent.
+    /// Person, agent, run or platform.
     pub who: MinterIdentity,
 }
 
 impl Minter {
-    /// Whose tokens it mints.
-    pub fn principal(&self) -> Principal {
+    /// Whose tokens it mints; a platform names each time for whom.
+    pub fn principal(&self) -> Option<Principal> {
         match &self.who {
-            MinterIdentity::Person { user, .. } => Principal::User(user.clone()),
-            MinterIdentity::ServiceAccount { uid, .. } => Principal::ServiceAccount(uid.clone()),
+            MinterIdentity::Person { user, .. } => Some(Principal::User(user.clone())),
+            MinterIdentity::ServiceAccount { uid, .. } => Some(Principal::ServiceAccount(uid.clone())),
+            MinterIdentity::Run { principal, .. } => Some(principal.clone()),
+            MinterIdentity::Platform { .. } => None,
         }
     }
 }
 
-/// The principal a [`Minter`] mints for: itself, never one named in a request.
+/// For whom a [`Minter`] mints: itself, never one named in a request; but for a platform, which names principals
+/// within its teams and rights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MinterIdentity {
     /// A person; the team is chosen per token.
@@ -120,6 +123,50 @@ pub enum MinterIdentity {
         /// Where.
         team: TeamUid,
     },
+    /// The bearer of a run.
+    Run {
+        /// Which.
+        run: RunId,
+        /// Where.
+        team: TeamUid,
+        /// Whose.
+        principal: Principal,
+    },
+    /// A platform backend.
+    Platform {
+        /// Where.
+        teams: Vec<TeamUid>,
+        /// What it may do there.
+        rights: PlatformRights,
+    },
+}
+
+/// May open runs: of its own principal, or (a platform) of principals in its teams. A run opens no runs.
+#[derive(Debug, Clone)]
+pub struct RunOpener(pub Minter);
+
+/// May see and end runs.
+#[derive(Debug, Clone)]
+pub struct RunKeeper {
+    /// By which credential.
+    pub credential: CredentialId,
+    /// Of which kind.
+    pub kind: CredentialKind,
+    /// Which runs.
+    pub whose: RunsOf,
+    /// Whether it may only look.
+    pub reads_only: bool,
+}
+
+/// Whose runs a [`RunKeeper`] knows of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunsOf {
+    /// Every run of the installation.
+    Everyone,
+    /// Those of one principal, whoever opened them.
+    Principal(Principal),
+    /// Those that one platform key opened.
+    OpenedBy(CredentialId),
 }
 
 /// May exchange callers' tokens.
@@ -157,21 +204,44 @@ impl Caller {
         Ok(Operator { administrator: id, credential: self.credential })
     }
 
-    /// The right to mint for oneself. Administrators and workers have none: they are nobody's principal.
+    /// The right to mint. Administrators and workers have none: they are nobody's principal.
     pub fn minter(&self) -> Result<Minter, Denied> {
         let who = match &self.identity {
             Identity::Person { user, session } => MinterIdentity::Person { user: user.clone(), session: *session },
             Identity::ServiceAccount { uid, team } => {
                 MinterIdentity::ServiceAccount { uid: uid.clone(), team: team.clone() }
             }
-            Identity::Administrator { .. }
-            | Identity::Worker { .. }
-            | Identity::Run { .. }
-            | Identity::Platform { .. } => {
-                return Err(self.denied("an access token or a service account key"));
+            Identity::Run { run, team, principal } => {
+                MinterIdentity::Run { run: run.clone(), team: team.clone(), principal: principal.clone() }
+            }
+            Identity::Platform { teams, rights } => {
+                MinterIdentity::Platform { teams: teams.clone(), rights: rights.clone() }
+            }
+            Identity::Administrator { .. } | Identity::Worker { .. } => {
+                return Err(self.denied("an access token, a service account key, a run bearer or a platform key"));
             }
         };
         Ok(Minter { credential: self.credential, kind: self.kind, who })
+    }
+
+    /// The right to open runs.
+    pub fn run_opener(&self) -> Result<RunOpener, Denied> {
+        let minter = self.minter().ok().filter(|minter| !matches!(minter.who, MinterIdentity::Run { .. }));
+        minter.map(RunOpener).ok_or_else(|| self.denied("an access token, a service account key or a platform key"))
+    }
+
+    /// The right to runs: one's own, those that one's platform key opened, or as an administrator all.
+    pub fn run_keeper(&self) -> Result<RunKeeper, Denied> {
+        let (whose, reads_only) = match &self.identity {
+            Identity::Administrator { role, .. } => (RunsOf::Everyone, *role == InstallationRole::Auditor),
+            Identity::Person { user, .. } => (RunsOf::Principal(Principal::User(user.clone())), false),
+            Identity::ServiceAccount { uid, .. } => (RunsOf::Principal(Principal::ServiceAccount(uid.clone())), false),
+            Identity::Platform { .. } => (RunsOf::OpenedBy(self.credential), false),
+            Identity::Worker { .. } | Identity::Run { .. } => {
+                return Err(self.denied("an access token, a service account, platform or administrator key"));
+            }
+        };
+        Ok(RunKeeper { credential: self.credential, kind: self.kind, whose, reads_only })
     }
 
     /// The right to exchange callers' tokens.

@@ -52,11 +52,19 @@ pub enum Action {
     SigningKeyDistrust,
     /// An operator replaced every key.
     SigningKeyReplaceAll,
+    /// A run was opened, or asked for.
+    RunOpen,
+    /// A run was ended before its time.
+    RunEnd,
+    /// A service account asked for an access token at `/oauth2/token`.
+    AccessTokenIssue,
+    /// A service account gave one up at `/oauth2/revoke`.
+    AccessTokenRevoke,
 }
 
 impl Action {
     /// Every action there is.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::TokenMint,
         Self::TokenExchange,
         Self::TokenSignature,
@@ -77,6 +85,10 @@ impl Action {
         Self::SigningKeyRotate,
         Self::SigningKeyDistrust,
         Self::SigningKeyReplaceAll,
+        Self::RunOpen,
+        Self::RunEnd,
+        Self::AccessTokenIssue,
+        Self::AccessTokenRevoke,
     ];
 
     /// The stable text.
@@ -102,6 +114,10 @@ impl Action {
             Self::SigningKeyRotate => "signing_key.rotate",
             Self::SigningKeyDistrust => "signing_key.distrust",
             Self::SigningKeyReplaceAll => "signing_key.replace_all",
+            Self::RunOpen => "run.open",
+            Self::RunEnd => "run.end",
+            Self::AccessTokenIssue => "access_token.issue",
+            Self::AccessTokenRevoke => "access_token.revoke",
         }
     }
 

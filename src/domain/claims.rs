@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use super::id::TokenId;
 use super::issuer_url::IssuerUrl;
-use super::policy::Grant;
+use super::policy::{Actor, Grant};
 
 /// How far `nbf` lies before `iat`, in seconds, for verifiers whose clock is behind ours.
 pub const NOT_BEFORE_SKEW: i64 = 30;
@@ -17,9 +17,8 @@ pub const ROLES: &str = "https://aws.amazon.com/roles";
 /// The claim that carries session tags.
 pub const TAGS: &str = "https://aws.amazon.com/tags";
 
-/// Every claim that is minted, for `claims_supported` of the discovery document. `run_id` is not among them: no route
-/// opens a run yet.
-pub const SUPPORTED: [&str; 14] = [
+/// Every claim that is minted, for `claims_supported` of the discovery document.
+pub const SUPPORTED: [&str; 15] = [
     "iss",
     "sub",
     "aud",
@@ -30,6 +29,7 @@ pub const SUPPORTED: [&str; 14] = [
     "team_uid",
     "actor_type",
     "principal_uid",
+    "run_id",
     "act",
     "https://aws.amazon.com/roles",
     "https://aws.amazon.com/tags",
@@ -62,10 +62,21 @@ pub struct Claims {
     source_identity: Option<String>,
 }
 
-/// The actor claim (RFC 8693, section 4.1): `<credential kind>:<credential id>`.
+/// The actor claim (RFC 8693, section 4.1): `<credential kind>:<credential id>`, and behind a worker the platform or
+/// the opener of the run that it serves.
 #[derive(Debug, Clone, Serialize)]
 struct Act {
     sub: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<Box<Self>>,
+}
+
+impl Act {
+    /// Of the nearest actor first.
+    fn of(actors: &[Actor]) -> Option<Self> {
+        let (nearest, behind) = actors.split_first()?;
+        Some(Self { sub: format!("{}:{}", nearest.kind, nearest.id), act: Self::of(behind).map(Box::new) })
+    }
 }
 
 /// Session tags in the nested form; STS takes a value only as an array of one string.
@@ -92,11 +103,11 @@ impl Claims {
             actor_type: subject.principal().actor_type().as_str(),
             principal_uid: subject.principal().uid().to_owned(),
             run_id: grant.run().map(ToString::to_string),
-            act: grant.actor().map(|actor| Act { sub: format!("{}:{}", actor.kind, actor.id) }),
+            act: Act::of(grant.actors()),
             roles: grant.role().map(|role| [role.to_string()]),
             tags: grant.tags().map(|tags| Tags {
-                principal_tags: tags.iter().map(|(key, value)| (key.clone(), [value.clone()])).collect(),
-                transitive_tag_keys: tags.keys().cloned().collect(),
+                principal_tags: tags.tags.iter().map(|(key, value)| (key.clone(), [value.clone()])).collect(),
+                transitive_tag_keys: tags.transitive.clone(),
             }),
             source_identity: grant.source_identity().map(ToString::to_string),
         }
@@ -111,12 +122,16 @@ impl Claims {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::audience::Audience;
+    use crate::domain::credential::CredentialKind;
     use crate::domain::id::{CredentialId, RunId, TeamUid};
     use crate::domain::issuer_url::Development;
     use crate::domain::policy::{MintRequest, Standing, decide, decide_exchange};
     use crate::domain::principal::{ActorType, Principal};
     use crate::domain::region::Region;
     use crate::domain::role_arn::RoleArn;
+    use crate::domain::run::{Opener, Run, RunTerms};
+    use crate::domain::session_tag::{TagKey, TagValue};
     use crate::domain::settings::{EffectiveSettings, Layer, ProviderLayer};
     use crate::domain::subject::Subject;
     use crate::domain::team::TeamPolicy;
@@ -133,18 +148,48 @@ mod tests {
             ..Default::default()
         };
         let issuer = IssuerUrl::parse("https://id.example.com", Development::Off).unwrap();
+        let key = |text: &str| TagKey::parse(text).unwrap();
+        let value = |text: &str| TagValue::parse(text).unwrap();
+        let policy = TeamPolicy {
+            session_tag_keys: vec![key("Project")],
+            cost_tags: BTreeMap::from([(key("CostCenter"), value("42"))]),
+            ..TeamPolicy::new_team()
+        };
+        let opener =
+            Opener { kind: CredentialKind::Platform, credential: CredentialId::new(Uuid::from_u128(8)), session: None };
+        let run = run.map(|id| Run {
+            id: id.clone(),
+            team: subject.team().clone(),
+            principal: subject.principal().clone(),
+            opener,
+            terms: RunTerms {
+                audiences: vec![Audience::sts()],
+                role: None,
+                lifetime_cap: None,
+                tokens_max: None,
+                labels: BTreeMap::from([(key("project"), value("apollo")), (key("stage"), value("beta"))]),
+                layer: ProviderLayer::default(),
+            },
+            tokens_issued: 0,
+            created_at: OffsetDateTime::UNIX_EPOCH,
+            ends_at: OffsetDateTime::UNIX_EPOCH,
+            ended_at: None,
+        });
+        let settings = EffectiveSettings::of(&[(Layer::Team, &layer)]);
         let standing = Standing {
             subject: &subject,
-            run,
+            run: run.as_ref(),
+            actor: run.as_ref().map(|run| Actor { kind: run.opener.kind, id: run.opener.credential }),
             issuer: &issuer,
-            policy: &TeamPolicy::new_team(),
-            settings: &EffectiveSettings::of(&[(Layer::Team, &layer)]),
+            policy: &policy,
+            settings: &settings,
+            outside: &settings,
             worker_audiences: &[],
         };
         let grant = if exchange {
             decide_exchange(standing, CredentialId::new(Uuid::from_u128(9)))
         } else {
-            decide(standing, &MintRequest::default())
+            decide(standing, &MintRequest::default(), None)
         };
         let now = OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap() + time::Duration::milliseconds(999);
         let claims = Claims::build(&grant.unwrap(), &issuer, TokenId::new(Uuid::from_u128(5)), now);
@@ -230,9 +275,7 @@ mod tests {
     fn threat_9_the_largest_identity_stays_within_budget_and_every_claim_is_announced() {
         let run = RunId::parse("0123456789abcdefABCD").unwrap();
         let claims = claims(true, &"a".repeat(48), Some(&run));
-        let mut minted: Vec<_> = claims.as_object().unwrap().keys().map(String::as_str).collect();
-        // Written here, but no caller has a run yet.
-        minted.retain(|name| *name != "run_id");
+        let minted: Vec<_> = claims.as_object().unwrap().keys().map(String::as_str).collect();
         let mut announced = SUPPORTED.to_vec();
         announced.sort_unstable();
         assert_eq!(minted, announced);

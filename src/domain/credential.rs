@@ -28,7 +28,7 @@ pub enum CredentialKind {
     Worker,
     /// `bvt_run_`: the bearer of one run.
     Run,
-    /// `bvt_at_`: a person's access token.
+    /// `bvt_at_`: an access token, of a person's session or of a service account.
     Access,
     /// `bvt_rt_`: a person's refresh token.
     Refresh,

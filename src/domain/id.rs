@@ -192,6 +192,12 @@ pub enum Administrator {}
 /// The tag of [`ReplicaId`].
 #[derive(Debug)]
 pub enum Replica {}
+/// The tag of [`PublicKeyId`].
+#[derive(Debug)]
+pub enum PublicKey {}
+/// The tag of [`TrustRuleId`].
+#[derive(Debug)]
+pub enum TrustRule {}
 
 /// Names a stored secret (a key, an access token, an enrolment code) without being one.
 pub type CredentialId = Handle<Credential>;
@@ -207,6 +213,10 @@ pub type EventId = Handle<Event>;
 pub type AdministratorId = Handle<Administrator>;
 /// Names one serving process, from its start to its end.
 pub type ReplicaId = Handle<Replica>;
+/// Names a public key, or a place of public keys, of a service account.
+pub type PublicKeyId = Handle<PublicKey>;
+/// Names a trust rule of a service account.
+pub type TrustRuleId = Handle<TrustRule>;
 
 impl<K> Handle<K> {
     /// Wraps a UUID made at the edge.

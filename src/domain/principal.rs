@@ -90,6 +90,22 @@ impl Principal {
         }
     }
 
+    /// The person, where it is one.
+    pub const fn user(&self) -> Option<&UserUid> {
+        match self {
+            Self::User(uid) => Some(uid),
+            Self::ServiceAccount(_) => None,
+        }
+    }
+
+    /// The agent, where it is one.
+    pub const fn service_account(&self) -> Option<&ServiceAccountUid> {
+        match self {
+            Self::User(_) => None,
+            Self::ServiceAccount(uid) => Some(uid),
+        }
+    }
+
     /// The uid's text, whichever kind it is of.
     pub fn uid(&self) -> &str {
         match self {

@@ -101,6 +101,8 @@ pub enum Layer {
     Team,
     /// Those of one service account.
     ServiceAccount,
+    /// Those of one run.
+    Run,
 }
 
 /// A value and the layer that said it; `None` where it is our default.
@@ -159,6 +161,7 @@ impl fmt::Display for Layer {
         f.write_str(match self {
             Self::Team => "team",
             Self::ServiceAccount => "service_account",
+            Self::Run => "run",
         })
     }
 }
@@ -182,6 +185,37 @@ impl EffectiveSettings {
         }
     }
 
+    /// The same in a run whose opener said `run`: what it said is fixed for the run, what it left open is not.
+    ///
+    /// Values come from the run, permission does not: of its models only those count that are allowed outside now,
+    /// its sessions last no longer than outside, and tags and source identity that are on outside stay on. Whether
+    /// the principal may name the run's role, the policy decides.
+    #[must_use]
+    pub fn in_run(&self, run: &ProviderLayer) -> Self {
+        let here = |on: bool| Sourced { value: on, layer: Some(Layer::Run) };
+        let own = |model: &ModelId| self.allows(model);
+        let narrowed =
+            run.allowed_models.as_ref().map(|list| list.iter().filter(|model| own(model)).cloned().collect());
+        let shorter = run.session_duration.filter(|duration| *duration < self.session_duration.value);
+        Self {
+            disabled_by: self.disabled_by.or_else(|| run.disabled.then_some(Layer::Run)),
+            region: said(run.region.clone()).or_else(|| self.region.clone()),
+            role_arn: said(run.role_arn.clone()).or_else(|| self.role_arn.clone()),
+            session_duration: said(shorter).unwrap_or(self.session_duration),
+            models: said(run.models.clone()).unwrap_or_else(|| self.models.clone()),
+            allowed_models: said(narrowed).or_else(|| self.allowed_models.clone()),
+            session_tags: if run.session_tags == Some(true) { here(true) } else { self.session_tags },
+            source_identity: if run.source_identity == Some(true) { here(true) } else { self.source_identity },
+            base_url: self.base_url.clone(),
+            sts_endpoint: self.sts_endpoint.clone(),
+        }
+    }
+
+    /// Whether `model` may be called, by its id or ARN.
+    pub fn allows(&self, model: &ModelId) -> bool {
+        self.allowed_models.as_ref().is_none_or(|list| list.value.contains(model))
+    }
+
     /// Role and region of the first hop, or why there is none.
     pub fn first_hop(&self) -> Result<(&RoleArn, &Region), SettingsFault> {
         if let Some(layer) = self.disabled_by {
@@ -195,6 +229,10 @@ impl EffectiveSettings {
 
 fn first<T>(layers: &[(Layer, &ProviderLayer)], value: impl Fn(&ProviderLayer) -> Option<T>) -> Option<Sourced<T>> {
     layers.iter().find_map(|(layer, said)| Some(Sourced { value: value(said)?, layer: Some(*layer) }))
+}
+
+fn said<T>(value: Option<T>) -> Option<Sourced<T>> {
+    value.map(|value| Sourced { value, layer: Some(Layer::Run) })
 }
 
 fn or<T>(said: Option<Sourced<T>>, default: T) -> Sourced<T> {
@@ -239,6 +277,43 @@ mod tests {
         ] {
             assert_eq!(EffectiveSettings::of(&layers).first_hop(), Err(SettingsFault::Disabled(by)));
         }
+    }
+
+    #[test]
+    fn a_run_fixes_values_and_widens_nothing() {
+        let model = |name: &str| ModelId::parse(name).unwrap();
+        let seconds = |seconds| SessionDuration::new(seconds).ok();
+        let team = ProviderLayer {
+            role_arn: Some(role("team")),
+            region: Region::parse("us-east-1").ok(),
+            session_duration: seconds(1800),
+            allowed_models: Some(vec![model("a"), model("b")]),
+            session_tags: Some(true),
+            ..Default::default()
+        };
+        let run = ProviderLayer {
+            role_arn: Some(role("run")),
+            session_duration: seconds(3600),
+            allowed_models: Some(vec![model("b"), model("c")]),
+            session_tags: Some(false),
+            source_identity: Some(true),
+            ..Default::default()
+        };
+        let outside = EffectiveSettings::of(&[(Layer::Team, &team)]);
+        let inside = outside.in_run(&run);
+        assert_eq!(inside.role_arn, Some(Sourced { value: role("run"), layer: Some(Layer::Run) }));
+        assert_eq!(inside.region, outside.region);
+        assert_eq!(inside.session_duration, outside.session_duration);
+        assert_eq!(inside.allowed_models.as_ref().map(|list| list.value.clone()), Some(vec![model("b")]));
+        assert_eq!((inside.session_tags.value, inside.session_tags.layer), (true, Some(Layer::Team)));
+        assert_eq!(inside.source_identity, Sourced { value: true, layer: Some(Layer::Run) });
+        let shorter = ProviderLayer { session_duration: seconds(900), ..Default::default() };
+        assert_eq!(outside.in_run(&shorter).session_duration.value.seconds(), 900);
+        assert_eq!(outside.in_run(&ProviderLayer::default()), outside);
+        let off = ProviderLayer { disabled: true, ..Default::default() };
+        assert_eq!(outside.in_run(&off).first_hop(), Err(SettingsFault::Disabled(Layer::Run)));
+        let outside_off = EffectiveSettings::of(&[(Layer::Team, &ProviderLayer { disabled: true, ..team })]);
+        assert_eq!(outside_off.in_run(&run).disabled_by, Some(Layer::Team));
     }
 
     #[test]

@@ -12,12 +12,18 @@ use super::state::IssuerState;
 /// the layers around. A listener that serves several sets of routes merges them before, because a router has one
 /// fallback.
 pub fn listener(state: IssuerState, routes: OpenApiRouter<IssuerState>) -> Router {
+    listener_beside(state, routes, Router::new())
+}
+
+/// The same beside `outside`, whose routes a standard puts outside the issuer URL's path.
+pub fn listener_beside(state: IssuerState, routes: OpenApiRouter<IssuerState>, outside: Router<IssuerState>) -> Router {
     let path = state.url().path().to_owned();
     let naming = state.naming().clone();
     let (routes, _) = routes.split_for_parts();
+    let outside = outside.method_not_allowed_fallback(method_not_allowed).with_state(state.clone());
     let routes = routes.method_not_allowed_fallback(method_not_allowed).with_state(state);
     let router = if path.is_empty() { routes } else { Router::new().nest(&path, routes) };
-    layer::wrap(router.fallback(not_found), naming)
+    layer::wrap(router.merge(outside).fallback(not_found), naming)
 }
 
 async fn not_found() -> Response {

@@ -6,8 +6,9 @@ use std::sync::{Arc, OnceLock};
 use crate::domain::issuer_url::IssuerUrl;
 use crate::http::layer::Naming;
 use crate::issuer::Issuer;
+use crate::issuer::oauth::metadata;
 use crate::issuer::publications::TeamPublications;
-use crate::issuer::publish::Publication;
+use crate::issuer::publish::{Document, Publication};
 use crate::issuer::refusals::Unavailable;
 
 /// The state of the issuer's listeners. The public documents are there from the first moment; the issuer itself
@@ -15,6 +16,7 @@ use crate::issuer::refusals::Unavailable;
 #[derive(Clone)]
 pub struct IssuerState {
     url: IssuerUrl,
+    oauth_metadata: Arc<Document>,
     publication: Arc<Publication>,
     teams: Arc<TeamPublications>,
     naming: Naming,
@@ -27,6 +29,7 @@ impl IssuerState {
     /// A listener whose issuer is still starting.
     pub fn starting(url: IssuerUrl, publication: Arc<Publication>, naming: Naming) -> Self {
         Self {
+            oauth_metadata: Arc::new(metadata::document(&url)),
             teams: Arc::new(TeamPublications::new(url.clone(), None)),
             url,
             publication,
@@ -80,6 +83,11 @@ impl IssuerState {
     /// The issuer's URL, under whose path every route lives.
     pub const fn url(&self) -> &IssuerUrl {
         &self.url
+    }
+
+    /// The metadata of the authorization server, which the issuer URL alone makes.
+    pub fn oauth_metadata(&self) -> &Document {
+        &self.oauth_metadata
     }
 
     /// What is published.

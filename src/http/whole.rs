@@ -7,5 +7,6 @@ use super::{admin, issuer, paths};
 
 /// The public routes and the admin API together.
 pub fn router(state: IssuerState) -> Router {
-    paths::listener(state, issuer::routes().merge(admin::routes()))
+    let outside = issuer::oauth::metadata::before_the_path(state.url());
+    paths::listener_beside(state, issuer::routes().merge(admin::routes()), outside)
 }

@@ -406,9 +406,9 @@ mod tests {
         let issuer = setup().issuer;
         let private = issuer.of_team(&setup().team).unwrap();
         let trust = Setup { also: Some(private.clone()), ..setup() }.policies().unwrap().trust;
-        let alone = |issuer: IssuerUrl| Setup { issuer, ..setup() }.policies().unwrap().trust.statements;
-        assert_eq!(trust.statements[0], alone(issuer)[0]);
-        let second = Statement { sid: Some("BrevetTeam".to_owned()), ..trust.statements[1].clone() };
+        let alone = |issuer: IssuerUrl| Setup { issuer, ..setup() }.policies().unwrap().trust.statement;
+        assert_eq!(trust.statement[0], alone(issuer)[0]);
+        let second = Statement { sid: Some("BrevetTeam".to_owned()), ..trust.statement[1].clone() };
         assert_eq!(second, alone(private.clone())[0]);
         let json = trust.to_json();
         assert!(json.contains(&format!("oidc-provider/{}\"", private.without_scheme())), "{json}");

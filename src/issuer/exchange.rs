@@ -1,16 +1,18 @@
-//! The exchange: what a worker gets for a caller's live token.
+//! The exchange: what a worker gets for a caller's live token, or the bearer of a run.
+
+use std::sync::Arc;
 
 use super::Issuer;
+use super::presented::Presented;
 use super::refusals::{ExchangeError, Unavailable};
-use super::release::{Authority, Minted};
-use super::standing::{Freshness, TeamStanding, accepts_sign_in, check_team};
-use crate::crypto::verify::{TokenRefused, VerifiedToken};
+use super::release::{Authority, Minted, Released};
+use super::standing::{Freshness, TeamStanding};
 use crate::domain::access::{Exchanger, Identity};
-use crate::domain::audit::{Action, Decision, Origin, RecordedEvent};
-use crate::domain::credential::{CredentialKind, OpaqueCredential};
-use crate::domain::id::{CredentialId, IssuerId, RunId};
-use crate::domain::policy;
-use crate::domain::principal::Principal;
+use crate::domain::audit::{Action, Decision, Origin};
+use crate::domain::credential::CredentialKind;
+use crate::domain::id::CredentialId;
+use crate::domain::policy::{self, Grant, Refusal};
+use crate::domain::run::Run;
 use crate::domain::secret::Secret;
 use crate::domain::session_name::SessionName;
 use crate::domain::settings::EffectiveSettings;
@@ -28,15 +30,15 @@ pub struct Exchanged {
     /// Their version.
     pub settings_version: i64,
     /// The caller's run.
-    pub run: Option<RunId>,
+    pub run: Option<Arc<Run>>,
     /// The RoleSessionName to use.
     pub session_name: SessionName,
 }
 
 impl Issuer {
-    /// Exchanges a caller's token, presented by a worker under its own key.
+    /// Exchanges a caller's token or bearer of a run, presented by a worker under its own key.
     ///
-    /// Principal, team and run come from that token alone, whose original audit row must exist; the worker names
+    /// Principal, team and run come from that alone, and a token's original audit row must exist; the worker names
     /// nothing (threat 34). The audit statement proves that the caller's credential and the worker's are alive.
     pub async fn exchange(
         &self,
@@ -45,16 +47,15 @@ impl Issuer {
         origin: &Origin,
     ) -> Result<Exchanged, ExchangeError> {
         let _place = self.0.admission.enter().map_err(Unavailable::from)?;
-        let presented = match self.verify_presented(worker, token).await {
+        let presented = match self.presented(worker, token, origin).await {
             Ok(presented) => presented,
             Err(error) => return Err(self.exchange_refused(worker, None, error, origin).await),
         };
-        let subject = presented.token.subject();
         let limits = &self.0.limits;
-        let within = limits.principal(subject.principal()).and_then(|()| limits.team(subject.team()));
+        let within = limits.principal(presented.principal()).and_then(|()| limits.team(presented.team()));
         self.count_limited(within, Action::TokenExchange, origin)?;
         match self.exchange_verified(worker, &presented, origin).await {
-            Err(error) => Err(self.exchange_refused(worker, Some(&presented.token), error, origin).await),
+            Err(error) => Err(self.exchange_refused(worker, Some(&presented), error, origin).await),
             exchanged => exchanged,
         }
     }
@@ -65,16 +66,13 @@ impl Issuer {
         presented: &Presented,
         origin: &Origin,
     ) -> Result<Exchanged, ExchangeError> {
-        let credential = self.original_credential(presented).await?;
-        let presented = &presented.token;
+        let credential = self.credential_behind(presented).await?;
         for freshness in [Freshness::Remembered, Freshness::Fresh, Freshness::Fresh] {
-            let decided = match self.presented_standing(presented, freshness).await {
-                Ok(standing) => {
-                    let rules = standing.as_policy(self.url(), presented.run_id());
-                    policy::decide_exchange(rules, worker.credential)
-                        .map(|grant| (grant, standing))
-                        .map_err(ExchangeError::from)
-                }
+            let decided = match self.presented_standing(presented, credential, freshness).await {
+                Ok(standing) => self
+                    .decide_presented(worker, presented, &standing, origin)
+                    .map(|grant| (grant, standing))
+                    .map_err(ExchangeError::from),
                 Err(error) => Err(error),
             };
             let (grant, standing) = match decided {
@@ -89,10 +87,10 @@ impl Issuer {
                 team_version: settings_version,
                 worker: Some((worker.credential, presented.token_id())),
             };
-            if let Some(minted) = self.release(grant, authority, origin).await? {
-                let session_name = SessionName::new(presented.subject().principal(), presented.run_id());
-                let (settings, run) = (standing.settings, presented.run_id().cloned());
-                return Ok(Exchanged { minted, settings, settings_version, run, session_name });
+            if let Released::Token(minted) = self.release(grant, authority, origin).await? {
+                let session_name = SessionName::new(presented.principal(), presented.run_id());
+                let (settings, run) = (standing.settings().clone(), standing.run);
+                return Ok(Exchanged { minted: *minted, settings, settings_version, run, session_name });
             }
             self.why_not_exchanged(worker, presented, credential.1).await?;
             self.keys().reload().await?;
@@ -100,11 +98,28 @@ impl Issuer {
         Err(Unavailable::Changing.into())
     }
 
+    /// What the worker gets for the caller. The address of an exchange is the worker's, so that a team's address ranges
+    /// were asked of the caller when its token was minted; the bearer of a run was asked nowhere yet, so that the
+    /// worker that shows it must itself be within them.
+    fn decide_presented(
+        &self,
+        worker: &Exchanger,
+        presented: &Presented,
+        standing: &TeamStanding,
+        origin: &Origin,
+    ) -> Result<Grant, Refusal> {
+        let rules = standing.as_policy(self.url());
+        if presented.token_id().is_none() && !rules.policy.admits_address(origin.address) {
+            return Err(Refusal::AddressNotAllowed);
+        }
+        policy::decide_exchange(rules, worker.credential)
+    }
+
     /// Which of the two credentials has ended, or that the worker's lists the team no more.
     async fn why_not_exchanged(
         &self,
         worker: &Exchanger,
-        presented: &VerifiedToken,
+        presented: &Presented,
         credential: CredentialId,
     ) -> Result<(), ExchangeError> {
         if let Some(reason) = self.look_again(credential).await?.and_then(|record| record.dead) {
@@ -115,68 +130,15 @@ impl Issuer {
             return Err(ExchangeError::WorkerDead(reason));
         }
         match record.identity {
-            Identity::Worker { teams, .. } if !teams.contains(presented.subject().team()) => {
-                Err(ExchangeError::TeamNotServed)
-            }
+            Identity::Worker { teams, .. } if !teams.contains(presented.team()) => Err(ExchangeError::TeamNotServed),
             _ => Ok(()),
         }
-    }
-
-    /// The cheap and the cryptographic checks, in that order: our own published keys, the URL of the issuer that they
-    /// belong to byte for byte, the worker's own audience, our own clock without leeway, a team that the worker serves.
-    pub(super) async fn verify_presented(
-        &self,
-        worker: &Exchanger,
-        token: &Secret,
-    ) -> Result<Presented, ExchangeError> {
-        if let Ok(credential) = OpaqueCredential::parse(token.expose()) {
-            return Err(ExchangeError::Credential(credential.kind()));
-        }
-        let (token, ring) = self.verify_own(token, &worker.audience, &worker.teams).await?;
-        if token.expires_at() <= self.now() {
-            return Err(TokenRefused::Expired(token.expires_at()).into());
-        }
-        if !worker.teams.contains(token.subject().team()) {
-            return Err(ExchangeError::TeamNotServed);
-        }
-        Ok(Presented { token, issuer: ring.id() })
-    }
-
-    /// The credential that minted the token: only what left under a principal's own credential, of the issuer whose
-    /// keys it verifies under, may be presented.
-    async fn original_credential(
-        &self,
-        presented: &Presented,
-    ) -> Result<(CredentialKind, CredentialId), ExchangeError> {
-        let row = self.store().event_of_token(presented.token.token_id()).await.map_err(Unavailable::from)?;
-        let row = row.filter(|row| row.issuer == presented.issuer);
-        row.and_then(|row| minted_by(&row)).ok_or(ExchangeError::NotMinted)
-    }
-
-    async fn presented_standing(
-        &self,
-        presented: &VerifiedToken,
-        freshness: Freshness,
-    ) -> Result<TeamStanding, ExchangeError> {
-        let subject = presented.subject();
-        let facts = self.facts(subject.team(), freshness).await.map_err(Unavailable::from)?;
-        let facts = facts.ok_or(ExchangeError::NotMinted)?;
-        check_team(&facts).map_err(ExchangeError::Dead)?;
-        if let Principal::User(user) = subject.principal()
-            && !self.teams_of(user, freshness).await.map_err(Unavailable::from)?.contains(subject.team())
-        {
-            return Err(ExchangeError::NotMember);
-        }
-        if !accepts_sign_in(subject.principal(), &facts) {
-            return Err(ExchangeError::SignInNotAccepted);
-        }
-        Ok(TeamStanding::new(subject.principal().clone(), facts))
     }
 
     async fn exchange_refused(
         &self,
         worker: &Exchanger,
-        presented: Option<&VerifiedToken>,
+        presented: Option<&Presented>,
         error: ExchangeError,
         origin: &Origin,
     ) -> ExchangeError {
@@ -186,21 +148,11 @@ impl Issuer {
         event.credential = Some((CredentialKind::Worker, worker.credential));
         event.worker = Some(worker.credential);
         if let Some(presented) = presented {
-            event.team = Some(presented.subject().team().clone());
-            event.principal = Some(presented.subject().principal().clone());
+            event.team = Some(presented.team().clone());
+            event.principal = Some(presented.principal().clone());
+            event.target = presented.run_id().map(|run| format!("run:{run}"));
         }
         self.record_refusal(event).await;
         error
     }
-}
-
-/// A verified token and the issuer whose keys it verified under.
-pub(super) struct Presented {
-    pub(super) token: VerifiedToken,
-    issuer: IssuerId,
-}
-
-/// Whose credential minted the token of an audit row, if one did.
-fn minted_by(row: &RecordedEvent) -> Option<(CredentialKind, CredentialId)> {
-    row.credential.filter(|_| row.action == Action::TokenMint && row.decision == Decision::Allowed)
 }

@@ -186,6 +186,14 @@ impl KeyRing {
         Ok(Arc::clone(&current))
     }
 
+    /// Whether what is at hand is what `row`, just read, counts, and far from too old to sign with: there may be a
+    /// thousand issuers, and few of them change.
+    pub(super) fn is_current(&self, row: &IssuerRow) -> bool {
+        let seen = self.snapshot();
+        let young = (self.now() - seen.read_at).abs() < Duration::seconds(i64::from(row.schedule.oldest_snapshot) / 3);
+        young && seen.row == *row && seen.believed(self.now(), self.elapsed()).is_ok()
+    }
+
     /// The one key that signs at `now`, opened. At a hand-over, whose instant every replica knows from the
     /// rows, the store is read again and the standby opened.
     pub async fn signing(&self, now: OffsetDateTime) -> Result<Arc<OpenKey>, Unavailable> {

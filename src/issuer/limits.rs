@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::domain::audit::Origin;
-use crate::domain::id::{CredentialId, TeamUid};
+use crate::domain::id::{CredentialId, ServiceAccountUid, TeamUid};
 use crate::domain::principal::Principal;
 use crate::limit::rate::{KeyedRate, Limited, Rate, RateError};
 
@@ -47,7 +47,11 @@ pub(super) struct Limits {
     team: KeyedRate,
     address: KeyedRate,
     failures: KeyedRate,
+    told: KeyedRate,
 }
+
+/// Rows a minute about foreign tokens that fit none of one service account's trust rules.
+const TOLD: u32 = 10;
 
 impl Limits {
     pub(super) fn new(numbers: &LimitNumbers) -> Self {
@@ -57,6 +61,7 @@ impl Limits {
             team: KeyedRate::new(numbers.team),
             address: KeyedRate::new(numbers.address),
             failures: KeyedRate::new(numbers.failures),
+            told: KeyedRate::new(numbers.failures.at_most(TOLD)),
         }
     }
 
@@ -79,6 +84,16 @@ impl Limits {
     /// One token of a team.
     pub(super) fn team(&self, team: &TeamUid) -> Result<(), Limited> {
         self.team.take(team)
+    }
+
+    /// One request that shows no credential of ours.
+    pub(super) fn anonymous(&self, origin: &Origin) -> Result<(), Limited> {
+        self.address.take(&origin.address.map(network))
+    }
+
+    /// One audit row about a stranger's token for a service account.
+    pub(super) fn told(&self, account: &ServiceAccountUid) -> Result<(), Limited> {
+        self.told.take(account)
     }
 
     /// One failed attempt from somewhere. Requests without an address share one rate.

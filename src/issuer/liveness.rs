@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Issuer;
+use super::presented::{Presented, bearer, has_session};
 use super::refusals::{ExchangeError, Unavailable};
 use super::standing::{Freshness, TeamStanding, accepts_sign_in, check_team};
-use crate::crypto::verify::VerifiedToken;
 use crate::domain::access::Exchanger;
+use crate::domain::credential::{CredentialKind, OpaqueCredential};
 use crate::domain::id::{TeamUid, UserUid};
-use crate::domain::policy::Refusal;
+use crate::domain::policy;
 use crate::domain::principal::Principal;
 use crate::domain::secret::Secret;
 use crate::store::TeamFacts;
@@ -40,26 +41,35 @@ struct Read {
 }
 
 impl Issuer {
-    /// One answer for each of `tokens`, in their order. An expired token, too, is answered with why: its worker
+    /// One answer for each of `tokens` (or bearers of runs), in their order. An expired token, too, is answered with why: its worker
     /// needs a fresh one. The credentials behind all of them are read with one statement, each team and person
     /// with one more.
     pub async fn liveness(&self, worker: &Exchanger, tokens: &[Secret]) -> Result<Vec<Alive>, ExchangeError> {
         let _place = self.0.admission.enter().map_err(Unavailable::from)?;
-        let mut verified = Vec::with_capacity(tokens.len());
-        for token in tokens {
-            verified.push(self.verify_presented(worker, token).await.map(|presented| presented.token));
+        let bearers: Vec<_> = tokens.iter().map(bearer).collect();
+        let hashes: Vec<_> = bearers.iter().flatten().flatten().map(OpaqueCredential::hash).collect();
+        let known = self.store().credentials_of(&hashes, self.now()).await.map_err(Unavailable::from)?;
+        let mut shown = Vec::with_capacity(tokens.len());
+        for (token, bearer) in tokens.iter().zip(bearers) {
+            shown.push(match bearer {
+                Err(error) => Err(error),
+                Ok(None) => self.presented_token(worker, token).await,
+                Ok(Some(bearer)) => self.presented_bearer(worker, known.get(&bearer.hash()).cloned()).await,
+            });
         }
-        let ids: Vec<_> = verified.iter().flatten().map(VerifiedToken::token_id).collect();
+        let ids: Vec<_> = shown.iter().flatten().filter_map(Presented::token_id).collect();
         let minted = self.store().minted_tokens(&ids, self.now()).await.map_err(Unavailable::from)?;
         let mut read = Read::default();
         let mut answers = Vec::with_capacity(tokens.len());
-        for checked in verified {
-            answers.push(match checked {
+        for shown in shown {
+            answers.push(match shown {
                 Err(error) => Alive::No { reason: error.reason().unwrap_or("unavailable") },
-                Ok(token) => match minted.get(&token.token_id()) {
-                    None => Alive::No { reason: "token_not_minted" },
-                    Some(Some(dead)) => Alive::No { reason: dead.as_str() },
-                    Some(None) => self.in_team(&token, &mut read).await?,
+                Ok(presented) => match presented.token_id().map(|token| minted.get(&token)) {
+                    Some(None) => Alive::No { reason: "token_not_minted" },
+                    Some(Some((_, Some(dead)))) => Alive::No { reason: dead.as_str() },
+                    Some(Some((kind, None))) => self.in_team(worker, &presented, *kind, &mut read).await?,
+                    // A bearer that is presented is alive.
+                    None => self.in_team(worker, &presented, CredentialKind::Run, &mut read).await?,
                 },
             });
         }
@@ -67,8 +77,14 @@ impl Issuer {
     }
 
     /// Membership, team and settings.
-    async fn in_team(&self, token: &VerifiedToken, read: &mut Read) -> Result<Alive, Unavailable> {
-        let (team, principal) = (token.subject().team(), token.subject().principal());
+    async fn in_team(
+        &self,
+        worker: &Exchanger,
+        presented: &Presented,
+        behind: CredentialKind,
+        read: &mut Read,
+    ) -> Result<Alive, Unavailable> {
+        let (team, principal) = (presented.team(), presented.principal());
         if !read.facts.contains_key(team) {
             read.facts.insert(team.clone(), self.facts(team, Freshness::Fresh).await?);
         }
@@ -86,13 +102,25 @@ impl Issuer {
                 return Ok(Alive::No { reason: "membership_ended" });
             }
         }
-        if !accepts_sign_in(principal, &facts) {
+        let run = match presented.run_id() {
+            None => None,
+            Some(id) => match self.run_of(id).await? {
+                Some(run) => Some(run),
+                None => return Ok(Alive::No { reason: "token_not_minted" }),
+            },
+        };
+        if has_session(principal, run.as_deref(), behind) && !accepts_sign_in(&facts) {
             return Ok(Alive::No { reason: "sign_in_not_accepted" });
         }
-        let standing = TeamStanding::new(principal.clone(), facts);
-        Ok(match standing.settings.first_hop() {
+        let outside = TeamStanding::new(principal.clone(), facts);
+        let standing = match run {
+            Some(run) => outside.in_run(run),
+            None => outside,
+        };
+        // What an exchange would now be refused for ends what an earlier one gave: a role taken off, inference off.
+        Ok(match policy::decide_exchange(standing.as_policy(self.url()), worker.credential) {
             Ok(_) => Alive::Yes { settings_version: standing.facts.team.version },
-            Err(fault) => Alive::No { reason: Refusal::from(fault).code() },
+            Err(refusal) => Alive::No { reason: refusal.code() },
         })
     }
 }

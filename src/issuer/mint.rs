@@ -1,33 +1,46 @@
-//! The mint: how a principal's own credential becomes a token.
+//! The mint: how a principal's own credential, a run's bearer or a platform key becomes a token.
 
 use super::Issuer;
+use super::platform::{self, Act};
 use super::refusals::{MintError, Unavailable};
-use super::release::{Authority, Minted};
+use super::release::{Authority, Minted, Released};
 use super::standing::Freshness;
-use crate::domain::access::{Minter, MinterIdentity};
-use crate::domain::audit::{Action, Decision, Origin};
+use crate::domain::access::{Caller, Minter, MinterIdentity};
+use crate::domain::audit::{Action, Decision, Event, Origin};
 use crate::domain::id::TeamUid;
-use crate::domain::policy::{self, MintRequest};
+use crate::domain::policy::{self, MintRequest, Refusal};
+use crate::domain::principal::Principal;
+
+/// What a caller of the mint asks for.
+#[derive(Debug, Clone, Default)]
+pub struct MintCall {
+    /// In which team, where there are several.
+    pub team: Option<TeamUid>,
+    /// In whose name: a platform must say, and nobody else may.
+    pub on_behalf_of: Option<Principal>,
+    /// Which token.
+    pub request: MintRequest,
+}
 
 impl Issuer {
-    /// Mints a token for `minter` itself, in the team `chosen` or its only one.
+    /// Mints a token for `minter` itself, or where it is a platform for whom it names.
     ///
-    /// Caller → team → decision → claims → signature beside the commit of the audit row → token. What is
+    /// Caller → principal → team → decision → claims → signature beside the commit of the audit row → token. What is
     /// remembered of the team may grant, because the audit statement proves that nothing has changed, but never
     /// refuses: before a refusal everything is read afresh. Nothing after `decide` can widen the grant.
-    pub async fn mint(
-        &self,
-        minter: &Minter,
-        chosen: Option<&TeamUid>,
-        request: &MintRequest,
-        origin: &Origin,
-    ) -> Result<Minted, MintError> {
+    pub async fn mint(&self, minter: &Minter, call: &MintCall, origin: &Origin) -> Result<Minted, MintError> {
         let _place = self.0.admission.enter().map_err(Unavailable::from)?;
-        let within = self.0.limits.principal(&minter.principal());
-        self.count_limited(within, Action::TokenMint, origin)?;
+        let mut minter = minter.clone();
         for freshness in [Freshness::Remembered, Freshness::Fresh, Freshness::Fresh] {
-            let decided = match self.standing(minter, chosen, freshness).await {
-                Ok(standing) => policy::decide(standing.as_policy(self.url(), None), request)
+            let principal = match platform::principal(&minter, call.on_behalf_of.as_ref(), Act::Mint) {
+                Ok(principal) => principal,
+                Err(error) => return Err(self.refused(&minter, None, call, error, origin).await),
+            };
+            if freshness == Freshness::Remembered {
+                self.count_limited(self.0.limits.principal(&principal), Action::TokenMint, origin)?;
+            }
+            let decided = match self.standing(&minter, &principal, call.team.as_ref(), freshness).await {
+                Ok(standing) => policy::decide(standing.as_policy(self.url()), &call.request, origin.address)
                     .map(|grant| (grant, standing.facts.team.version))
                     .map_err(MintError::from),
                 Err(error) => Err(error),
@@ -35,18 +48,28 @@ impl Issuer {
             let (grant, team_version) = match decided {
                 Ok(decided) => decided,
                 Err(_) if freshness == Freshness::Remembered => continue,
-                Err(error) => return Err(self.refused(minter, chosen, error, origin).await),
+                Err(error) => return Err(self.refused(&minter, Some(principal), call, error, origin).await),
             };
             self.count_limited(self.0.limits.team(grant.subject().team()), Action::TokenMint, origin)?;
             let credential = (minter.kind, minter.credential);
             let authority = Authority { action: Action::TokenMint, credential, team_version, worker: None };
-            if let Some(minted) = self.release(grant, authority, origin).await? {
-                return Ok(minted);
+            let released = self.release(grant, authority, origin).await?;
+            if let Released::Token(minted) = released {
+                return Ok(*minted);
             }
-            // Something ended or changed since it was read: the caller's credential, or the team.
-            let credential = self.look_again(minter.credential).await?;
-            if let Some(reason) = credential.and_then(|record| record.dead) {
-                return Err(self.refused(minter, chosen, MintError::Dead(reason), origin).await);
+            // Something ended or changed since it was read: the caller's credential, what it hangs on, or the team.
+            let record = self.look_again(minter.credential).await?;
+            let error = match (record.as_ref().and_then(|record| record.dead), &released) {
+                (Some(reason), _) => Some(MintError::Dead(reason)),
+                (None, Released::RunExhausted) => Some(Refusal::RunExhausted.into()),
+                (None, _) => None,
+            };
+            if let Some(error) = error {
+                return Err(self.refused(&minter, Some(principal), call, error, origin).await);
+            }
+            if let Some(record) = record {
+                let caller = Caller { credential: record.id, kind: record.kind, identity: record.identity };
+                minter = caller.minter()?;
             }
             self.keys().reload().await?;
         }
@@ -54,17 +77,34 @@ impl Issuer {
     }
 
     /// Writes the row of a refusal, and gives the refusal back.
-    async fn refused(&self, minter: &Minter, chosen: Option<&TeamUid>, error: MintError, origin: &Origin) -> MintError {
+    async fn refused(
+        &self,
+        minter: &Minter,
+        principal: Option<Principal>,
+        call: &MintCall,
+        error: MintError,
+        origin: &Origin,
+    ) -> MintError {
         let Some(reason) = error.reason() else { return error };
         let mut event = self.event(Action::TokenMint, Decision::Refused, origin);
         event.reason = Some(reason);
-        event.credential = Some((minter.kind, minter.credential));
-        event.principal = Some(minter.principal());
-        event.team = match &minter.who {
-            MinterIdentity::ServiceAccount { team, .. } => Some(team.clone()),
-            MinterIdentity::Person { .. } => chosen.cloned(),
-        };
+        Self::say_who(&mut event, minter, principal.or_else(|| minter.principal()), call.team.as_ref());
         self.record_refusal(event).await;
         error
+    }
+
+    /// Says in `event` who asked, for whom and where. Whom a platform names that it may not know of stands in the row,
+    /// for the operator; the team only where it is the caller's.
+    pub(super) fn say_who(event: &mut Event, minter: &Minter, principal: Option<Principal>, chosen: Option<&TeamUid>) {
+        event.credential = Some((minter.kind, minter.credential));
+        event.principal = principal;
+        event.team = match &minter.who {
+            MinterIdentity::ServiceAccount { team, .. } | MinterIdentity::Run { team, .. } => Some(team.clone()),
+            MinterIdentity::Person { .. } => chosen.cloned(),
+            MinterIdentity::Platform { teams, .. } => chosen.filter(|team| teams.contains(team)).cloned(),
+        };
+        if let MinterIdentity::Run { run, .. } = &minter.who {
+            event.target = Some(format!("run:{run}"));
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The issuer's use cases: who calls, what is granted, how it is minted, audited and published.
 //!
 //! Does not own HTTP (`http::issuer`, `http::admin`) nor SQL (`store`).
-//! May import: domain, crypto, store, iam, fetch, limit.
+//! May import: domain, crypto, store, iam, oidc, fetch, limit.
 
 pub mod admin;
 pub mod bootstrap;
@@ -12,6 +12,9 @@ pub mod keys;
 pub mod limits;
 pub mod liveness;
 pub mod mint;
+pub mod oauth;
+mod platform;
+mod presented;
 mod private_issuers;
 pub mod probe;
 pub mod publications;
@@ -24,6 +27,7 @@ pub mod reseal;
 pub mod retention;
 mod rings;
 pub mod rotate;
+pub mod runs;
 pub mod sessions;
 pub mod standing;
 pub mod upkeep;
@@ -46,16 +50,18 @@ use crate::domain::audit::{Action, Decision, Event, Origin};
 use crate::domain::clock::Clock;
 use crate::domain::credential::SecretHash;
 use crate::domain::entropy::Entropy;
-use crate::domain::id::{CredentialId, EventId, IssuerId, TeamUid, UserUid};
+use crate::domain::id::{CredentialId, EventId, IssuerId, RunId, TeamUid, UserUid};
 use crate::domain::issuer_url::IssuerUrl;
+use crate::domain::run::Run;
 use crate::limit::admission::Admission;
+use crate::oidc::KeyCache;
 use crate::store::{AuditWriter, Store, TeamFacts};
 
 /// How long what the audit statement proves anyway is remembered between requests.
 const REMEMBERED: Duration = Duration::from_secs(10);
 /// Most credentials remembered.
 const CREDENTIALS_MAX: usize = 20_000;
-/// Most teams and people remembered.
+/// Most teams, people and runs remembered.
 const TEAMS_MAX: usize = 5_000;
 
 /// What an issuer is made of; the composition root puts it together.
@@ -72,6 +78,8 @@ pub struct Parts {
     pub keys: Arc<KeyRing>,
     /// What teams' private issuers publish.
     pub teams: Arc<TeamPublications>,
+    /// The keys of foreign issuers.
+    pub foreign_keys: KeyCache,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes ids and secrets.
@@ -91,6 +99,7 @@ struct Inner {
     audit: AuditWriter,
     rings: Rings,
     teams: Arc<TeamPublications>,
+    foreign_keys: KeyCache,
     refreshing: tokio::sync::Mutex<()>,
     looked: Mutex<Option<time::Duration>>,
     clock: Arc<dyn Clock>,
@@ -100,6 +109,7 @@ struct Inner {
     callers: Recent<SecretHash, Arc<Known>>,
     facts: Recent<TeamUid, Arc<TeamFacts>>,
     teams_of: Recent<UserUid, Arc<[TeamUid]>>,
+    runs: Recent<RunId, Arc<Run>>,
     used: Mutex<HashMap<CredentialId, OffsetDateTime>>,
 }
 
@@ -113,6 +123,7 @@ impl Issuer {
             audit: parts.audit,
             rings: Rings::new(parts.keys),
             teams: parts.teams,
+            foreign_keys: parts.foreign_keys,
             refreshing: tokio::sync::Mutex::default(),
             looked: Mutex::default(),
             clock: parts.clock,
@@ -122,6 +133,7 @@ impl Issuer {
             callers: Recent::new(REMEMBERED, CREDENTIALS_MAX),
             facts: Recent::new(REMEMBERED, TEAMS_MAX),
             teams_of: Recent::new(REMEMBERED, TEAMS_MAX),
+            runs: Recent::new(REMEMBERED, TEAMS_MAX),
             used: Mutex::default(),
         }))
     }
@@ -155,6 +167,11 @@ impl Issuer {
         &self.0.rings
     }
 
+    /// The keys of foreign issuers, and of clients that serve their own.
+    fn foreign_keys(&self) -> &KeyCache {
+        &self.0.foreign_keys
+    }
+
     /// The time.
     pub fn now(&self) -> OffsetDateTime {
         self.0.clock.now()
@@ -172,6 +189,7 @@ impl Issuer {
         self.0.callers.clear();
         self.0.facts.clear();
         self.0.teams_of.clear();
+        self.0.runs.clear();
     }
 
     /// A row about `action`, now, with nothing in it yet but who we are and where the request came from.

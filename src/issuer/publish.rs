@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
 use crate::crypto::jwk::{self, Jwks, X5c};
@@ -24,6 +24,8 @@ pub const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
 /// The path of the JWKS.
 pub const JWKS_PATH: &str = "/.well-known/jwks.json";
 
+const DEFAULT_MAX_AGE: u32 = 3600;
+
 /// One public document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
@@ -34,7 +36,7 @@ pub struct Document {
 }
 
 impl Document {
-    fn new(text: String) -> Self {
+    pub(super) fn new(text: String) -> Self {
         let hash = digest(&SHA256, text.as_bytes());
         Self { etag: format!("\"{}\"", URL_SAFE_NO_PAD.encode(hash)), body: text.into() }
     }
@@ -52,33 +54,46 @@ pub struct Published {
 }
 
 impl Published {
-    /// The documents of `keys` at `now`.
+    /// The documents of `keys` at `now`, of an issuer that has no other endpoints than these.
     pub fn of(issuer: &IssuerUrl, keys: &[SigningKey], x5c: X5c, max_age: u32, now: OffsetDateTime) -> Self {
+        Self::with_endpoints(issuer, Map::new(), keys, x5c, max_age, now)
+    }
+
+    /// The same of an issuer that has more: `endpoints` are members of the discovery document.
+    pub fn with_endpoints(
+        issuer: &IssuerUrl,
+        endpoints: Map<String, Value>,
+        keys: &[SigningKey],
+        x5c: X5c,
+        max_age: u32,
+        now: OffsetDateTime,
+    ) -> Self {
         let published = signing_key::published(keys, now);
         let mut algorithms: Vec<_> = published.iter().map(|key| key.algorithm()).collect();
         algorithms.sort_unstable();
         algorithms.dedup();
         Self {
-            discovery: Document::new(discovery(issuer, &algorithms)),
+            discovery: Document::new(discovery(issuer, endpoints, &algorithms)),
             jwks: Document::new(jwk::document(&published, x5c)),
             max_age,
         }
     }
 }
 
-/// The six members that AWS needs (IAM user guide, "Create an OpenID Connect identity provider"), and no
-/// endpoint that does not exist. Every URL comes from the configured issuer URL (threat 6).
-fn discovery(issuer: &IssuerUrl, algorithms: &[Algorithm]) -> String {
+/// The six members that AWS needs (IAM user guide, "Create an OpenID Connect identity provider"), and the endpoints
+/// that exist. Every URL comes from the configured issuer URL (threat 6).
+fn discovery(issuer: &IssuerUrl, endpoints: Map<String, Value>, algorithms: &[Algorithm]) -> String {
     let algorithms: Vec<_> = algorithms.iter().map(|algorithm| algorithm.as_str()).collect();
-    json!({
-        "issuer": issuer.as_str(),
-        "jwks_uri": issuer.join(JWKS_PATH),
-        "response_types_supported": ["id_token"],
-        "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": algorithms,
-        "claims_supported": claims::SUPPORTED,
-    })
-    .to_string()
+    let mut members = endpoints;
+    members.extend([
+        ("issuer".to_owned(), json!(issuer.as_str())),
+        ("jwks_uri".to_owned(), json!(issuer.join(JWKS_PATH))),
+        ("response_types_supported".to_owned(), json!(["id_token"])),
+        ("subject_types_supported".to_owned(), json!(["public"])),
+        ("id_token_signing_alg_values_supported".to_owned(), json!(algorithms)),
+        ("claims_supported".to_owned(), json!(claims::SUPPORTED)),
+    ]);
+    Value::Object(members).to_string()
 }
 
 /// What is published now. It answers without the database, and while minting is saturated: readers only clone
@@ -126,6 +141,11 @@ impl Publication {
     /// What is published, if anything is yet.
     pub fn current(&self) -> Option<Arc<Published>> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How long documents may be cached, in seconds: what is published says so, and an hour before anything is.
+    pub fn max_age(&self) -> u32 {
+        self.current().map_or(DEFAULT_MAX_AGE, |published| published.max_age)
     }
 
     /// Serves the saved documents until the database answers; whether there were any.

@@ -1,12 +1,15 @@
 //! Why a caller is refused: closed lists, as data. What they look like on the wire is `http::error`.
 
+use super::admin::AdminError;
 use crate::crypto::signer::SignerError;
 use crate::crypto::verify::TokenRefused;
 use crate::crypto::verifying_key::VerifyingKeyError;
 use crate::domain::access::Denied;
 use crate::domain::credential::CredentialError;
 use crate::domain::id::TeamUid;
+use crate::domain::platform::PlatformRight;
 use crate::domain::policy::Refusal;
+use crate::domain::run::EndError;
 use crate::domain::signing_key::KeySetError;
 use crate::limit::admission::Busy;
 use crate::limit::rate::Limited;
@@ -53,6 +56,18 @@ pub enum MintError {
     /// The policy says no.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// A platform key says not for whom.
+    #[error("on_behalf_of is required with a platform key: user:<uid> or service_account:<uid>")]
+    OnBehalfOfRequired,
+    /// The platform key may not do this for that kind of principal.
+    #[error("the platform key does not have the right {0}")]
+    RightMissing(PlatformRight),
+    /// There is no such principal, or none in the platform key's teams.
+    #[error("on_behalf_of names no principal of the platform key's teams")]
+    PrincipalNotFound,
+    /// The credential may not do this.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// Too often.
     #[error(transparent)]
     Limited(#[from] Limited),
@@ -70,9 +85,15 @@ pub enum ExchangeError {
     /// It verifies, but no audit row says that it was minted, or it was minted by an exchange.
     #[error("token was not minted for a principal's own credential")]
     NotMinted,
-    /// What was presented is a credential, not a token.
-    #[error("token must be an identity token, and {} was presented", .0.with_article())]
+    /// What was presented is a credential, and not the bearer of a run.
+    #[error("token must be an identity token or a run bearer, and {} was presented", .0.with_article())]
     Credential(crate::domain::credential::CredentialKind),
+    /// What was presented looks like the bearer of a run, and is nobody's.
+    #[error("token is a run bearer that is not known")]
+    UnknownBearer,
+    /// It is the bearer of a run that was not opened for this worker alone.
+    #[error("token is the bearer of a run that was not opened for this worker's audience alone")]
+    RunAudience,
     /// The worker does not serve the team.
     #[error("the worker key does not serve the team of the token")]
     TeamNotServed,
@@ -95,6 +116,29 @@ pub enum ExchangeError {
     #[error(transparent)]
     Limited(#[from] Limited),
     /// No token can be released now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Why a run is not opened, shown or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// For a reason for which nothing would be minted either.
+    #[error(transparent)]
+    Mint(#[from] MintError),
+    /// It would end too soon or too late.
+    #[error("ends_at {0}")]
+    End(#[from] EndError),
+    /// There is no such run, or none that the caller may know of.
+    #[error("no such run")]
+    NotFound,
+    /// The caller may look only.
+    #[error("an auditor may not end a run")]
+    ReadsOnly,
+    /// The change could not be made.
+    #[error(transparent)]
+    Change(#[from] AdminError),
+    /// Nobody can tell now.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
@@ -177,6 +221,9 @@ impl MintError {
             Self::SignInNotAccepted => Some("sign_in_not_accepted"),
             Self::Dead(reason) => Some(reason.as_str()),
             Self::Refused(refusal) => Some(refusal.code()),
+            Self::OnBehalfOfRequired => Some("on_behalf_of_required"),
+            Self::RightMissing(_) | Self::Denied(_) => Some("not_permitted"),
+            Self::PrincipalNotFound => Some("principal_not_found"),
             Self::Limited(_) | Self::Unavailable(_) => None,
         }
     }
@@ -189,6 +236,8 @@ impl ExchangeError {
             Self::Token(refused) => Some(token_reason(refused)),
             Self::NotMinted => Some("token_not_minted"),
             Self::Credential(_) => Some("token_is_credential"),
+            Self::UnknownBearer => Some("token_unknown_bearer"),
+            Self::RunAudience => Some("token_run_audience"),
             Self::TeamNotServed => Some("team_not_served"),
             Self::NotMember => Some("membership_ended"),
             Self::SignInNotAccepted => Some("sign_in_not_accepted"),

@@ -42,13 +42,23 @@ pub(super) struct Authority {
     pub(super) credential: (CredentialKind, CredentialId),
     /// The version of the team that was decided under.
     pub(super) team_version: i64,
-    /// The worker key of an exchange, and the `jti` that it presented.
-    pub(super) worker: Option<(CredentialId, TokenId)>,
+    /// The worker key of an exchange, and the `jti` of the token that it presented, if it was one.
+    pub(super) worker: Option<(CredentialId, Option<TokenId>)>,
+}
+
+/// What became of a grant.
+#[derive(Debug)]
+pub(super) enum Released {
+    /// The token left.
+    Token(Box<Minted>),
+    /// Something it depends on has ended or changed since it was decided; there is no row.
+    NotAlive,
+    /// Its run has had all its tokens; there is no row.
+    RunExhausted,
 }
 
 impl Issuer {
-    /// Signs what was granted and lets it out once its audit row is committed; `None` where something it depends
-    /// on has ended or changed since, in which case there is no row.
+    /// Signs what was granted and lets it out once its audit row is committed.
     ///
     /// The row is queued before the signature is begun, so that both take their time together. Dropped half-way,
     /// it leaves at most a row without a token, which is allowed; a token without a row cannot be.
@@ -57,10 +67,10 @@ impl Issuer {
         grant: Grant,
         authority: Authority,
         origin: &Origin,
-    ) -> Result<Option<Minted>, Unavailable> {
+    ) -> Result<Released, Unavailable> {
         let now = self.now();
         let ring = self.ring_for(grant.subject().team(), grant.issuer()).await?;
-        let Some(ring) = ring else { return Ok(None) };
+        let Some(ring) = ring else { return Ok(Released::NotAlive) };
         let keys = ring.signing(now).await?;
         let token_id = TokenId::new(self.entropy().uuid_v7(now));
         let claims = Claims::build(&grant, ring.url(), token_id, now);
@@ -73,20 +83,24 @@ impl Issuer {
             issuer: ring.id(),
             kid: input.kid().clone(),
             also: authority.worker.map(|(worker, _)| worker),
-            original_token: authority.worker.map(|(_, original)| original),
+            original_token: authority.worker.and_then(|(_, original)| original),
         };
 
         let ticket = self.audit().release(Release { event: event.clone(), proof })?;
         let signed = sign(keys, input).await;
-        if ticket.committed().await? == Verdict::NotAlive {
-            self.look_again_at(&ring, grant.subject().team()).await;
-            return Ok(None);
+        match ticket.committed().await? {
+            Verdict::Released => {}
+            Verdict::NotAlive => {
+                self.look_again_at(&ring, grant.subject().team()).await;
+                return Ok(Released::NotAlive);
+            }
+            Verdict::RunExhausted => return Ok(Released::RunExhausted),
         }
         match signed {
             Ok(token) => {
                 metrics::counter!("brevet_tokens_total", "action" => authority.action.as_str()).increment(1);
                 let expires_at = OffsetDateTime::from_unix_timestamp(claims.expires_at()).unwrap_or(now);
-                Ok(Some(Minted { token, issuer: ring.url().clone(), expires_at, grant, token_id }))
+                Ok(Released::Token(Box::new(Minted { token, issuer: ring.url().clone(), expires_at, grant, token_id })))
             }
             Err(error) => {
                 self.record_failed_signature(event).await;

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use super::Issuer;
 use super::refusals::{MintError, Unavailable};
 use crate::domain::access::{Minter, MinterIdentity};
-use crate::domain::id::{RunId, ServiceAccountUid, TeamUid, UserUid};
+use crate::domain::credential::CredentialKind;
+use crate::domain::id::{CredentialId, RunId, ServiceAccountUid, TeamUid, UserUid};
 use crate::domain::issuer_url::IssuerUrl;
-use crate::domain::policy;
+use crate::domain::policy::{self, Actor};
 use crate::domain::principal::Principal;
+use crate::domain::run::Run;
 use crate::domain::settings::{EffectiveSettings, Layer, ProviderLayer};
 use crate::domain::subject::Subject;
 use crate::store::{DeadReason, StoreError, TeamFacts};
@@ -26,10 +28,16 @@ pub(super) enum Freshness {
 pub struct TeamStanding {
     /// Whose token it would be.
     pub subject: Subject,
-    /// What the settings come to.
-    pub settings: EffectiveSettings,
+    /// What the settings come to outside any run.
+    outside: EffectiveSettings,
+    /// What they come to in the run, where there is one.
+    inside: Option<EffectiveSettings>,
     /// The team, its version and its workers.
     pub facts: Arc<TeamFacts>,
+    /// The run.
+    pub run: Option<Arc<Run>>,
+    /// Who acts for the principal, if it is not its own credential.
+    actor: Option<Actor>,
 }
 
 impl TeamStanding {
@@ -41,18 +49,42 @@ impl TeamStanding {
         };
         let layers: Vec<_> =
             facts.layers.iter().filter_map(|(whose, said)| layer(whose.as_ref(), agent, said)).collect();
-        let settings = EffectiveSettings::of(&layers);
-        Self { subject: Subject::new(facts.team.uid.clone(), principal), settings, facts }
+        let outside = EffectiveSettings::of(&layers);
+        let subject = Subject::new(facts.team.uid.clone(), principal);
+        Self { subject, outside, inside: None, facts, run: None, actor: None }
+    }
+
+    /// The same in `run`, for whose opener it acts.
+    #[must_use]
+    pub fn in_run(mut self, run: Arc<Run>) -> Self {
+        self.inside = Some(self.outside.in_run(&run.terms.provider_layer()));
+        self.actor = Some(Actor { kind: run.opener.kind, id: run.opener.credential });
+        self.run = Some(run);
+        self
+    }
+
+    /// The same with a platform acting for the principal.
+    #[must_use]
+    pub fn acted_by_platform(mut self, key: CredentialId) -> Self {
+        self.actor = Some(Actor { kind: CredentialKind::Platform, id: key });
+        self
+    }
+
+    /// What the settings come to.
+    pub fn settings(&self) -> &EffectiveSettings {
+        self.inside.as_ref().unwrap_or(&self.outside)
     }
 
     /// The same, as the decision takes it.
-    pub fn as_policy<'a>(&'a self, issuer: &'a IssuerUrl, run: Option<&'a RunId>) -> policy::Standing<'a> {
+    pub fn as_policy<'a>(&'a self, issuer: &'a IssuerUrl) -> policy::Standing<'a> {
         policy::Standing {
             subject: &self.subject,
-            run,
+            run: self.run.as_deref(),
+            actor: self.actor,
             issuer,
             policy: &self.facts.team.policy,
-            settings: &self.settings,
+            settings: self.settings(),
+            outside: &self.outside,
             worker_audiences: &self.facts.worker_audiences,
         }
     }
@@ -72,31 +104,54 @@ fn layer<'a>(
 }
 
 impl Issuer {
-    /// Where `minter` stands: an agent in its one team, a person in the team `chosen` or the only one.
+    /// Where `principal`, for whom `minter` asks, stands: an agent in its one team, a run in its own, a person in the
+    /// team `chosen` or the only one; and for a platform only in its teams.
     pub(super) async fn standing(
         &self,
         minter: &Minter,
+        principal: &Principal,
         chosen: Option<&TeamUid>,
         freshness: Freshness,
     ) -> Result<TeamStanding, MintError> {
-        let (principal, team) = match &minter.who {
-            // Naming its own team changes nothing; naming another is naming none of its teams.
-            MinterIdentity::ServiceAccount { uid, team } => {
-                if chosen.is_some_and(|chosen| chosen != team) {
-                    return Err(MintError::TeamNotFound);
-                }
-                (Principal::ServiceAccount(uid.clone()), team.clone())
+        let (team, run) = match &minter.who {
+            MinterIdentity::ServiceAccount { team, .. } => (own_team(team, chosen)?, None),
+            MinterIdentity::Person { user, .. } => (self.team_of(user, chosen, freshness).await?, None),
+            MinterIdentity::Run { run, team, .. } => {
+                let run = self.run_of(run).await?.ok_or(MintError::Dead(DeadReason::RunEnded))?;
+                (own_team(team, chosen)?, Some(run))
             }
-            MinterIdentity::Person { user, .. } => {
-                (Principal::User(user.clone()), self.team_of(user, chosen, freshness).await?)
+            MinterIdentity::Platform { teams, .. } => {
+                (self.team_for_platform(teams, principal, chosen, freshness).await?, None)
             }
         };
         let facts = self.facts(&team, freshness).await.map_err(Unavailable::from)?.ok_or(MintError::TeamNotFound)?;
         check_team(&facts).map_err(MintError::Dead)?;
-        if !accepts_sign_in(&principal, &facts) {
+        let by_session = match &run {
+            Some(run) => run.opener.session.is_some(),
+            None => matches!(minter.who, MinterIdentity::Person { .. }),
+        };
+        if by_session && !accepts_sign_in(&facts) {
             return Err(MintError::SignInNotAccepted);
         }
-        Ok(TeamStanding::new(principal, facts))
+        let standing = TeamStanding::new(principal.clone(), facts);
+        Ok(match (&minter.who, run) {
+            (_, Some(run)) => standing.in_run(run),
+            (MinterIdentity::Platform { .. }, None) => standing.acted_by_platform(minter.credential),
+            (_, None) => standing,
+        })
+    }
+
+    /// A run, perhaps from memory: what it was opened with never changes, and whether it goes on, the audit statement
+    /// proves.
+    pub(super) async fn run_of(&self, id: &RunId) -> Result<Option<Arc<Run>>, Unavailable> {
+        if let Some(run) = self.0.runs.get(id) {
+            return Ok(Some(run));
+        }
+        let run = self.store().run(id).await?.map(Arc::new);
+        if let Some(run) = &run {
+            self.0.runs.put(id.clone(), Arc::clone(run));
+        }
+        Ok(run)
     }
 
     async fn team_of(
@@ -144,10 +199,15 @@ impl Issuer {
     }
 }
 
-/// Whether the team accepts how the principal's session was opened: every session there is was opened with an
-/// enrolment code, until there are other ways to sign in. Agents have none.
-pub(super) fn accepts_sign_in(principal: &Principal, facts: &TeamFacts) -> bool {
-    matches!(principal, Principal::ServiceAccount(_)) || facts.team.policy.enrolment_codes
+/// Naming its own team changes nothing; naming another is naming none of its teams.
+fn own_team(own: &TeamUid, chosen: Option<&TeamUid>) -> Result<TeamUid, MintError> {
+    if chosen.is_none_or(|chosen| chosen == own) { Ok(own.clone()) } else { Err(MintError::TeamNotFound) }
+}
+
+/// Whether the team accepts how a person's session was opened: every session there is was opened with an enrolment
+/// code, until there are other ways to sign in. Only asked where a session is behind the token.
+pub(super) fn accepts_sign_in(facts: &TeamFacts) -> bool {
+    facts.team.policy.enrolment_codes
 }
 
 /// A disabled or deleted team mints nothing.

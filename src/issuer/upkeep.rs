@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use super::Issuer;
 use super::keys::KeyRing;
+use super::oauth::metadata;
 use super::publish::{Publication, Published};
 use crate::domain::id::{IssuerId, ReplicaId};
 use crate::fetch::Client;
@@ -40,7 +41,8 @@ impl Issuer {
             Err(error) => tracing::warn!(cause = %error, "the signing keys were not read; publishing goes on"),
         }
         let (snapshot, now) = (self.keys().snapshot(), self.now());
-        let published = Published::of(self.url(), &snapshot.keys, snapshot.x5c, snapshot.max_age, now);
+        let (endpoints, max_age) = (metadata::endpoints(self.url()), snapshot.max_age);
+        let published = Published::with_endpoints(self.url(), endpoints, &snapshot.keys, snapshot.x5c, max_age, now);
         let publication = Arc::clone(publication);
         match tokio::task::spawn_blocking(move || publication.publish(published)).await {
             Ok(Ok(true)) => tracing::info!("the public documents changed"),

@@ -1,5 +1,7 @@
 //! Who the bearer is, and what it may mint.
 
+use std::sync::Arc;
+
 use time::OffsetDateTime;
 
 use super::Issuer;
@@ -60,11 +62,19 @@ impl Issuer {
                 (Some(Principal::User(user.clone())), self.teams_of(user, Freshness::Fresh).await?.to_vec())
             }
         };
+        let run = match &caller.identity {
+            Identity::Run { run, .. } => self.run_of(run).await?,
+            _ => None,
+        };
         let mut teams = Vec::with_capacity(uids.len());
         for uid in uids {
             let Some(facts) = self.facts(&uid, Freshness::Fresh).await? else { continue };
             let policy = &facts.team.policy;
-            let closed = matches!(principal, Some(Principal::User(_))) && !policy.enrolment_codes;
+            let session = match &run {
+                Some(run) => run.opener.session.is_some(),
+                None => matches!(caller.identity, Identity::Person { .. }),
+            };
+            let closed = session && !policy.enrolment_codes;
             if closed || check_team(&facts).is_err() {
                 continue;
             }
@@ -73,6 +83,10 @@ impl Issuer {
             teams.push(match (&principal, &caller.identity) {
                 (Some(principal), _) => {
                     let standing = TeamStanding::new(principal.clone(), facts);
+                    let standing = match &run {
+                        Some(run) => standing.in_run(Arc::clone(run)),
+                        None => standing,
+                    };
                     let (audiences, roles) = (standing.audiences(), standing.roles());
                     WhoamiTeam { uid, name, issuer, subject: Some(standing.subject), audiences, roles }
                 }
@@ -84,7 +98,8 @@ impl Issuer {
                     audiences: vec![audience.clone()],
                     roles: Vec::new(),
                 },
-                (None, _) => continue,
+                // A platform mints for others; whom and what, each of them is told by itself.
+                (None, _) => WhoamiTeam { uid, name, issuer, subject: None, audiences: Vec::new(), roles: Vec::new() },
             });
         }
         Ok(Whoami { caller, expires_at: known.expires_at, principal, teams })
@@ -92,18 +107,28 @@ impl Issuer {
 }
 
 impl TeamStanding {
-    /// The audiences that may be asked for: the team's list, then its workers'.
+    /// The audiences that may be asked for: the team's list, then its workers'; in a run those of its own list.
     pub fn audiences(&self) -> Vec<Audience> {
         let listed = self.facts.team.policy.audiences.iter().map(|rule| &rule.audience);
-        listed.chain(&self.facts.worker_audiences).cloned().collect()
+        let allowed = listed.chain(&self.facts.worker_audiences);
+        match &self.run {
+            None => allowed.cloned().collect(),
+            Some(run) => {
+                let allowed: Vec<_> = allowed.collect();
+                run.terms.audiences.iter().filter(|audience| allowed.contains(audience)).cloned().collect()
+            }
+        }
     }
 
     /// The roles that may be named: the one of the settings, then those the policy opens to this principal.
     pub fn roles(&self) -> Vec<RoleArn> {
-        if self.settings.disabled_by.is_some() {
+        if self.settings().disabled_by.is_some() {
             return Vec::new();
         }
-        let own = self.settings.role_arn.as_ref().map(|role| role.value.clone());
+        if let Some(role) = self.run.as_ref().and_then(|run| run.terms.role.clone()) {
+            return vec![role];
+        }
+        let own = self.settings().role_arn.as_ref().map(|role| role.value.clone());
         let principal = self.subject.principal();
         let open = self.facts.team.policy.roles.iter().filter(|rule| rule.principals.includes(principal));
         let named = open.map(|rule| rule.role.clone()).filter(|role| Some(role) != own.as_ref());

@@ -38,6 +38,13 @@ impl Rate {
         Self::new(number(rate)?, number(burst)?)
     }
 
+    /// This rate, but no more than `most` a minute and at once.
+    #[must_use]
+    pub fn at_most(self, most: u32) -> Self {
+        let least = |n: NonZeroU32| NonZeroU32::new(most).map_or(n, |most| n.min(most));
+        Self { per_minute: least(self.per_minute), burst: least(self.burst) }
+    }
+
     const fn quota(self) -> Quota {
         Quota::per_minute(self.per_minute).allow_burst(self.burst)
     }

@@ -10,8 +10,11 @@ use serde::Serialize;
 
 use super::db::{Tx, millis};
 use super::error::StoreError;
+use super::liveness::ALIVE;
+use super::run_counts::RunCounts;
 use crate::domain::audit::Event;
-use crate::domain::id::{CredentialId, EventId, IssuerId, TeamUid, TokenId};
+use crate::domain::id::{CredentialId, EventId, IssuerId, ServiceAccountUid, TeamUid, TokenId, UserUid};
+use crate::domain::principal::Principal;
 use crate::domain::signing_key::Kid;
 
 /// An audit row that releases a token, with what must still hold when the row is written.
@@ -50,6 +53,8 @@ pub enum Verdict {
     /// Something it depends on has ended or changed; there is no row, and no token may leave. Reload and find
     /// out what.
     NotAlive,
+    /// Its run has had all the tokens it was opened for; there is no row, and no token may leave.
+    RunExhausted,
 }
 
 /// One row to be written.
@@ -91,6 +96,8 @@ struct BatchRow<'a> {
     proof_kid: Option<&'a str>,
     proof_worker: Option<String>,
     proof_token: Option<String>,
+    user_uid: Option<&'a str>,
+    account_uid: Option<&'a str>,
 }
 
 impl<'a> From<&'a Entry> for BatchRow<'a> {
@@ -127,11 +134,13 @@ impl<'a> From<&'a Entry> for BatchRow<'a> {
             proof_kid: proof.map(|proof| proof.kid.as_str()),
             proof_worker: proof.and_then(|proof| proof.also).map(|id| id.to_string()),
             proof_token: proof.and_then(|proof| proof.original_token).map(|id| id.to_string()),
+            user_uid: event.principal.as_ref().and_then(Principal::user).map(UserUid::as_str),
+            account_uid: event.principal.as_ref().and_then(Principal::service_account).map(ServiceAccountUid::as_str),
         }
     }
 }
 
-const TEXTS: [&str; 24] = [
+const TEXTS: [&str; 26] = [
     "id",
     "issuer_id",
     "action",
@@ -156,6 +165,8 @@ const TEXTS: [&str; 24] = [
     "proof_kid",
     "proof_worker",
     "proof_token",
+    "user_uid",
+    "account_uid",
 ];
 const INTEGERS: [&str; 5] = ["at", "lifetime_seconds", "occurrences", "proven", "proof_version"];
 
@@ -166,42 +177,6 @@ SELECT r.id, r.at, r.issuer_id, r.action, r.decision, r.reason, r.credential_kin
     r.team_uid, r.principal, r.target, r.audience, r.lifetime_seconds, r.token_id, r.kid, r.role_arn, r.run_id,
     r.signing_input_sha256, r.address, r.user_agent, r.occurrences
 FROM ";
-
-/// Off means off: every link of the chain from the credential to the key is looked at again, here and now.
-/// Whatever was switched off counts at once, whatever its instant says; expiry counts at the row's time.
-const ALIVE: &str = " WHERE r.proven = 0 OR (
-    EXISTS (SELECT 1 FROM signing_keys k
-            JOIN issuers i ON i.id = k.issuer_id AND i.deleted_at IS NULL
-                AND (i.team_uid IS NULL OR i.team_uid = r.team_uid)
-        WHERE k.kid = r.proof_kid AND k.kid = r.kid AND k.issuer_id = r.proof_issuer AND k.issuer_id = r.issuer_id
-            AND k.revoked_at IS NULL AND k.publish_from <= r.at AND k.sign_from <= r.at
-            AND (k.sign_until IS NULL OR k.sign_until > r.at)
-            AND (k.publish_until IS NULL OR k.publish_until > r.at))
-    AND EXISTS (SELECT 1 FROM teams t
-        WHERE t.uid = r.team_uid AND t.disabled_at IS NULL AND t.deleted_at IS NULL AND t.version = r.proof_version)
-    AND (EXISTS (SELECT 1 FROM credentials c
-            JOIN users u ON u.uid = c.user_uid
-            JOIN sessions s ON s.id = c.session_id AND s.user_uid = c.user_uid
-            JOIN memberships m ON m.user_uid = c.user_uid AND m.team_uid = r.team_uid AND m.removed_at IS NULL
-        WHERE c.id = r.proof_credential AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > r.at)
-            AND r.principal = 'user:' || c.user_uid AND u.disabled_at IS NULL AND u.deleted_at IS NULL
-            AND s.ended_at IS NULL AND s.expires_at > r.at)
-        OR EXISTS (SELECT 1 FROM credentials c
-            JOIN service_accounts a ON a.uid = c.service_account_uid AND a.team_uid = r.team_uid
-        WHERE c.id = r.proof_credential AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > r.at)
-            AND r.principal = 'service_account:' || c.service_account_uid
-            AND a.disabled_at IS NULL AND a.deleted_at IS NULL))
-    AND (r.proof_worker IS NULL OR EXISTS (SELECT 1 FROM credentials w
-            JOIN worker_key_teams l ON l.credential_id = w.id AND l.team_uid = r.team_uid
-        WHERE w.id = r.proof_worker AND w.kind = 'worker_key' AND w.revoked_at IS NULL
-            AND (w.expires_at IS NULL OR w.expires_at > r.at)))
-    AND (r.proof_token IS NULL OR EXISTS (SELECT 1 FROM audit_events o
-            JOIN issuers j ON j.id = o.issuer_id AND j.deleted_at IS NULL
-                AND (j.team_uid IS NULL OR j.team_uid = r.team_uid)
-        WHERE o.token_id = r.proof_token AND o.decision = 'allowed'
-            AND o.credential_id = r.proof_credential AND o.team_uid = r.team_uid AND o.principal = r.principal
-            AND o.at > r.at - 7200000))
-) RETURNING id";
 
 /// Both steps are materialized: SQLite would otherwise write each row out as JSON again, and read it, once for every
 /// place where the statement names one of its members. `OR FAIL` spares it the copies of pages by which it could undo
@@ -223,18 +198,53 @@ static POSTGRES: LazyLock<String> = LazyLock::new(|| {
 
 /// Writes `entries` in one statement and tells which of them were written. One row that the database refuses
 /// fails them all.
-pub(super) async fn write(tx: &mut Tx, entries: &[Entry]) -> Result<HashSet<EventId>, StoreError> {
-    let rows: Vec<_> = entries.iter().map(BatchRow::from).collect();
+async fn write(tx: &mut Tx, entries: &[&Entry]) -> Result<HashSet<EventId>, StoreError> {
+    let rows: Vec<_> = entries.iter().map(|entry| BatchRow::from(*entry)).collect();
     let array = serde_json::to_string(&rows).map_err(|_| StoreError::Refused("an audit row is no JSON".to_owned()))?;
     let sql = if tx.is_postgres() { POSTGRES.as_str() } else { SQLITE.as_str() };
     let written = tx.fetch_all(sql, [array.into()]).await?;
     written.iter().map(|row| row.handle("id")).collect()
 }
 
+/// Writes `entries`, of each run no more than it has left, and tells what became of them, in their order.
+///
+/// A token that was taken for an entry whose proof then fails goes to the next one: only where every token is really
+/// out is a run exhausted. Without entries of runs that is one statement, with them nearly always.
+pub(super) async fn write_counted(tx: &mut Tx, entries: &[Entry]) -> Result<Vec<Verdict>, StoreError> {
+    let mut counts = RunCounts::lock(tx, entries).await?;
+    let mut verdicts = vec![Verdict::RunExhausted; entries.len()];
+    let mut waiting: Vec<usize> = (0..entries.len()).collect();
+    loop {
+        let (now, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|&at| counts.take(&entries[at]));
+        if now.is_empty() {
+            break;
+        }
+        let rows: Vec<_> = now.iter().map(|&at| &entries[at]).collect();
+        let written = write(tx, &rows).await?;
+        for at in now {
+            let released = written.contains(&entries[at].event.id);
+            verdicts[at] = if released { Verdict::Released } else { Verdict::NotAlive };
+            if !released {
+                counts.give_back(&entries[at]);
+            }
+        }
+        waiting = later;
+    }
+    if !counts.is_empty() {
+        counts.save(tx).await?;
+    }
+    Ok(verdicts)
+}
+
 impl Tx {
+    /// Writes the audit row of one of several changes in their transaction.
+    pub(super) async fn note(&mut self, event: &Event) -> Result<(), StoreError> {
+        write(self, &[&Entry { event: event.clone(), proof: None }]).await.map(drop)
+    }
+
     /// Writes the audit row of a change in the change's own transaction, and commits both.
     pub(super) async fn commit_with(mut self, event: &Event) -> Result<(), StoreError> {
-        write(&mut self, &[Entry { event: event.clone(), proof: None }]).await?;
+        self.note(event).await?;
         self.commit().await
     }
 }

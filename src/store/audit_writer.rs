@@ -45,7 +45,7 @@ pub struct AuditStats {
     pub batches: u64,
     /// Rows committed so far.
     pub committed: u64,
-    /// Releases found not alive so far.
+    /// Releases found not alive, or of an exhausted run, so far.
     pub not_alive: u64,
     /// Rows that could not be written so far.
     pub failed: u64,
@@ -214,11 +214,9 @@ impl Store {
 
     async fn write_audit_batch(&self, entries: &[Entry]) -> Result<Vec<Verdict>, StoreError> {
         let mut tx = self.db.begin_batch().await?;
-        let written = audit_batch::write(&mut tx, entries).await?;
+        let verdicts = audit_batch::write_counted(&mut tx, entries).await?;
         tx.commit().await?;
-        let verdict =
-            |entry: &Entry| if written.contains(&entry.event.id) { Verdict::Released } else { Verdict::NotAlive };
-        Ok(entries.iter().map(verdict).collect())
+        Ok(verdicts)
     }
 }
 
@@ -227,7 +225,7 @@ fn count(shared: &Shared, verdicts: Vec<Result<Verdict, StoreError>>) -> Vec<Res
     for verdict in &verdicts {
         let counter = match verdict {
             Ok(Verdict::Released) => &shared.committed,
-            Ok(Verdict::NotAlive) => &shared.not_alive,
+            Ok(Verdict::NotAlive | Verdict::RunExhausted) => &shared.not_alive,
             Err(_) => &shared.failed,
         };
         counter.fetch_add(1, Ordering::Relaxed);

@@ -1,17 +1,19 @@
 //! Opaque secrets, all in one table, found by their hash.
 
 use std::collections::HashMap;
-use std::fmt;
 
 use time::OffsetDateTime;
 
 use super::Store;
 use super::db::{Db, Row, Tx};
 use super::error::{ChangeError, StoreError};
+use super::liveness::{DeadReason, dead, liveness};
 use crate::domain::access::Identity;
 use crate::domain::audience::Audience;
 use crate::domain::credential::{CredentialKind, SecretHash};
-use crate::domain::id::{CredentialId, TeamUid, TokenId};
+use crate::domain::id::{CredentialId, PublicKeyId, RunId, TeamUid, TokenId, TrustRuleId};
+use crate::domain::platform::PlatformRights;
+use crate::domain::principal::Principal;
 use crate::domain::role::InstallationRole;
 
 /// A secret to be saved; of it only the hash.
@@ -52,77 +54,6 @@ pub struct CredentialRecord {
     pub dead: Option<DeadReason>,
 }
 
-/// Why a known credential means nothing any more; a closed list, in audit rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum DeadReason {
-    /// It has passed its end.
-    CredentialExpired,
-    /// It was revoked.
-    CredentialRevoked,
-    /// Its administrator was removed.
-    AdministratorRevoked,
-    /// Its administrator's time is over.
-    AdministratorExpired,
-    /// Its person is switched off.
-    UserDisabled,
-    /// Its person is deleted.
-    UserDeleted,
-    /// Its session was ended.
-    SessionEnded,
-    /// Its session's time is over.
-    SessionExpired,
-    /// Its service account is switched off.
-    ServiceAccountDisabled,
-    /// Its service account is deleted.
-    ServiceAccountDeleted,
-    /// Its service account's team is switched off.
-    TeamDisabled,
-    /// Its service account's team is deleted.
-    TeamDeleted,
-}
-
-impl DeadReason {
-    /// Every reason there is.
-    pub const ALL: [Self; 12] = [
-        Self::CredentialExpired,
-        Self::CredentialRevoked,
-        Self::AdministratorRevoked,
-        Self::AdministratorExpired,
-        Self::UserDisabled,
-        Self::UserDeleted,
-        Self::SessionEnded,
-        Self::SessionExpired,
-        Self::ServiceAccountDisabled,
-        Self::ServiceAccountDeleted,
-        Self::TeamDisabled,
-        Self::TeamDeleted,
-    ];
-
-    /// The stable word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::CredentialExpired => "credential_expired",
-            Self::CredentialRevoked => "credential_revoked",
-            Self::AdministratorRevoked => "administrator_revoked",
-            Self::AdministratorExpired => "administrator_expired",
-            Self::UserDisabled => "user_disabled",
-            Self::UserDeleted => "user_deleted",
-            Self::SessionEnded => "session_ended",
-            Self::SessionExpired => "session_expired",
-            Self::ServiceAccountDisabled => "service_account_disabled",
-            Self::ServiceAccountDeleted => "service_account_deleted",
-            Self::TeamDisabled => "team_disabled",
-            Self::TeamDeleted => "team_deleted",
-        }
-    }
-}
-
-impl fmt::Display for DeadReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// A key as lists show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyInfo {
@@ -138,29 +69,6 @@ pub struct KeyInfo {
     pub last_used_at: Option<OffsetDateTime>,
     /// Since when it is revoked.
     pub revoked_at: Option<OffsetDateTime>,
-}
-
-/// A credential with all that its liveness hangs on: columns and joins.
-macro_rules! liveness {
-    () => {
-        "c.id, c.kind, c.administrator_id, c.user_uid, c.session_id, c.service_account_uid,
-            c.created_at, c.expires_at, c.last_used_at, c.revoked_at,
-            p.role AS administrator_role, p.revoked_at AS administrator_revoked, p.expires_at AS administrator_expires,
-            u.disabled_at AS user_disabled, u.deleted_at AS user_deleted,
-            s.ended_at AS session_ended, s.expires_at AS session_expires,
-            a.team_uid, a.disabled_at AS account_disabled, a.deleted_at AS account_deleted,
-            t.disabled_at AS team_disabled, t.deleted_at AS team_deleted,
-            w.audience,
-            (SELECT string_agg(l.team_uid, ',' ORDER BY l.team_uid) FROM worker_key_teams l
-                WHERE l.credential_id = c.id) AS worker_teams
-         FROM credentials c
-            LEFT JOIN administrators p ON p.id = c.administrator_id
-            LEFT JOIN users u ON u.uid = c.user_uid
-            LEFT JOIN sessions s ON s.id = c.session_id
-            LEFT JOIN service_accounts a ON a.uid = c.service_account_uid
-            LEFT JOIN teams t ON t.uid = a.team_uid
-            LEFT JOIN worker_keys w ON w.credential_id = c.id"
-    };
 }
 
 impl Store {
@@ -187,20 +95,52 @@ impl Store {
         self.db.fetch_optional(sql, [id.into()]).await?.map(|row| record(&row, now)).transpose()
     }
 
-    /// For each of `tokens` that was minted under a principal's own credential: why that credential means nothing
-    /// any more, if so. One statement for all of them; tokens that were not minted are not in the answer.
+    /// Each of the bearers of `hashes` that is known, in one statement.
+    pub async fn credentials_of(
+        &self,
+        hashes: &[SecretHash],
+        now: OffsetDateTime,
+    ) -> Result<HashMap<SecretHash, CredentialRecord>, StoreError> {
+        macro_rules! of {
+            ($hashes:literal) => {
+                concat!("SELECT c.secret_hash, ", liveness!(), " WHERE c.secret_hash IN ", $hashes)
+            };
+        }
+        if hashes.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let texts: HashMap<_, _> = hashes.iter().map(|hash| (hash.to_hex(), *hash)).collect();
+        let sql = match *self.db {
+            Db::Sqlite { .. } => of!("(SELECT value FROM json_each($1))"),
+            Db::Postgres { .. } => of!("(SELECT jsonb_array_elements_text($1::jsonb))"),
+        };
+        let array = format!("[{}]", texts.keys().map(|hash| format!("\"{hash}\"")).collect::<Vec<_>>().join(","));
+        let rows = self.db.fetch_all(sql, [array.into()]).await?;
+        let found = rows.iter().map(|row| Ok((row.text("secret_hash")?, record(row, now)?)));
+        let found: Vec<_> = found.collect::<Result<_, StoreError>>()?;
+        Ok(found.into_iter().filter_map(|(text, record)| Some((*texts.get(&text)?, record))).collect())
+    }
+
+    /// For each of `tokens` that was minted: under which kind of credential, and why that means nothing any more, if so.
+    /// One statement for all of them; tokens that were not minted are not in the answer.
     pub async fn minted_tokens(
         &self,
         tokens: &[TokenId],
         now: OffsetDateTime,
-    ) -> Result<HashMap<TokenId, Option<DeadReason>>, StoreError> {
+    ) -> Result<HashMap<TokenId, (CredentialKind, Option<DeadReason>)>, StoreError> {
         macro_rules! minted {
             ($ids:literal) => {
                 concat!(
                     "SELECT e.token_id, ",
-                    liveness!(),
-                    " JOIN audit_events e ON e.credential_id = c.id
-                      WHERE e.action = 'token.mint' AND e.decision = 'allowed' AND e.token_id IN ",
+                    liveness!(
+                        "audit_events e JOIN credentials c ON c.id = e.credential_id",
+                        "CASE WHEN c.kind = 'platform_key' AND e.principal LIKE 'user:%'
+                            THEN substr(e.principal, 6) END",
+                        "CASE WHEN c.kind = 'platform_key' AND e.principal LIKE 'service_account:%'
+                            THEN substr(e.principal, 17) END",
+                        "e.team_uid"
+                    ),
+                    " WHERE e.action = 'token.mint' AND e.decision = 'allowed' AND e.token_id IN ",
                     $ids
                 )
             };
@@ -211,7 +151,8 @@ impl Store {
             Db::Postgres { .. } => minted!("(SELECT jsonb_array_elements_text($1::jsonb))"),
         };
         let rows = self.db.fetch_all(sql, [array.into()]).await?;
-        rows.iter().map(|row| Ok((row.handle("token_id")?, dead(row, now)?))).collect()
+        let behind = |row: &Row| Ok((row.parsed("kind", CredentialKind::parse)?, dead(row, now)?));
+        rows.iter().map(|row| Ok((row.handle("token_id")?, behind(row)?))).collect()
     }
 
     /// Notes when credentials were last used, many in one transaction. Later marks win; unknown ids are ignored.
@@ -234,11 +175,13 @@ impl Store {
 /// Saves a credential of an owner's; exactly one of the owner columns is given by each caller.
 pub(super) async fn insert(tx: &mut Tx, new: &NewCredential, owner: Owner<'_>) -> Result<(), ChangeError> {
     let (kind, [administrator, user, session, account]) = owner.columns();
+    let (parent, public_key, trust_rule) = owner.derived_from();
     let inserted = tx
         .execute(
             "INSERT INTO credentials (id, kind, secret_hash, name, administrator_id, user_uid, session_id,
-                service_account_uid, created_by, created_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
+                service_account_uid, created_by, created_at, expires_at, run_id, parent_id, public_key_id,
+                trust_rule_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING",
             [
                 new.id.into(),
                 kind.as_str().into(),
@@ -251,10 +194,25 @@ pub(super) async fn insert(tx: &mut Tx, new: &NewCredential, owner: Owner<'_>) -
                 new.created_by.into(),
                 new.created_at.into(),
                 new.expires_at.into(),
+                owner.run().map(RunId::as_str).into(),
+                parent.into(),
+                public_key.into(),
+                trust_rule.into(),
             ],
         )
         .await?;
     if inserted == 1 { Ok(()) } else { Err(ChangeError::Conflict("credential_known")) }
+}
+
+/// What a service account showed for an access token. The token is alive only while that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DerivesFrom {
+    /// One of its keys.
+    Key(CredentialId),
+    /// An assertion signed with one of its public keys.
+    PublicKey(PublicKeyId),
+    /// Someone else's token, under one of its trust rules.
+    TrustRule(TrustRuleId),
 }
 
 /// Whose a new credential is.
@@ -263,10 +221,17 @@ pub(super) enum Owner<'a> {
     Administrator(crate::domain::id::AdministratorId),
     Session(&'a crate::domain::id::UserUid, crate::domain::id::SessionId),
     ServiceAccount(&'a crate::domain::id::ServiceAccountUid),
+    AccessToken(&'a crate::domain::id::ServiceAccountUid, DerivesFrom),
     Worker,
+    Platform,
+    Run(&'a RunId),
 }
 
 impl Owner<'_> {
+    fn run(&self) -> Option<&RunId> {
+        if let Self::Run(run) = self { Some(run) } else { None }
+    }
+
     /// The kind, and the columns for administrator, user, session and service account.
     fn columns(self) -> (CredentialKind, [Option<String>; 4]) {
         match self {
@@ -275,7 +240,20 @@ impl Owner<'_> {
                 (CredentialKind::Access, [None, Some(user.to_string()), Some(session.to_string()), None])
             }
             Self::ServiceAccount(uid) => (CredentialKind::ServiceAccount, [None, None, None, Some(uid.to_string())]),
+            Self::AccessToken(uid, _) => (CredentialKind::Access, [None, None, None, Some(uid.to_string())]),
             Self::Worker => (CredentialKind::Worker, [None, None, None, None]),
+            Self::Platform => (CredentialKind::Platform, [None, None, None, None]),
+            Self::Run(_) => (CredentialKind::Run, [None, None, None, None]),
+        }
+    }
+
+    /// The columns for key, public key and trust rule.
+    const fn derived_from(self) -> (Option<CredentialId>, Option<PublicKeyId>, Option<TrustRuleId>) {
+        let Self::AccessToken(_, from) = self else { return (None, None, None) };
+        match from {
+            DerivesFrom::Key(id) => (Some(id), None, None),
+            DerivesFrom::PublicKey(id) => (None, Some(id), None),
+            DerivesFrom::TrustRule(id) => (None, None, Some(id)),
         }
     }
 }
@@ -318,38 +296,25 @@ fn identity(row: &Row, kind: CredentialKind) -> Result<Identity, StoreError> {
             Identity::ServiceAccount { uid: row.uid("service_account_uid")?, team: row.uid("team_uid")? }
         }
         CredentialKind::Worker => Identity::Worker {
-            teams: teams(row)?,
+            teams: teams(row, "worker_teams")?,
             audience: row.parsed("audience", |text| Audience::parse(text).ok())?,
         },
-        CredentialKind::Platform | CredentialKind::Run | CredentialKind::Refresh | CredentialKind::Enrolment => {
-            return Err(StoreError::Corrupt("kind"));
-        }
+        CredentialKind::Run => Identity::Run {
+            run: row.parsed("run_id", |text| RunId::parse(text).ok())?,
+            team: row.uid("team_uid")?,
+            principal: row.parsed("run_principal", |text| Principal::parse(text).ok())?,
+        },
+        CredentialKind::Platform => Identity::Platform {
+            teams: teams(row, "platform_teams")?,
+            rights: row.parsed("platform_rights", PlatformRights::parse)?,
+        },
+        CredentialKind::Refresh | CredentialKind::Enrolment => return Err(StoreError::Corrupt("kind")),
     })
 }
 
-pub(super) fn teams(row: &Row) -> Result<Vec<TeamUid>, StoreError> {
-    let list = row.optional_text("worker_teams")?.unwrap_or_default();
-    let read = |text| TeamUid::parse(text).map_err(|_| StoreError::Corrupt("worker_teams"));
+/// The teams of a key, in the order of their uids.
+pub(super) fn teams(row: &Row, column: &'static str) -> Result<Vec<TeamUid>, StoreError> {
+    let list = row.optional_text(column)?.unwrap_or_default();
+    let read = |text| TeamUid::parse(text).map_err(|_| StoreError::Corrupt(column));
     list.split(',').filter(|text| !text.is_empty()).map(read).collect()
-}
-
-/// The first cause in the order in which a person would look: the thing itself, then what it hangs on.
-fn dead(row: &Row, now: OffsetDateTime) -> Result<Option<DeadReason>, StoreError> {
-    let over = |column| Ok::<_, StoreError>(row.optional_time(column)?.is_some_and(|until| until <= now));
-    let off = |column| Ok::<_, StoreError>(row.optional_int(column)?.is_some());
-    let causes = [
-        (off("revoked_at")?, DeadReason::CredentialRevoked),
-        (over("expires_at")?, DeadReason::CredentialExpired),
-        (off("administrator_revoked")?, DeadReason::AdministratorRevoked),
-        (over("administrator_expires")?, DeadReason::AdministratorExpired),
-        (off("session_ended")?, DeadReason::SessionEnded),
-        (over("session_expires")?, DeadReason::SessionExpired),
-        (off("user_deleted")?, DeadReason::UserDeleted),
-        (off("user_disabled")?, DeadReason::UserDisabled),
-        (off("account_deleted")?, DeadReason::ServiceAccountDeleted),
-        (off("account_disabled")?, DeadReason::ServiceAccountDisabled),
-        (off("team_deleted")?, DeadReason::TeamDeleted),
-        (off("team_disabled")?, DeadReason::TeamDisabled),
-    ];
-    Ok(causes.into_iter().find_map(|(holds, reason)| holds.then_some(reason)))
 }

@@ -7,6 +7,7 @@
 //! lock that audit batches share, so that when it has returned, no batch decided before it can still commit.
 //! May import: domain.
 
+mod access_tokens;
 mod administrators;
 mod audiences;
 mod audit;
@@ -20,13 +21,19 @@ mod error;
 mod idempotency;
 mod issuers;
 mod key_news;
+mod liveness;
 mod memberships;
 mod migrate;
 mod open;
 mod page;
+mod platform_keys;
 mod policy_json;
 mod presented_tokens;
+mod public_keys;
 mod replicas;
+mod run_counts;
+mod run_json;
+mod runs;
 mod sealed;
 mod service_account_keys;
 mod service_accounts;
@@ -38,6 +45,8 @@ mod team_facts;
 mod team_issuers;
 mod team_row;
 mod teams;
+mod trust_json;
+mod trust_rules;
 mod users;
 mod worker_keys;
 
@@ -45,21 +54,27 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
+pub use access_tokens::AccessToken;
 pub use administrators::{Administrator, AdministratorChange};
 pub use audit::EventFilter;
 pub use audit_batch::{Proof, Release, Verdict};
 pub use audit_writer::{AuditStats, AuditWriter, QUEUE_MAX, QueueFull, Ticket};
-pub use credentials::{CredentialRecord, DeadReason, KeyInfo, NewCredential};
+pub use credentials::{CredentialRecord, DerivesFrom, KeyInfo, NewCredential};
 pub use enrolment_codes::{EnrolmentCode, NewEnrolmentCode, RedeemError, Redeemed};
 pub use error::{ChangeError, StoreError};
 pub use idempotency::{Remember, Remembered};
+
 pub use issuers::{IssuerNumbers, IssuerRow};
 pub use key_news::KeyNews;
+pub use liveness::DeadReason;
 pub use migrate::Migrated;
 pub use open::Target;
 pub use page::{PAGE_LIMIT_MAX, Page, Paged};
+pub use platform_keys::{PlatformKey, PlatformKeyChange};
 pub use presented_tokens::Presented;
+pub use public_keys::ClientKeys;
 pub use replicas::Replica;
+pub use runs::RunFilter;
 pub use sealed::{SealedPlace, SealedText};
 pub use service_accounts::ServiceAccountChange;
 pub use sessions::{NewSession, Session, SessionOrigin};
@@ -67,6 +82,7 @@ pub use signing_keys::KeysUpdate;
 pub use team_facts::TeamFacts;
 pub use team_issuers::TEAM_ISSUERS_MAX;
 pub use teams::TeamChange;
+pub use trust_rules::{TrustRuleChange, Trusting};
 pub use users::UserChange;
 pub use worker_keys::{WorkerKey, WorkerKeyChange};
 

@@ -1,5 +1,7 @@
 //! The keys of service accounts: several each, so that they can be changed without a gap.
 
+use time::OffsetDateTime;
+
 use super::Store;
 use super::credentials::{self, KeyInfo, NewCredential, Owner, key_info};
 use super::error::{ChangeError, StoreError};
@@ -34,7 +36,8 @@ impl Store {
         page: &Page,
     ) -> Result<Paged<KeyInfo>, StoreError> {
         let sql = "SELECT id, name, created_at, expires_at, last_used_at, revoked_at
-            FROM credentials WHERE service_account_uid = $1 AND id > $2 ORDER BY id LIMIT $3";
+            FROM credentials WHERE service_account_uid = $1 AND kind = 'service_account_key' AND id > $2
+            ORDER BY id LIMIT $3";
         let rows = self.db.fetch_all(sql, [account.into(), page.after()?.into(), page.fetch().into()]).await?;
         let keys = rows.iter().map(key_info).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(keys, |key| key.id.to_string()))
@@ -47,8 +50,40 @@ impl Store {
         key: CredentialId,
     ) -> Result<Option<KeyInfo>, StoreError> {
         let sql = "SELECT id, name, created_at, expires_at, last_used_at, revoked_at
-            FROM credentials WHERE id = $1 AND service_account_uid = $2";
+            FROM credentials WHERE id = $1 AND service_account_uid = $2 AND kind = 'service_account_key'";
         self.db.fetch_optional(sql, [key.into(), account.into()]).await?.as_ref().map(key_info).transpose()
+    }
+
+    /// Saves a new key of a living service account, and lets the live key `old` end at `until`, or before if it would
+    /// have. `events` are the rows of the old key and of the new one.
+    pub async fn rotate_service_account_key(
+        &self,
+        account: &ServiceAccountUid,
+        old: CredentialId,
+        until: OffsetDateTime,
+        new: &NewCredential,
+        events: [&Event; 2],
+        remember: Option<&Remember>,
+    ) -> Result<(), ChangeError> {
+        let [ends, made] = events;
+        let mut tx = self.db.begin_alone().await?;
+        let shortened = tx
+            .execute(
+                "UPDATE credentials
+                 SET expires_at = CASE WHEN expires_at IS NULL OR expires_at > $4 THEN $4 ELSE expires_at END
+                 WHERE id = $1 AND service_account_uid = $2 AND kind = 'service_account_key' AND revoked_at IS NULL
+                    AND (expires_at IS NULL OR expires_at > $3)
+                    AND EXISTS (SELECT 1 FROM service_accounts a WHERE a.uid = $2 AND a.deleted_at IS NULL)",
+                [old.into(), account.into(), new.created_at.into(), until.into()],
+            )
+            .await?;
+        if shortened == 0 {
+            return Err(ChangeError::NotFound);
+        }
+        credentials::insert(&mut tx, new, Owner::ServiceAccount(account)).await?;
+        idempotency::remember(&mut tx, remember).await?;
+        tx.note(ends).await?;
+        Ok(tx.commit_with(made).await?)
     }
 
     /// Revokes a key. When it has returned, nothing is minted with it.
@@ -62,7 +97,7 @@ impl Store {
         let revoked = tx
             .execute(
                 "UPDATE credentials SET revoked_at = $3
-                 WHERE id = $1 AND service_account_uid = $2 AND revoked_at IS NULL",
+                 WHERE id = $1 AND service_account_uid = $2 AND kind = 'service_account_key' AND revoked_at IS NULL",
                 [key.into(), account.into(), event.at.into()],
             )
             .await?;

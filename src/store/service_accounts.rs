@@ -118,6 +118,7 @@ impl Store {
         for sql in [
             "UPDATE service_accounts SET deleted_at = $2, updated_at = $2, version = version + 1 WHERE uid = $1",
             "UPDATE credentials SET revoked_at = COALESCE(revoked_at, $2) WHERE service_account_uid = $1",
+            "UPDATE public_keys SET revoked_at = COALESCE(revoked_at, $2) WHERE service_account_uid = $1",
         ] {
             tx.execute(sql, [uid.into(), event.at.into()]).await?;
         }

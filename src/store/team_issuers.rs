@@ -7,9 +7,9 @@ use super::db::Tx;
 use super::error::{ChangeError, StoreError};
 use super::issuers::{IssuerRow, issuer, issuer_columns};
 use super::teams::lock_version;
-use super::{signing_keys, team_row};
+use super::{key_news, signing_keys, team_row};
 use crate::domain::audit::Event;
-use crate::domain::id::TeamUid;
+use crate::domain::id::{IssuerId, TeamUid};
 use crate::domain::signing_key::SigningKey;
 use crate::domain::team::{MintingIssuer, TeamPolicy};
 
@@ -64,6 +64,7 @@ impl Store {
             signing_keys::insert(&mut tx, made.id, key, event).await?;
         }
         team_row::bump(&mut tx, team, event.at).await?;
+        key_news::tell(&mut tx, made.id).await?;
         tx.commit_with(event).await?;
         Ok(version + 1)
     }
@@ -123,15 +124,16 @@ pub(super) async fn refuse_missing(tx: &mut Tx, team: &TeamUid, policy: &TeamPol
 /// Makes a team's private issuer a tombstone, where there is a live one, and overwrites the private halves of its
 /// keys: the rows stay, so that no kid of it is ever known again, but there is nothing left to open.
 pub(super) async fn destroy(tx: &mut Tx, team: &TeamUid, at: OffsetDateTime) -> Result<bool, StoreError> {
-    let sql = "UPDATE issuers SET deleted_at = $2 WHERE kind = 'team' AND team_uid = $1 AND deleted_at IS NULL";
-    if tx.execute(sql, [team.into(), at.into()]).await? == 0 {
-        return Ok(false);
-    }
+    let sql = "UPDATE issuers SET deleted_at = $2, keys_version = keys_version + 1
+        WHERE kind = 'team' AND team_uid = $1 AND deleted_at IS NULL RETURNING id";
+    let Some(row) = tx.fetch_optional(sql, [team.into(), at.into()]).await? else { return Ok(false) };
+    let id: IssuerId = row.handle("id")?;
     tx.execute(
         "UPDATE signing_keys SET sealed_private = '', revoked_at = COALESCE(revoked_at, $2), forgotten_at = $2
-         WHERE issuer_id IN (SELECT id FROM issuers WHERE kind = 'team' AND team_uid = $1)",
-        [team.into(), at.into()],
+         WHERE issuer_id = $1",
+        [id.into(), at.into()],
     )
     .await?;
+    key_news::tell(tx, id).await?;
     Ok(true)
 }

@@ -174,7 +174,7 @@ fn worker_key(row: &Row) -> Result<WorkerKey, StoreError> {
         id: row.handle("id")?,
         name: row.text("name")?,
         audience: row.parsed("audience", |text| Audience::parse(text).ok())?,
-        teams: credentials::teams(row)?,
+        teams: credentials::teams(row, "worker_teams")?,
         created_at: row.time("created_at")?,
         expires_at: row.optional_time("expires_at")?,
         last_used_at: row.optional_time("last_used_at")?,

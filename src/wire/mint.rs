@@ -6,7 +6,8 @@ use utoipa::ToSchema;
 
 use super::secret_text::SecretText;
 
-/// What a token is asked for. Every member may be absent; the subject comes from the credential alone.
+/// What a token is asked for. Every member may be absent; the subject comes from the credential alone, but for a
+/// platform key.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MintRequest {
@@ -18,6 +19,10 @@ pub struct MintRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 60, maximum = 3600)]
     pub lifetime_seconds: Option<u32>,
+    /// For whom, with a platform key and only then: `user:<uid>` or `service_account:<uid>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "service_account:robot")]
+    pub on_behalf_of: Option<String>,
     /// In which team, for a person in several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team_uid: Option<String>,

@@ -10,6 +10,7 @@ pub mod exchange;
 pub mod mint;
 pub mod patch;
 pub mod problem;
+pub mod run;
 pub mod secret_text;
 pub mod session;
 pub mod whoami;

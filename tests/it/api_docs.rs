@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use axum::body::Body;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::Request;
 use serde_json::Value;
 use time::Duration;
@@ -26,15 +28,21 @@ struct Command {
 fn command(line: &str, variables: &BTreeMap<String, String>) -> Command {
     let mut words = words(line, variables).into_iter();
     assert_eq!(words.next().as_deref(), Some("curl"), "{line}");
-    let (mut method, mut headers, mut body, mut url) = (None, Vec::new(), None, String::new());
+    let (mut method, mut headers, mut body, mut form, mut url) = (None, Vec::new(), None, Vec::new(), String::new());
     while let Some(word) = words.next() {
         let mut value = || words.next().unwrap_or_else(|| panic!("{word} without a value in {line}"));
         match word.as_str() {
             "-X" => method = Some(value()),
             "-H" => headers.push(value()),
             "--json" => body = Some(value()),
+            "-u" => headers.push(format!("Authorization: Basic {}", STANDARD.encode(value()))),
+            "-d" => form.push(value()),
             _ => url = word,
         }
+    }
+    let is_form = !form.is_empty();
+    if is_form {
+        body = Some(form.join("&"));
     }
     let (listener, path) = match url.strip_prefix("ADMIN/") {
         Some(path) => (Listener::Admin, path),
@@ -47,7 +55,8 @@ fn command(line: &str, variables: &BTreeMap<String, String>) -> Command {
         request = request.header(name, value);
     }
     if body.is_some() {
-        request = request.header("content-type", "application/json");
+        let media_type = if is_form { "application/x-www-form-urlencoded" } else { "application/json" };
+        request = request.header("content-type", media_type);
     }
     let path = format!("/{}", path.split('?').next().unwrap());
     let request = request.body(body.map_or_else(Body::empty, Body::from)).unwrap();
@@ -112,6 +121,16 @@ fn cut(value: &mut Value) {
     }
 }
 
+/// The keys of a private issuer are new at every run.
+fn blur(answer: &mut Answer) {
+    let mut body = answer.json();
+    for key in body["keys"].as_array_mut().unwrap() {
+        (key["kid"], key["n"]) = ("…".into(), "…".into());
+    }
+    answer.text = body.to_string();
+    answer.headers.remove("etag");
+}
+
 /// `BREVET_TEST_UPDATE=1 cargo test --test it api_docs` writes the answers anew.
 #[tokio::test]
 async fn every_line_of_the_page_answers_as_it_says() {
@@ -127,8 +146,12 @@ async fn every_line_of_the_page_answers_as_it_says() {
         let (line, after) = block["```sh\n".len()..].split_once("\n```\n\n```http\n").expect("an answer follows");
         let (_, after) = after.split_once("```").expect("the answer ends");
         let command = command(line, &variables);
+        let own_keys = command.path.starts_with("/t/") && command.path.ends_with("/jwks.json");
         asked.push((command.method, command.path));
-        let answer = house.send(command.listener, command.request).await;
+        let mut answer = house.send(command.listener, command.request).await;
+        if own_keys {
+            blur(&mut answer);
+        }
         assert!(answer.status.is_success(), "{line}: {}", answer.short());
         if let Some(names) = before.lines().last().and_then(|line| line.strip_prefix("<!-- ")?.strip_suffix(" -->")) {
             for (name, pointer) in names.split(' ').map(|pair| pair.split_once('=').unwrap()) {

@@ -67,15 +67,18 @@ impl Issuer {
             region: Some(Region::parse("us-east-1").expect("a region")),
             ..ProviderLayer::default()
         };
+        let settings = EffectiveSettings::of(&[(Layer::Team, &layer)]);
         let standing = Standing {
             subject: &subject,
             run: None,
+            actor: None,
             issuer: &self.url,
             policy: &TeamPolicy::new_team(),
-            settings: &EffectiveSettings::of(&[(Layer::Team, &layer)]),
+            settings: &settings,
+            outside: &settings,
             worker_audiences: &[],
         };
-        let grant = decide(standing, &MintRequest::default()).expect("policy allows it");
+        let grant = decide(standing, &MintRequest::default(), None).expect("policy allows it");
         let claims = Claims::build(&grant, &self.url, TokenId::new(SystemEntropy.uuid_v7(now)), now);
         let input = self.keys.prepare(&claims).expect("claims are JSON");
         let token = self.keys.sign(input).expect("the key signs");

@@ -62,7 +62,8 @@ fn every_operation_says_who_may_what_it_answers_and_how_it_fails() {
         assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{place}: operationId twice");
         assert!(operation["summary"].is_string(), "{place}: no summary");
         assert!(operation["tags"].is_array(), "{place}: no tag");
-        let open = path.starts_with("/.well-known/") || path == "/openapi.json" || place == "POST /v1/sessions";
+        let open = path.contains("/.well-known/") || path == "/openapi.json" || place == "POST /v1/sessions";
+        let oauth = path.starts_with("/oauth2/");
         let security = operation["security"].as_array().cloned().unwrap_or_default();
         let named: Vec<_> = security.iter().filter_map(Value::as_object).flat_map(|one| one.keys()).collect();
         assert_eq!(named.is_empty(), open, "{place}: security {named:?}");
@@ -81,8 +82,10 @@ fn every_operation_says_who_may_what_it_answers_and_how_it_fails() {
         for (status, answer) in answers {
             assert!(answer["description"].as_str().is_some_and(|words| !words.is_empty()), "{place} {status}");
             if status.starts_with(['4', '5']) {
-                let schema = &answer["content"]["application/problem+json"]["schema"]["$ref"];
-                assert_eq!(schema, "#/components/schemas/Problem", "{place} {status}");
+                let (media, name) =
+                    if oauth { ("application/json", "OAuthProblem") } else { ("application/problem+json", "Problem") };
+                let schema = &answer["content"][media]["schema"]["$ref"];
+                assert_eq!(*schema, format!("#/components/schemas/{name}"), "{place} {status}");
             }
         }
         for segment in path.split('/').filter(|segment| segment.starts_with('{')) {

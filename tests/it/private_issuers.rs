@@ -168,8 +168,8 @@ async fn the_policy_says_which_issuer_mints_and_the_next_token_follows_it() {
 
         // The rows say whose tokens they were, by issuer and by key.
         let rows = i.house.app.rows(Action::TokenMint).await;
-        let issuers: Vec<_> = rows.iter().map(|row| row.issuer == i.house.app.issuer.id()).collect();
-        assert_eq!(issuers, [true, false, true, true]);
+        let shared = rows.iter().filter(|row| row.issuer == i.house.app.issuer.id()).count();
+        assert_eq!((rows.len(), shared), (4, 3));
     })
     .await;
 }
@@ -229,7 +229,7 @@ async fn threat_14_a_key_counts_under_its_own_issuer_only() {
             ("an issuer of nobody", forged(&of_team("green"))),
         ] {
             let answer = i.exchange(&i.worker, &token).await;
-            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{what}: {}", answer.short());
+            assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{what}: {}", answer.short());
         }
         let refusals = i.house.app.refusals(Action::TokenExchange).await;
         assert!(refusals.iter().all(|reason| reason.starts_with("token_")), "{refusals:?}");
@@ -276,7 +276,7 @@ async fn threat_14_a_deleted_issuer_is_404_for_ever_and_its_keys_are_destroyed()
             assert_eq!((gone.status, &gone.json()["detail"]), (StatusCode::NOT_FOUND, &never.json()["detail"]));
         }
         // Its tokens are nobody's any more, though they have time left.
-        assert_eq!(i.exchange(&i.worker, &token).await.status, StatusCode::FORBIDDEN);
+        assert_eq!(i.exchange(&i.worker, &token).await.status, StatusCode::UNPROCESSABLE_ENTITY);
         // Nothing brings it back, and no other case of the uid does.
         for method in ["PUT", "DELETE"] {
             let answer = i.house.admin(method, "/v1/teams/red/issuer", None).await;

@@ -26,6 +26,7 @@ use brevet::domain::secret::SecretBytes;
 use brevet::domain::settings::ProviderLayer;
 use brevet::domain::signing_key::{KeyKind, SigningKey};
 use brevet::domain::team::{Membership, ServiceAccount, Team, TeamPolicy, User};
+use brevet::fetch::{self, Reach};
 use brevet::http::layer::Naming;
 use brevet::http::layer::client_address::ClientAddress;
 use brevet::http::state::IssuerState;
@@ -34,6 +35,7 @@ use brevet::issuer::limits::LimitNumbers;
 use brevet::issuer::publications::TeamPublications;
 use brevet::issuer::publish::Publication;
 use brevet::issuer::{Issuer, Parts, bootstrap};
+use brevet::oidc::KeyCache;
 use brevet::store::{AuditWriter, EventFilter, NewCredential, NewEnrolmentCode, Page, Store, Target, TeamChange};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -103,6 +105,12 @@ fn first_keys(
         .map(|key| SigningKey { first: true, ..key })
 }
 
+/// Connections that reach other servers of the test.
+fn loopback() -> fetch::Client {
+    let reach = Reach::public().and_loopback();
+    fetch::Client::new(fetch::Settings { reach, ..fetch::Settings::default() }).unwrap()
+}
+
 impl App {
     /// On SQLite, with generous limits.
     pub(crate) async fn start() -> Self {
@@ -146,6 +154,7 @@ impl App {
         let teams = Arc::new(TeamPublications::new(url.clone(), Some(dir.path().join("published"))));
         let issuer = Issuer::new(Parts {
             teams: teams.clone(),
+            foreign_keys: KeyCache::new(&loopback(), clock.clone()),
             url: url.clone(),
             id,
             store: store.clone(),

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use brevet::domain::clock::ManualClock;
 use brevet::domain::secret::Secret;
-use brevet::http::{admin, issuer, paths};
+use brevet::http::{admin, issuer, whole};
 use brevet::issuer::bootstrap::{self, Host};
 use brevet::issuer::limits::LimitNumbers;
 use brevet::limit::rate::Rate;
@@ -93,7 +93,7 @@ impl House {
             first: first.key.expose().to_owned(),
             public: issuer::router(state.clone()),
             admin: admin::router(state.clone()),
-            same: paths::listener(state, issuer::routes().merge(admin::routes())),
+            same: whole::router(state),
             app,
             _database: database,
         }

@@ -12,9 +12,11 @@ mod issuer;
 mod members;
 mod policy;
 mod provider_settings;
+mod public_keys;
 mod roles;
 mod service_accounts;
 mod teams;
+mod trust_rules;
 mod users;
 mod worker_keys;
 
@@ -39,6 +41,9 @@ pub(super) enum Admin {
     Members(members::Members),
     #[command(subcommand)]
     ServiceAccounts(service_accounts::ServiceAccounts),
+    #[command(subcommand)]
+    PublicKeys(public_keys::PublicKeys),
+    TrustRules(trust_rules::TrustRules),
     #[command(subcommand)]
     EnrolmentCodes(enrolment_codes::EnrolmentCodes),
     #[command(subcommand)]
@@ -66,6 +71,8 @@ impl Admin {
             Self::Users(command) => command.run(run).await,
             Self::Members(command) => command.run(run).await,
             Self::ServiceAccounts(command) => command.run(run).await,
+            Self::PublicKeys(command) => command.run(run).await,
+            Self::TrustRules(command) => command.run(run).await,
             Self::EnrolmentCodes(command) => command.run(run).await,
             Self::WorkerKeys(command) => command.run(run).await,
             Self::Administrators(command) => command.run(run).await,

@@ -9,7 +9,8 @@ use crate::cli::outcome::Failure;
 use crate::cli::output::{Paint, fields, table};
 use crate::cli::remote::{admin, stamp, stamp_or_none};
 use crate::wire::admin::service_account::{
-    ChangeServiceAccount, CreateServiceAccount, CreateServiceAccountKey, ServiceAccount, ServiceAccountKey,
+    ChangeServiceAccount, CreateServiceAccount, CreateServiceAccountKey, RotateServiceAccountKey, ServiceAccount,
+    ServiceAccountKey,
 };
 
 /// Agents, and the keys they prove themselves with
@@ -64,6 +65,25 @@ pub(in crate::cli) enum ServiceAccounts {
         #[arg(long)]
         name: Option<String>,
         /// When it ends, such as 3600s or 720h; it does not end by itself by default
+        #[arg(long, value_name = "TIME", value_parser = crate::cli::arguments::seconds)]
+        expires_in: Option<u32>,
+    },
+    /// Make a new key for an old one, which ends after an overlap; print the new one, once
+    #[command(
+        after_help = "Example:\n  brevet admin service-accounts rotate-key --team red builder KEY-ID > builder.key"
+    )]
+    RotateKey {
+        #[command(flatten)]
+        one: One,
+        /// The old key's id
+        key: String,
+        /// How long the old key goes on, such as 0s or 720h; a day by default
+        #[arg(long, value_name = "TIME", value_parser = crate::cli::arguments::seconds)]
+        overlap: Option<u32>,
+        /// What to call the new key; the old one's name by default
+        #[arg(long)]
+        name: Option<String>,
+        /// When the new key ends, such as 3600s or 720h; it does not end by itself by default
         #[arg(long, value_name = "TIME", value_parser = crate::cli::arguments::seconds)]
         expires_in: Option<u32>,
     },
@@ -130,6 +150,16 @@ impl ServiceAccounts {
                 let words = format!("key {} of service account {}, shown this once:", made.resource.id, one.uid);
                 show_key(output, made.key.as_ref(), &words)
             }
+            Self::RotateKey { one, key, overlap, name, expires_in } => {
+                let (name, overlap) = (name.clone(), *overlap);
+                let body = RotateServiceAccountKey { overlap_seconds: overlap, name, expires_in_seconds: *expires_in };
+                let made = admin.rotate_service_account_key(&one.within.team, &one.uid, key, &body).await?;
+                if output.is_json() {
+                    return output.data(&made, |_| String::new());
+                }
+                let words = format!("key {} of service account {}, shown this once:", made.resource.id, one.uid);
+                show_key(output, made.key.as_ref(), &words)
+            }
             Self::DeleteKey { one, key } => {
                 admin.delete_service_account_key(&one.within.team, &one.uid, key).await?;
                 output.say(format_args!("key {key} is revoked"));
@@ -146,6 +176,7 @@ impl ServiceAccounts {
             | Self::Delete(one)
             | Self::ListKeys(one)
             | Self::CreateKey { one, .. }
+            | Self::RotateKey { one, .. }
             | Self::DeleteKey { one, .. } => &one.within,
         }
     }

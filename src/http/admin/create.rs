@@ -18,14 +18,14 @@ use crate::wire::admin::page::WithKey;
 use crate::wire::secret_text::SecretText;
 
 /// Names a create, so that repeating it makes nothing twice.
-pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(in crate::http) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const KEY_MAX: usize = 200;
 
 /// The header of every create, for the OpenAPI document.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes what Create reads")]
-pub(super) struct IdempotencyHeader {
+pub(in crate::http) struct IdempotencyHeader {
     /// 1 to 200 printable ASCII characters. Repeating the create with the same key and body makes nothing twice: it
     /// answers with the resource, without its secret.
     #[param(rename = "Idempotency-Key")]
@@ -33,13 +33,13 @@ pub(super) struct IdempotencyHeader {
 }
 
 /// A create as it was asked for.
-pub(super) struct Create<T> {
+pub(in crate::http) struct Create<T> {
     /// The body.
-    pub(super) body: T,
+    pub(in crate::http) body: T,
     /// Its idempotency key, with what else a repeat must have the same.
-    pub(super) repeatable: Option<Repeatable>,
+    pub(in crate::http) repeatable: Option<Repeatable>,
     /// The collection's own path.
-    pub(super) at: String,
+    pub(in crate::http) at: String,
 }
 
 impl<T: DeserializeOwned + Serialize + 'static> FromRequest<IssuerState> for Create<T> {
@@ -73,23 +73,23 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ProblemAnswer>
 }
 
 /// Puts a resource and its key together.
-pub(super) fn with_key<T, U>(made: Made<T>, shown: impl FnOnce(T) -> U) -> WithKey<U> {
+pub(in crate::http) fn with_key<T, U>(made: Made<T>, shown: impl FnOnce(T) -> U) -> WithKey<U> {
     WithKey { resource: shown(made.resource), key: made.key.map(SecretText) }
 }
 
 /// What was made: 201, where it is, its version. Never stored on the way, since it may hold a key.
-pub(super) struct Created<T> {
+pub(in crate::http) struct Created<T> {
     /// The answer's body.
-    pub(super) body: T,
+    pub(in crate::http) body: T,
     /// Where it can be seen from now on; `None` where it cannot.
-    pub(super) location: Option<String>,
+    pub(in crate::http) location: Option<String>,
     /// Its version, where it has one.
-    pub(super) version: Option<i64>,
+    pub(in crate::http) version: Option<i64>,
 }
 
 impl<T> Created<T> {
     /// Something that lives below its collection under `name`.
-    pub(super) fn below(at: &str, name: &str, version: Option<i64>, body: T) -> Self {
+    pub(in crate::http) fn below(at: &str, name: &str, version: Option<i64>, body: T) -> Self {
         Self { body, location: Some(format!("{at}/{name}")), version }
     }
 }

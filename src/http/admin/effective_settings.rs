@@ -91,7 +91,7 @@ fn shown(team: Team, settings: settings::EffectiveSettings) -> Versioned<Effecti
 
 fn sourced<T, U>(said: settings::Sourced<T>, value: impl FnOnce(T) -> U) -> Sourced<U> {
     let layer = match said.layer {
-        Some(layer @ (Layer::Team | Layer::ServiceAccount)) => layer.to_string(),
+        Some(layer @ (Layer::Team | Layer::ServiceAccount | Layer::Run)) => layer.to_string(),
         None => "default".to_owned(),
     };
     Sourced { value: value(said.value), layer }

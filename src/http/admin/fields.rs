@@ -7,21 +7,25 @@ use crate::wire::patch::Patch;
 use crate::wire::problem::FieldError;
 
 /// What is at fault, member by member.
-pub(super) type Faults = Vec<FieldError>;
+pub(in crate::http) type Faults = Vec<FieldError>;
 
 /// Faults found so far. A parse step answers `None` after noting its fault; [`Fields::finish`] then refuses.
 #[derive(Debug, Default)]
-pub(super) struct Fields(Faults);
+pub(in crate::http) struct Fields(Faults);
 
 impl Fields {
     /// The value of a member, or a noted fault.
-    pub(super) fn parse<T, E: Display>(&mut self, field: impl Into<String>, parsed: Result<T, E>) -> Option<T> {
+    pub(in crate::http) fn parse<T, E: Display>(
+        &mut self,
+        field: impl Into<String>,
+        parsed: Result<T, E>,
+    ) -> Option<T> {
         parsed.map_err(|rule| self.refuse(field, rule)).ok()
     }
 
     /// The same of a member that may be absent.
     #[expect(clippy::option_option, reason = "at fault, absent and there are three things")]
-    pub(super) fn optional<V, T, E: Display>(
+    pub(in crate::http) fn optional<V, T, E: Display>(
         &mut self,
         field: &str,
         value: Option<V>,
@@ -34,7 +38,7 @@ impl Fields {
     }
 
     /// The same of a member of a change: kept, cleared or set.
-    pub(super) fn patch<V, T, E: Display>(
+    pub(in crate::http) fn patch<V, T, E: Display>(
         &mut self,
         field: &str,
         patch: Patch<V>,
@@ -45,7 +49,7 @@ impl Fields {
 
     /// A member of a change that has no empty state: `None` keeps.
     #[expect(clippy::option_option, reason = "at fault, absent and there are three things")]
-    pub(super) fn required_patch<V, T, E: Display>(
+    pub(in crate::http) fn required_patch<V, T, E: Display>(
         &mut self,
         field: &str,
         patch: Patch<V>,
@@ -62,12 +66,12 @@ impl Fields {
     }
 
     /// A display name.
-    pub(super) fn name(&mut self, text: &str) -> Option<String> {
+    pub(in crate::http) fn name(&mut self, text: &str) -> Option<String> {
         self.parse("name", label::name(text))
     }
 
     /// Each entry of a list of at most `max`, its faults named by index.
-    pub(super) fn list<V, T>(
+    pub(in crate::http) fn list<V, T>(
         &mut self,
         field: &str,
         max: usize,
@@ -85,12 +89,12 @@ impl Fields {
     }
 
     /// Notes a fault.
-    pub(super) fn refuse(&mut self, field: impl Into<String>, rule: impl Display) {
+    pub(in crate::http) fn refuse(&mut self, field: impl Into<String>, rule: impl Display) {
         self.0.push(FieldError { field: field.into(), rule: rule.to_string() });
     }
 
     /// What was parsed, where nothing was at fault.
-    pub(super) fn finish<T>(self, value: Option<T>) -> Result<T, Faults> {
+    pub(in crate::http) fn finish<T>(self, value: Option<T>) -> Result<T, Faults> {
         match value {
             Some(value) if self.0.is_empty() => Ok(value),
             _ => Err(self.0),

@@ -8,23 +8,25 @@ mod administrators;
 mod answers;
 mod audiences;
 mod audit;
-mod create;
+pub(super) mod create;
 mod effective_settings;
 mod enrolment_codes;
-mod fields;
+pub(super) mod fields;
 mod members;
 mod names;
 mod openapi;
-mod page;
+pub(super) mod page;
 mod policy;
-mod provider_settings;
-mod query;
+pub(super) mod provider_settings;
+mod public_keys;
+pub(super) mod query;
 mod roles;
 mod service_account_keys;
 mod service_accounts;
 mod signing_keys;
 mod team_issuers;
 mod teams;
+mod trust_rules;
 mod users;
 mod version;
 mod worker_keys;
@@ -76,6 +78,8 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .merge(enrolment_codes::router())
         .merge(service_accounts::router())
         .merge(service_account_keys::router())
+        .merge(public_keys::router())
+        .merge(trust_rules::router())
         .merge(worker_keys::router())
         .merge(signing_keys::router())
         .merge(audit::router())

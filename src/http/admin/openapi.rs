@@ -47,7 +47,10 @@ pub fn document() -> spec::OpenApi {
     }
     let mut public = issuer::routes().into_openapi();
     for item in public.paths.paths.values_mut() {
-        for operation in operations(item) {
+        // Those of `/oauth2` have another shape of errors and name them themselves.
+        let problems =
+            |operation: &&mut spec::path::Operation| operation.tags.as_deref() != Some(&["oauth".to_owned()]);
+        for operation in operations(item).filter(problems) {
             let codes = refusals(operation.operation_id.as_deref().unwrap_or_default());
             operation.responses.responses.remove("default");
             operation.responses.responses.extend(answers::problems(codes.iter().copied()));
@@ -64,6 +67,9 @@ pub fn document() -> spec::OpenApi {
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
         components.add_security_scheme(name, SecurityScheme::Http(bearer));
     }
+    let words = "A service account's uid and one of its keys; client_id and client_secret in the form say the same";
+    let basic = HttpBuilder::new().scheme(HttpAuthScheme::Basic).description(Some(words)).build();
+    components.add_security_scheme("client_secret_basic", SecurityScheme::Http(basic));
     document
 }
 
@@ -71,7 +77,7 @@ pub fn document() -> spec::OpenApi {
 fn refusals(operation: &str) -> &'static [Code] {
     use Code as C;
     match operation {
-        "discovery" | "jwks" => &[C::Unavailable],
+        "discovery" | "jwks" | "oauth_metadata" => &[C::Unavailable],
         "mint" => &[
             C::InvalidRequest,
             C::InvalidJson,

@@ -19,7 +19,7 @@ const LIMIT_DEFAULT: u32 = 50;
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes what PageOf reads")]
-pub(super) struct PageQuery {
+pub(in crate::http) struct PageQuery {
     /// Entries of the page, 1 to 200; 50 by default.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,
@@ -28,7 +28,7 @@ pub(super) struct PageQuery {
 }
 
 /// A list's query that holds nothing but its page.
-pub(super) struct PageOf(pub(super) Page);
+pub(in crate::http) struct PageOf(pub(in crate::http) Page);
 
 impl<S: Sync> FromRequestParts<S> for PageOf {
     type Rejection = ProblemAnswer;
@@ -42,7 +42,7 @@ impl<S: Sync> FromRequestParts<S> for PageOf {
 }
 
 /// Takes `limit` and `after` from a query.
-pub(super) fn read(members: &mut Members, fields: &mut Fields) -> Option<Page> {
+pub(in crate::http) fn read(members: &mut Members, fields: &mut Fields) -> Option<Page> {
     let limit = match members.take("limit") {
         None => Some(LIMIT_DEFAULT),
         Some(text) => {
@@ -58,7 +58,7 @@ pub(super) fn read(members: &mut Members, fields: &mut Fields) -> Option<Page> {
 }
 
 /// Shapes a page. The store's cursor is wrapped, so that nobody reads or makes one.
-pub(super) fn answer<T, U>(page: Paged<T>, entry: impl FnMut(T) -> U) -> PageAnswer<U> {
+pub(in crate::http) fn answer<T, U>(page: Paged<T>, entry: impl FnMut(T) -> U) -> PageAnswer<U> {
     PageAnswer {
         items: page.items.into_iter().map(entry).collect(),
         next: page.next.map(|cursor| URL_SAFE_NO_PAD.encode(cursor)),

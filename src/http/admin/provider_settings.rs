@@ -23,7 +23,7 @@ use crate::wire::admin::provider_settings::{ChangeProviderSettings, ProviderSett
 use crate::wire::patch::Patch;
 
 /// Most names of models, and most allowed models.
-const MODELS_MAX: usize = 100;
+pub(in crate::http) const MODELS_MAX: usize = 100;
 
 pub(super) fn router() -> OpenApiRouter<IssuerState> {
     OpenApiRouter::new().routes(routes!(read, change)).routes(routes!(read_of_agent, change_of_agent))
@@ -95,7 +95,7 @@ fn asked(
     let region = fields.patch("region", body.region, |text| Region::parse(&text));
     let role = fields.patch("role_arn", body.role_arn, |text| RoleArn::parse(&text));
     let duration = fields.patch("session_duration_seconds", body.session_duration_seconds, SessionDuration::new);
-    let models = nested(body.models, |map| models(&mut fields, map));
+    let models = nested(body.models, |map| models(&mut fields, "models", map));
     let allowed = nested(body.allowed_models, |list| {
         fields.list("allowed_models", MODELS_MAX, list, |fields, at, id| fields.parse(at, ModelId::parse(&id)))
     });
@@ -124,13 +124,17 @@ fn nested<V, T>(patch: Patch<V>, parse: impl FnOnce(V) -> Option<T>) -> Option<P
 }
 
 /// Callers send a name where they may send a model id, so both obey the same rule.
-fn models(fields: &mut Fields, map: BTreeMap<String, String>) -> Option<BTreeMap<String, ModelId>> {
-    let pairs = fields.list("models", MODELS_MAX, map, |fields, _, (name, id)| {
+pub(in crate::http) fn models(
+    fields: &mut Fields,
+    field: &str,
+    map: BTreeMap<String, String>,
+) -> Option<BTreeMap<String, ModelId>> {
+    let pairs = fields.list(field, MODELS_MAX, map, |fields, _, (name, id)| {
         if ModelId::parse(&name).is_err() || name.len() > 200 {
-            fields.refuse("models", "must have names of 1 to 200 characters of A-Z, a-z, 0-9 and .:/_-");
+            fields.refuse(field, "must have names of 1 to 200 characters of A-Z, a-z, 0-9 and .:/_-");
             return None;
         }
-        let id = fields.parse(format!("models.{name}"), ModelId::parse(&id))?;
+        let id = fields.parse(format!("{field}.{name}"), ModelId::parse(&id))?;
         Some((name, id))
     });
     pairs.map(|pairs| pairs.into_iter().collect())

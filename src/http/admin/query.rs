@@ -7,11 +7,11 @@ use http::request::Parts;
 use super::fields::Fields;
 
 /// The members of a query string.
-pub(super) struct Members(BTreeMap<String, String>);
+pub(in crate::http) struct Members(BTreeMap<String, String>);
 
 impl Members {
     /// Reads the query of `parts`; what is not in `known`, or stands twice, is noted as a fault.
-    pub(super) fn read(parts: &Parts, known: &[&str], fields: &mut Fields) -> Self {
+    pub(in crate::http) fn read(parts: &Parts, known: &[&str], fields: &mut Fields) -> Self {
         let mut members = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
             if !known.contains(&&*name) {
@@ -24,7 +24,7 @@ impl Members {
     }
 
     /// One member, where it is there.
-    pub(super) fn take(&mut self, name: &str) -> Option<String> {
+    pub(in crate::http) fn take(&mut self, name: &str) -> Option<String> {
         self.0.remove(name)
     }
 }

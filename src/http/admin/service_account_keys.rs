@@ -15,16 +15,22 @@ use crate::domain::label;
 use crate::http::error::ProblemAnswer;
 use crate::http::extract::Segments;
 use crate::http::state::IssuerState;
-use crate::issuer::admin::NewServiceAccountKey;
+use crate::issuer::admin::{NewServiceAccountKey, RotateServiceAccountKey};
 use crate::store::KeyInfo;
 use crate::wire::admin::page::{Page, WithKey};
-use crate::wire::admin::service_account::{CreateServiceAccountKey, ServiceAccountKey};
+use crate::wire::admin::service_account::{
+    CreateServiceAccountKey, RotateServiceAccountKey as RotateBody, ServiceAccountKey,
+};
 
 /// Shortest and longest life of a key that ends, in seconds: a minute and ten years.
-const LIFE: std::ops::RangeInclusive<u32> = 60..=315_360_000;
+pub(super) const LIFE: std::ops::RangeInclusive<u32> = 60..=315_360_000;
+
+/// How long an old key goes on beside the new one, in seconds: a day unless said otherwise, 30 days at most.
+const OVERLAP_DEFAULT: u32 = 86_400;
+const OVERLAP_MAX: u32 = 2_592_000;
 
 pub(super) fn router() -> OpenApiRouter<IssuerState> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(delete))
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(delete)).routes(routes!(rotate))
 }
 
 /// Lists an agent's keys, revoked ones among them, without their secrets.
@@ -71,6 +77,37 @@ async fn delete(
     let (team, uid, id) = (names::uid(&team)?, names::uid(&uid)?, names::handle(&id, "key")?);
     admin.delete_service_account_key(&team, &uid, id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Makes a new key for an old one, which ends after an overlap: both in one step, so that neither is forgotten.
+#[utoipa::path(post, path = "/v1/teams/{team}/service-accounts/{uid}/keys/{id}/rotate",
+    operation_id = "rotate_service_account_key", tag = "Service accounts",
+    params(("team" = String, Path, description = "The team's uid"), ("uid" = String, Path, description = "The service account's uid"), ("id" = String, Path, description = "The old key's id"), IdempotencyHeader),
+    request_body = RotateBody,
+    responses((status = 201, description = "The new key", body = WithKey<ServiceAccountKey>, headers(("Location" = String))), OfCreate))]
+async fn rotate(
+    Admin(admin): Admin,
+    Segments((team, uid, id)): Segments<(String, String, String)>,
+    request: Create<RotateBody>,
+) -> Result<Created<WithKey<ServiceAccountKey>>, ProblemAnswer> {
+    let (team, uid, id) = (names::uid(&team)?, names::uid(&uid)?, names::handle(&id, "key")?);
+    let change = rotation(request.body).map_err(ProblemAnswer::fields)?;
+    let made = with_key(admin.rotate_service_account_key(&team, &uid, id, change, request.repeatable).await?, shown);
+    // The new key stands beside the old one, not below it.
+    let keys = request.at.rsplitn(3, '/').nth(2).unwrap_or_default().to_owned();
+    Ok(Created::below(&keys, &made.resource.id.clone(), None, made))
+}
+
+fn rotation(body: RotateBody) -> Result<RotateServiceAccountKey, Faults> {
+    let mut fields = Fields::default();
+    let overlap = body.overlap_seconds.unwrap_or(OVERLAP_DEFAULT);
+    let in_time = if overlap <= OVERLAP_MAX { Ok(overlap) } else { Err("must be 0 to 2592000") };
+    let overlap = fields.parse("overlap_seconds", in_time);
+    let body = CreateServiceAccountKey { name: body.name, expires_in_seconds: body.expires_in_seconds };
+    match (fields.finish(overlap), new(body)) {
+        (Ok(overlap), Ok(new)) => Ok(RotateServiceAccountKey { new, overlap: Duration::seconds(overlap.into()) }),
+        (overlap, new) => Err(overlap.err().into_iter().chain(new.err()).flatten().collect()),
+    }
 }
 
 fn new(body: CreateServiceAccountKey) -> Result<NewServiceAccountKey, Faults> {

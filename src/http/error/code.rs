@@ -15,6 +15,8 @@ pub enum Code {
     RoleRequired,
     /// A role was named for an audience other than AWS STS.
     RoleNotApplicable,
+    /// A platform key said not for whom.
+    OnBehalfOfRequired,
     /// No credential was presented.
     CredentialRequired,
     /// The credential is not known, expired or revoked.
@@ -27,10 +29,22 @@ pub enum Code {
     NotPermitted,
     /// The audience is not on the team's list.
     AudienceNotAllowed,
+    /// The audience is not on the run's list.
+    AudienceNotInRun,
     /// The audience is the issuer's own URL.
     AudienceReserved,
-    /// The role is not open to this principal.
+    /// The role is not open to this principal, or not the run's.
     RoleNotAllowed,
+    /// A run's settings name a model that the team's do not allow.
+    ModelNotAllowed,
+    /// A run's settings would undo the team's.
+    SettingNotAllowed,
+    /// The client's address is in none of the team's ranges.
+    AddressNotAllowed,
+    /// People mint in runs only.
+    RunRequired,
+    /// The run has had all its tokens.
+    RunExhausted,
     /// Inference is switched off.
     ProviderDisabled,
     /// The provider settings lack role or region.
@@ -53,6 +67,10 @@ pub enum Code {
     NotFound,
     /// No such team, or none the caller is in.
     TeamNotFound,
+    /// No such principal in the platform key's teams.
+    PrincipalNotFound,
+    /// No such run, or none that the caller may know of.
+    RunNotFound,
     /// No such session of one's own.
     SessionNotFound,
     /// The route has other methods.
@@ -81,20 +99,27 @@ pub enum Code {
 
 impl Code {
     /// Every code there is, in the order of their status.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 45] = [
         Self::InvalidRequest,
         Self::InvalidJson,
         Self::TeamRequired,
         Self::RoleRequired,
         Self::RoleNotApplicable,
+        Self::OnBehalfOfRequired,
         Self::CredentialRequired,
         Self::InvalidCredential,
         Self::EnrolmentCodeRefused,
         Self::InvalidToken,
         Self::NotPermitted,
         Self::AudienceNotAllowed,
+        Self::AudienceNotInRun,
         Self::AudienceReserved,
         Self::RoleNotAllowed,
+        Self::ModelNotAllowed,
+        Self::SettingNotAllowed,
+        Self::AddressNotAllowed,
+        Self::RunRequired,
+        Self::RunExhausted,
         Self::ProviderDisabled,
         Self::ProviderNotConfigured,
         Self::ProviderMisconfigured,
@@ -106,6 +131,8 @@ impl Code {
         Self::RouteNotFound,
         Self::NotFound,
         Self::TeamNotFound,
+        Self::PrincipalNotFound,
+        Self::RunNotFound,
         Self::SessionNotFound,
         Self::MethodNotAllowed,
         Self::Conflict,
@@ -129,6 +156,7 @@ impl Code {
             Self::TeamRequired => ("team_required", S::BAD_REQUEST, "A team must be chosen"),
             Self::RoleRequired => ("role_required", S::BAD_REQUEST, "A role is required"),
             Self::RoleNotApplicable => ("role_not_applicable", S::BAD_REQUEST, "A role does not apply here"),
+            Self::OnBehalfOfRequired => ("on_behalf_of_required", S::BAD_REQUEST, "A principal must be named"),
             Self::CredentialRequired => ("credential_required", S::UNAUTHORIZED, "A credential is required"),
             Self::InvalidCredential => ("invalid_credential", S::UNAUTHORIZED, "The credential is not valid"),
             Self::EnrolmentCodeRefused => {
@@ -137,6 +165,12 @@ impl Code {
             Self::InvalidToken => ("invalid_token", S::UNPROCESSABLE_ENTITY, "The presented token is not accepted"),
             Self::NotPermitted => ("not_permitted", S::FORBIDDEN, "This credential may not do this"),
             Self::AudienceNotAllowed => ("audience_not_allowed", S::FORBIDDEN, "The audience is not allowed"),
+            Self::AudienceNotInRun => ("audience_not_in_run", S::FORBIDDEN, "The audience is not the run's"),
+            Self::ModelNotAllowed => ("model_not_allowed", S::FORBIDDEN, "The model is not allowed"),
+            Self::SettingNotAllowed => ("setting_not_allowed", S::FORBIDDEN, "The setting is not allowed"),
+            Self::AddressNotAllowed => ("address_not_allowed", S::FORBIDDEN, "The address is not allowed"),
+            Self::RunRequired => ("run_required", S::FORBIDDEN, "A run is required"),
+            Self::RunExhausted => ("run_exhausted", S::FORBIDDEN, "The run has had all its tokens"),
             Self::AudienceReserved => ("audience_reserved", S::FORBIDDEN, "The audience is reserved"),
             Self::RoleNotAllowed => ("role_not_allowed", S::FORBIDDEN, "The role is not allowed"),
             Self::ProviderDisabled => ("provider_disabled", S::FORBIDDEN, "Inference is switched off"),
@@ -152,6 +186,8 @@ impl Code {
             Self::RouteNotFound => ("route_not_found", S::NOT_FOUND, "No such route"),
             Self::NotFound => ("not_found", S::NOT_FOUND, "Not found"),
             Self::TeamNotFound => ("team_not_found", S::NOT_FOUND, "No such team"),
+            Self::PrincipalNotFound => ("principal_not_found", S::NOT_FOUND, "No such principal"),
+            Self::RunNotFound => ("run_not_found", S::NOT_FOUND, "No such run"),
             Self::SessionNotFound => ("session_not_found", S::NOT_FOUND, "No such session"),
             Self::MethodNotAllowed => ("method_not_allowed", S::METHOD_NOT_ALLOWED, "The route has other methods"),
             Self::Conflict => ("conflict", S::CONFLICT, "The request conflicts with the current state"),

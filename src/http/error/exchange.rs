@@ -7,9 +7,11 @@ impl From<ExchangeError> for ProblemAnswer {
     fn from(error: ExchangeError) -> Self {
         let words = error.to_string();
         match error {
-            ExchangeError::Token(_) | ExchangeError::NotMinted | ExchangeError::Credential(_) => {
-                Self::new(Code::InvalidToken, words)
-            }
+            ExchangeError::Token(_)
+            | ExchangeError::NotMinted
+            | ExchangeError::Credential(_)
+            | ExchangeError::UnknownBearer
+            | ExchangeError::RunAudience => Self::new(Code::InvalidToken, words),
             ExchangeError::TeamNotServed => Self::new(Code::TeamNotServed, words),
             ExchangeError::NotMember | ExchangeError::Dead(_) => Self::new(Code::CallerNotAlive, words),
             ExchangeError::SignInNotAccepted => Self::new(Code::SignInNotAccepted, words),

@@ -1,9 +1,9 @@
-//! Refusals of the mint.
+//! Refusals of the mint, and of runs.
 
 use super::{Code, ProblemAnswer};
 use crate::domain::policy::Refusal;
 use crate::domain::settings::SettingsFault;
-use crate::issuer::refusals::MintError;
+use crate::issuer::refusals::{MintError, RunError};
 
 impl From<MintError> for ProblemAnswer {
     fn from(error: MintError) -> Self {
@@ -14,8 +14,26 @@ impl From<MintError> for ProblemAnswer {
             MintError::SignInNotAccepted => Self::new(Code::SignInNotAccepted, words),
             MintError::Dead(reason) => reason.into(),
             MintError::Refused(refusal) => refusal.into(),
+            MintError::OnBehalfOfRequired => Self::new(Code::OnBehalfOfRequired, words),
+            MintError::RightMissing(_) => Self::new(Code::NotPermitted, words),
+            MintError::PrincipalNotFound => Self::new(Code::PrincipalNotFound, words),
+            MintError::Denied(denied) => denied.into(),
             MintError::Limited(limited) => limited.into(),
             MintError::Unavailable(unavailable) => unavailable.into(),
+        }
+    }
+}
+
+impl From<RunError> for ProblemAnswer {
+    fn from(error: RunError) -> Self {
+        let words = error.to_string();
+        match error {
+            RunError::Mint(error) => error.into(),
+            RunError::End(error) => Self::field("ends_at", error.to_string()),
+            RunError::NotFound => Self::new(Code::RunNotFound, words),
+            RunError::ReadsOnly => Self::new(Code::NotPermitted, words),
+            RunError::Change(error) => error.into(),
+            RunError::Unavailable(unavailable) => unavailable.into(),
         }
     }
 }
@@ -24,6 +42,12 @@ impl From<Refusal> for ProblemAnswer {
     fn from(refusal: Refusal) -> Self {
         let code = match refusal {
             Refusal::AudienceNotAllowed => Code::AudienceNotAllowed,
+            Refusal::AddressNotAllowed => Code::AddressNotAllowed,
+            Refusal::RunRequired => Code::RunRequired,
+            Refusal::RunExhausted => Code::RunExhausted,
+            Refusal::AudienceNotInRun => Code::AudienceNotInRun,
+            Refusal::ModelNotAllowed => Code::ModelNotAllowed,
+            Refusal::SettingNotAllowed(_) => Code::SettingNotAllowed,
             Refusal::AudienceReserved => Code::AudienceReserved,
             Refusal::RoleNotAllowed => Code::RoleNotAllowed,
             Refusal::RoleRequired => Code::RoleRequired,
@@ -44,7 +68,13 @@ mod tests {
     #[test]
     fn the_audit_row_and_the_answer_say_the_same_word() {
         for refusal in [
+            Refusal::AddressNotAllowed,
+            Refusal::RunRequired,
+            Refusal::RunExhausted,
             Refusal::AudienceNotAllowed,
+            Refusal::AudienceNotInRun,
+            Refusal::ModelNotAllowed,
+            Refusal::SettingNotAllowed("name endpoints"),
             Refusal::AudienceReserved,
             Refusal::RoleNotAllowed,
             Refusal::RoleRequired,

@@ -1,4 +1,4 @@
-//! The error answers of `/v1`: one exhaustive map from what the floors below refuse to problem details.
+//! The error answers of `/v1` (and, in [`oauth`], of `/oauth2`): one exhaustive map from what the floors below refuse to problem details.
 //!
 //! Owns the catalogue of codes ([`code`]), the answer's shape ([`problem`]) and the maps. Bodies never print
 //! a source; a 5xx is logged once, where the answer is written (`layer::answer`).
@@ -10,6 +10,7 @@ pub mod authenticate;
 pub mod code;
 pub mod exchange;
 pub mod mint;
+pub mod oauth;
 pub mod problem;
 pub mod session;
 pub mod unavailable;

@@ -5,7 +5,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 
 use super::origin::ClientOrigin;
-use crate::domain::access::{Caller, Denied, Exchanger, Minter, Operator, SessionOwner};
+use crate::domain::access::{Caller, Denied, Exchanger, Minter, Operator, RunKeeper, RunOpener, SessionOwner};
 use crate::http::error::authenticate::INVALID;
 use crate::http::error::{Code, ProblemAnswer};
 use crate::http::state::IssuerState;
@@ -53,6 +53,20 @@ impl Capability for Minter {
     const PROVEN_LATER: bool = true;
     fn of(known: &Known) -> Result<Self, Denied> {
         known.caller.minter()
+    }
+}
+
+impl Capability for RunOpener {
+    const PROVEN_LATER: bool = false;
+    fn of(known: &Known) -> Result<Self, Denied> {
+        known.caller.run_opener()
+    }
+}
+
+impl Capability for RunKeeper {
+    const PROVEN_LATER: bool = false;
+    fn of(known: &Known) -> Result<Self, Denied> {
+        known.caller.run_keeper()
     }
 }
 

@@ -14,6 +14,7 @@ use crate::http::extract::Segments;
 use crate::http::state::IssuerState;
 use crate::issuer::publish::{Document, Published};
 use crate::issuer::refusals::Unavailable;
+use crate::wire::problem::Problem;
 
 /// The discovery document (OpenID Connect Discovery 1.0, section 3).
 #[utoipa::path(get, path = "/.well-known/openid-configuration", tag = "documents", responses(
@@ -36,13 +37,15 @@ pub async fn jwks(State(state): State<IssuerState>, headers: HeaderMap) -> Resul
     params(("team" = String, Path, description = "The team's uid, byte for byte")), responses(
     (status = 200, description = "The members that AWS needs.", content_type = "application/json"),
     (status = 304, description = "Unchanged since the given ETag."),
-    (status = 404, description = "The team has no private issuer, or has one no more.")))]
+    (status = 404, description = "The team has no private issuer, or has one no more.", body = Problem,
+        content_type = "application/problem+json")))]
 pub async fn team_discovery(
     State(state): State<IssuerState>,
     Segments(team): Segments<String>,
     headers: HeaderMap,
 ) -> Result<Response, ProblemAnswer> {
-    answer(&*of_team(&state, &team).await?, &headers, |published| &published.discovery)
+    let published = of_team(&state, &team).await?;
+    answer(&published.discovery, published.max_age, &headers)
 }
 
 /// The public keys of a team's private issuer, the signing key first.
@@ -50,13 +53,15 @@ pub async fn team_discovery(
     params(("team" = String, Path, description = "The team's uid, byte for byte")), responses(
     (status = 200, description = "The JSON Web Key Set.", content_type = "application/json"),
     (status = 304, description = "Unchanged since the given ETag."),
-    (status = 404, description = "The team has no private issuer, or has one no more.")))]
+    (status = 404, description = "The team has no private issuer, or has one no more.", body = Problem,
+        content_type = "application/problem+json")))]
 pub async fn team_jwks(
     State(state): State<IssuerState>,
     Segments(team): Segments<String>,
     headers: HeaderMap,
 ) -> Result<Response, ProblemAnswer> {
-    answer(&*of_team(&state, &team).await?, &headers, |published| &published.jwks)
+    let published = of_team(&state, &team).await?;
+    answer(&published.jwks, published.max_age, &headers)
 }
 
 /// What the private issuer of `team` publishes. A team without one, one that never was and one that is gone are
@@ -77,15 +82,12 @@ fn serve(
     headers: &HeaderMap,
     which: impl FnOnce(&Published) -> &Document,
 ) -> Result<Response, ProblemAnswer> {
-    answer(&*state.publication().current().ok_or(Unavailable::Starting)?, headers, which)
+    let published = state.publication().current().ok_or(Unavailable::Starting)?;
+    answer(which(&published), published.max_age, headers)
 }
 
-fn answer(
-    published: &Published,
-    headers: &HeaderMap,
-    which: impl FnOnce(&Published) -> &Document,
-) -> Result<Response, ProblemAnswer> {
-    let document = which(published);
+/// Answers with a document, or that it is unchanged.
+pub(super) fn answer(document: &Document, max_age: u32, headers: &HeaderMap) -> Result<Response, ProblemAnswer> {
     let unchanged = headers.get_all(IF_NONE_MATCH).iter().any(|seen| names(seen, &document.etag));
     let mut response = if unchanged {
         StatusCode::NOT_MODIFIED.into_response()
@@ -96,7 +98,7 @@ fn answer(
     if !unchanged {
         out.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    let cache = format!("public, max-age={}", published.max_age);
+    let cache = format!("public, max-age={max_age}");
     for (name, value) in [(CACHE_CONTROL, cache.as_str()), (ETAG, document.etag.as_str())] {
         out.insert(name, HeaderValue::from_str(value).map_err(ProblemAnswer::internal)?);
     }

@@ -67,7 +67,7 @@ fn answer(exchanged: Exchanged) -> Result<Exchange, ProblemAnswer> {
         identity_token_expires_at: minted.expires_at,
         token_id: minted.token_id.to_string(),
         subject: minted.grant.subject().to_string(),
-        run_id: exchanged.run.map(|run| run.to_string()),
+        run_id: exchanged.run.map(|run| run.id.to_string()),
         session_name: exchanged.session_name.to_string(),
         settings: settings(&exchanged.settings)?,
         settings_version: exchanged.settings_version,

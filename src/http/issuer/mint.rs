@@ -10,15 +10,18 @@ use crate::domain::audience::Audience;
 use crate::domain::id::TeamUid;
 use crate::domain::lifetime::Lifetime;
 use crate::domain::policy;
+use crate::domain::principal::Principal;
 use crate::domain::role_arn::RoleArn;
 use crate::http::error::ProblemAnswer;
 use crate::http::extract::{Bearer, ClientOrigin, Json};
 use crate::http::state::IssuerState;
+use crate::issuer::mint::MintCall;
 use crate::wire::mint::{MintRequest, MintedToken};
 use crate::wire::problem::Problem;
 use crate::wire::secret_text::SecretText;
 
-/// Mints an identity token for the principal whose credential is presented.
+/// Mints an identity token for the principal whose credential is presented: its own, its run's, or a platform's, which
+/// names it.
 #[utoipa::path(post, path = "/v1/identity-tokens", tag = "tokens", request_body = MintRequest,
     security(("bearer" = [])), responses(
     (status = 200, description = "The token, and when it really ends.", body = MintedToken),
@@ -37,9 +40,11 @@ pub async fn mint(
         role: body.role_arn.as_deref().and_then(|text| fields.parse("role_arn", text, RoleArn::parse)),
     };
     let team = body.team_uid.as_deref().and_then(|text| fields.parse("team_uid", text, TeamUid::parse));
+    let named = body.on_behalf_of.as_deref();
+    let on_behalf_of = named.and_then(|text| fields.parse("on_behalf_of", text, Principal::parse));
     fields.finish()?;
     let issuer = state.issuer()?;
-    let minted = issuer.mint(&minter, team.as_ref(), &request, &origin).await?;
+    let minted = issuer.mint(&minter, &MintCall { team, on_behalf_of, request }, &origin).await?;
     let answer = MintedToken {
         token: SecretText(minted.token),
         expires_at: minted.expires_at,

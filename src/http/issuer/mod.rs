@@ -1,4 +1,4 @@
-//! The issuer's public routes: documents, mint, sessions, whoami, exchange.
+//! The issuer's public routes: documents, mint, sessions, runs, whoami, exchange.
 //!
 //! Owns how they parse and what their answers look like. Does not own what they do (`issuer`) nor the shape of
 //! errors (`http::error`).
@@ -8,6 +8,8 @@ pub mod documents;
 pub mod exchange;
 pub mod fields;
 pub mod mint;
+pub mod oauth;
+pub mod runs;
 pub mod sessions;
 pub mod whoami;
 
@@ -27,14 +29,20 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .routes(routes!(documents::team_discovery))
         .routes(routes!(documents::team_jwks))
         .routes(routes!(mint::mint))
+        .routes(routes!(oauth::metadata::oauth_metadata))
+        .routes(routes!(oauth::token::token))
+        .routes(routes!(oauth::revoke::revoke))
         .routes(routes!(whoami::whoami))
         .routes(routes!(sessions::open, sessions::list))
         .routes(routes!(sessions::end))
+        .routes(routes!(runs::open, runs::list))
+        .routes(routes!(runs::read, runs::end))
         .routes(routes!(exchange::exchange))
         .routes(routes!(exchange::liveness).layer(DefaultBodyLimit::max(exchange::LIVENESS_BODY_MAX)))
 }
 
 /// The public listener by itself.
 pub fn router(state: IssuerState) -> Router {
-    paths::listener(state, routes())
+    let outside = oauth::metadata::before_the_path(state.url());
+    paths::listener_beside(state, routes(), outside)
 }

@@ -9,19 +9,28 @@ use http::{HeaderValue, Method};
 
 use super::request_id::RequestId;
 use crate::http::error::ProblemAnswer;
+use crate::http::error::oauth::OAuthAnswer;
 
 /// Writes the body of each [`ProblemAnswer`], with the request's id.
 pub async fn write(request: Request, next: Next) -> Response {
     let id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
     let head = request.method() == Method::HEAD;
     let mut response = next.run(request).await;
-    let Some(problem) = response.extensions_mut().remove::<ProblemAnswer>() else { return response };
-    if response.status().is_server_error() {
-        let (code, cause) = (problem.code().as_str(), problem.cause().unwrap_or("none given"));
-        tracing::error!(request_id = id, code, cause, "request failed");
+    if let Some(oauth) = response.extensions_mut().remove::<OAuthAnswer>() {
+        log_fault(&response, &id, oauth.code().as_str(), oauth.cause());
+        return response;
     }
+    let Some(problem) = response.extensions_mut().remove::<ProblemAnswer>() else { return response };
+    log_fault(&response, &id, problem.code().as_str(), problem.cause());
     let body = serde_json::to_vec(&problem.body(&id)).unwrap_or_default();
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     *response.body_mut() = if head { Body::empty() } else { Body::from(body) };
     response
+}
+
+fn log_fault(response: &Response, request_id: &str, code: &str, cause: Option<&str>) {
+    if response.status().is_server_error() {
+        let cause = cause.unwrap_or("none given");
+        tracing::error!(request_id, code, cause, "request failed");
+    }
 }

@@ -11,25 +11,30 @@ mod error;
 mod members;
 mod policy;
 mod provider_settings;
+mod public_keys;
 mod repeat;
 mod service_account_keys;
 mod service_accounts;
 mod signing_keys;
 mod team_issuers;
 mod teams;
+mod trust_rules;
 mod users;
 mod worker_keys;
 
 pub use error::AdminError;
 pub use provider_settings::LayerSeen;
+pub use public_keys::NewPublicKey;
+pub(in crate::issuer) use repeat::First;
 pub use repeat::Repeatable;
-pub use service_account_keys::NewServiceAccountKey;
+pub use service_account_keys::{NewServiceAccountKey, RotateServiceAccountKey};
 pub use service_accounts::{ChangeServiceAccount, NewServiceAccount};
 pub use signing_keys::{
     ChangeNumbers, KeyAdministration, KeyAt, KeyRefused, KeysChanged, KeysPlan, KeysSeen, RegisteredRole,
 };
 pub use team_issuers::TeamIssuers;
 pub use teams::{ChangeTeam, NewTeam};
+pub use trust_rules::{ChangeTrustRule, NewTrustRule};
 pub use users::{ChangeUser, NewUser};
 pub use worker_keys::NewWorkerKey;
 

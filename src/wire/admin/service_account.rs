@@ -67,6 +67,24 @@ pub struct CreateServiceAccountKey {
     pub expires_in_seconds: Option<u32>,
 }
 
+/// `POST …/service-accounts/{uid}/keys/{id}/rotate`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotateServiceAccountKey {
+    /// How long the old key goes on beside the new one: 0 to 30 days, a day where absent. It never ends later than it
+    /// would have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 2_592_000)]
+    pub overlap_seconds: Option<u32>,
+    /// What to call the new key; the old one's name where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// When the new key ends, from now: 60 s to 10 years. It does not end by itself where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 60, maximum = 315_360_000)]
+    pub expires_in_seconds: Option<u32>,
+}
+
 /// A key of a service account, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ServiceAccountKey {

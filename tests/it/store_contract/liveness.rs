@@ -1,6 +1,7 @@
 //! Off means off: every link from the credential to the key, cut one at a time.
 
 use brevet::domain::audit::{Action, Decision};
+use brevet::domain::credential::CredentialKind;
 use brevet::domain::id::TokenId;
 use brevet::domain::principal::Principal;
 use brevet::domain::settings::ProviderLayer;
@@ -294,7 +295,10 @@ async fn many_minted_tokens_are_looked_at_in_one_question() {
 
         let never = super::world::fresh();
         let found = store.minted_tokens(&[tokens[0], tokens[1], never, exchanged], NOW).await.unwrap();
-        let expected = [(tokens[0], None), (tokens[1], Some(DeadReason::CredentialRevoked))];
+        let expected = [
+            (tokens[0], (CredentialKind::Access, None)),
+            (tokens[1], (CredentialKind::ServiceAccount, Some(DeadReason::CredentialRevoked))),
+        ];
         assert_eq!(found, expected.into(), "{}", world.name);
         assert_eq!(store.minted_tokens(&[], NOW).await.unwrap().len(), 0);
     }

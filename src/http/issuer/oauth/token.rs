@@ -1,0 +1,140 @@
+//! `POST /oauth2/token`: one route, one arm a grant (RFC 6749, section 3.2).
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
+use http::header::{CACHE_CONTROL, PRAGMA};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::client;
+use super::form::Form;
+use super::token_exchange::{ExchangeAnswer, exchange};
+use crate::domain::audit::{Action, Origin};
+use crate::http::error::oauth::{OAuthAnswer, OAuthCode, OAuthProblem};
+use crate::http::extract::ClientOrigin;
+use crate::http::state::IssuerState;
+use crate::issuer::oauth::{GrantType, IssuedToken, Presented};
+use crate::wire::secret_text::SecretText;
+
+/// The parameters of the form, for the OpenAPI document.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what the grants read")]
+pub struct TokenRequest {
+    /// `client_credentials` or `urn:ietf:params:oauth:grant-type:token-exchange`.
+    grant_type: String,
+    /// The service account's uid. Not needed beside `Authorization: Basic`.
+    client_id: Option<String>,
+    /// A key of the service account. Not beside `Authorization: Basic`.
+    client_secret: Option<String>,
+    /// A JWT signed with a registered key (RFC 7523), instead of a secret.
+    client_assertion: Option<String>,
+    /// `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`.
+    client_assertion_type: Option<String>,
+    /// Token exchange: a JWT of an issuer that a trust rule of the service account names.
+    subject_token: Option<String>,
+    /// Token exchange: `urn:ietf:params:oauth:token-type:jwt`, `…:id_token` or `…:access_token`.
+    subject_token_type: Option<String>,
+    /// Token exchange: `urn:ietf:params:oauth:token-type:access_token`, the default, or `…:jwt` for an identity token.
+    requested_token_type: Option<String>,
+    /// Token exchange: for whom the identity token is.
+    audience: Option<String>,
+}
+
+/// The answer to a grant (RFC 6749, section 5.1).
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TokenAnswer {
+    /// An opaque credential of the service account: a bearer for the mint.
+    #[schema(value_type = String)]
+    access_token: SecretText,
+    /// `Bearer`.
+    #[schema(example = "Bearer")]
+    token_type: &'static str,
+    /// How long it lasts from now: 15 minutes, or what is left of the key it was got with.
+    #[schema(example = 900)]
+    expires_in: i64,
+}
+
+/// What the grants answer.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes what the grants answer")]
+enum TokenAnswers {
+    /// To client credentials.
+    Token(TokenAnswer),
+    /// To a token exchange.
+    Exchange(ExchangeAnswer),
+}
+
+impl From<IssuedToken> for TokenAnswer {
+    fn from(issued: IssuedToken) -> Self {
+        Self { access_token: SecretText(issued.token), token_type: "Bearer", expires_in: issued.expires_in }
+    }
+}
+
+impl IntoResponse for TokenAnswer {
+    fn into_response(self) -> Response {
+        ([(CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")], axum::Json(self)).into_response()
+    }
+}
+
+/// What a grant is asked with.
+pub(super) struct Asked {
+    pub(super) presented: Presented,
+    pub(super) form: Form,
+    pub(super) origin: Origin,
+}
+
+/// Gives a service account a short-lived access token.
+#[utoipa::path(post, path = "/oauth2/token", tag = "oauth", security(("client_secret_basic" = []), ()),
+    request_body(content = TokenRequest, content_type = "application/x-www-form-urlencoded"), responses(
+    (status = 200, description = "The access token. An exchange also says `issued_token_type`.", body = inline(TokenAnswers)),
+    (status = 400, description = "`invalid_request`, `unsupported_grant_type`, `invalid_scope`, `invalid_target`, `invalid_grant`",
+        body = OAuthProblem),
+    (status = 401, description = "`invalid_client`", body = OAuthProblem, headers(("WWW-Authenticate" = String))),
+    (status = 413, description = "`invalid_request`: the body is too large", body = OAuthProblem),
+    (status = 429, description = "`temporarily_unavailable`: too many requests", body = OAuthProblem),
+    (status = 500, description = "`server_error`", body = OAuthProblem),
+    (status = 503, description = "`temporarily_unavailable`", body = OAuthProblem)))]
+pub async fn token(
+    State(state): State<IssuerState>,
+    ClientOrigin(origin): ClientOrigin,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Response, OAuthAnswer> {
+    let grant = form.require("grant_type")?;
+    let known = GrantType::ALL.map(GrantType::as_str).join(", ");
+    let grant = GrantType::parse(grant.expose()).ok_or_else(|| {
+        OAuthAnswer::new(OAuthCode::UnsupportedGrantType, format!("grant_type must be one of: {known}"))
+    })?;
+    let presented = client::presented(&headers, &form)?;
+    let asked = Asked { presented, form, origin };
+    match grant {
+        GrantType::ClientCredentials => client_credentials(&state, &asked).await.map(IntoResponse::into_response),
+        GrantType::TokenExchange => exchange(&state, &asked).await.map(IntoResponse::into_response),
+    }
+}
+
+/// The client's authentication is its grant (RFC 6749, section 4.4).
+async fn client_credentials(state: &IssuerState, asked: &Asked) -> Result<TokenAnswer, OAuthAnswer> {
+    let Asked { presented, form, origin } = asked;
+    refuse_narrowing(form)?;
+    let issuer = state.issuer()?;
+    let client = issuer.client(presented, Action::AccessTokenIssue, origin).await?;
+    Ok(issuer.issue_access_token(&client, origin).await?.into())
+}
+
+/// Refuses what would narrow an access token down. An answer that said nothing of it would say that it was granted
+/// as asked for (RFC 6749, section 5.1).
+pub(super) fn refuse_narrowing(form: &Form) -> Result<(), OAuthAnswer> {
+    if form.get("scope").is_some() {
+        let words = "there are no scopes here: leave scope out; the team's policy says what may be minted";
+        return Err(OAuthAnswer::new(OAuthCode::InvalidScope, words));
+    }
+    if form.get("resource").is_some() || form.get("audience").is_some() {
+        let words = "access tokens are for this issuer only: leave resource and audience out, and name the audience at \
+                     the mint";
+        return Err(OAuthAnswer::new(OAuthCode::InvalidTarget, words));
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! Why the token endpoint refuses: closed lists, as data. What they look like on the wire is `http::error::oauth`.
+
+use super::SubjectTokenRefused;
+use crate::crypto::client_assertion::AssertionRefused;
+use crate::domain::credential::CredentialKind;
+use crate::issuer::refusals::{AuthError, MintError, Unavailable};
+use crate::limit::rate::Limited;
+use crate::store::{ChangeError, DeadReason, StoreError};
+
+/// Why a client is not who it says it is. Messages repeat nothing of what was presented.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientRefused {
+    /// It showed nothing.
+    #[error("the client must authenticate: with a service account key as client_secret, or with a client_assertion")]
+    Nothing,
+    /// The secret is no credential of ours, or a mistyped one.
+    #[error("client_secret must be a service account key (bvt_sa_...), whole and unchanged")]
+    Malformed,
+    /// The secret is a credential of another kind.
+    #[error("client_secret must be a service account key, and {} was presented", .0.with_article())]
+    OtherKind(CredentialKind),
+    /// The secret is not known.
+    #[error("client_secret is not known")]
+    Unknown,
+    /// The key, its service account or its team is not alive.
+    #[error("the client may not act any more: {}", .0.as_str().replace('_', " "))]
+    Dead(DeadReason),
+    /// `client_id` names another service account than the key's.
+    #[error("client_id must be the uid of the service account whose key is client_secret")]
+    OtherClient,
+    /// `client_id` names another service account than the assertion does.
+    #[error("client_id must be the iss and sub of client_assertion")]
+    OtherSubject,
+    /// The assertion is no good.
+    #[error(transparent)]
+    Assertion(#[from] AssertionRefused),
+    /// The assertion has been here before.
+    #[error("client_assertion was used before: each needs a jti of its own")]
+    Replayed,
+    /// The client's keys could not be had, so that nobody can say.
+    #[error("the keys at the client's registered jwks_uri could not be had")]
+    KeysUnavailable,
+}
+
+/// Why there is no access token, or why one is not given up.
+#[derive(Debug, thiserror::Error)]
+pub enum OAuthError {
+    /// The client is not who it says it is.
+    #[error(transparent)]
+    Client(#[from] ClientRefused),
+    /// The token to be given up is another client's.
+    #[error("token was not issued to this client")]
+    OtherClientsToken,
+    /// The token to be given up is of a kind that is not given up here.
+    #[error("token must be an access token, and {} was presented", .0.with_article())]
+    TokenType(CredentialKind),
+    /// Someone else's token is not taken.
+    #[error(transparent)]
+    SubjectToken(SubjectTokenRefused),
+    /// The identity token that was asked for in exchange is not minted.
+    #[error(transparent)]
+    Mint(MintError),
+    /// Too often.
+    #[error(transparent)]
+    Limited(#[from] Limited),
+    /// Nobody can tell now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+impl ClientRefused {
+    /// The stable word of the audit row.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Nothing => "client_not_authenticated",
+            Self::Malformed => "malformed_credential",
+            Self::OtherKind(_) => "not_permitted",
+            Self::Unknown => "unknown_credential",
+            Self::Dead(reason) => reason.as_str(),
+            Self::OtherClient | Self::OtherSubject => "client_id_mismatch",
+            Self::Assertion(refused) => refused.as_str(),
+            Self::Replayed => "client_assertion_replayed",
+            Self::KeysUnavailable => "client_keys_unavailable",
+        }
+    }
+}
+
+/// What a bearer is refused for, in the words of a client's secret.
+impl From<AuthError> for OAuthError {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Malformed(_) => ClientRefused::Malformed.into(),
+            AuthError::EnrolmentCode => ClientRefused::OtherKind(CredentialKind::Enrolment).into(),
+            AuthError::Unknown => ClientRefused::Unknown.into(),
+            AuthError::Dead(reason) => ClientRefused::Dead(reason).into(),
+            AuthError::Limited(limited) => limited.into(),
+            AuthError::Unavailable(unavailable) => unavailable.into(),
+        }
+    }
+}
+
+impl From<StoreError> for OAuthError {
+    fn from(error: StoreError) -> Self {
+        Unavailable::from(error).into()
+    }
+}
+
+impl OAuthError {
+    /// What the store says of a change that no caller's words can cause to fail.
+    pub(super) fn of_change(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Store(error) => error.into(),
+            ChangeError::NotFound
+            | ChangeError::VersionMismatch { .. }
+            | ChangeError::UidTaken
+            | ChangeError::Conflict(_) => Unavailable::Changing.into(),
+        }
+    }
+}

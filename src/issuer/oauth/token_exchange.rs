@@ -1,0 +1,341 @@
+//! Someone else's token for one of ours (RFC 8693): a workload speaks for a service account under its trust rules.
+//!
+//! The order is what keeps strangers cheap and harmless: the form of the token, then whether the service account has a
+//! living rule about exactly the issuer that the token names, and only then keys are asked for and a signature
+//! verified. What is fetched is what an administrator wrote into a rule; no part of a token ever is (threat 22).
+
+use std::sync::Arc;
+
+use time::{Duration, OffsetDateTime};
+
+use super::{Client, IssuedToken, OAuthError};
+use crate::crypto::foreign_keys::ForeignKeys;
+use crate::crypto::foreign_token::{ForeignRefused, ForeignToken, UnverifiedToken};
+use crate::domain::access::Denied;
+use crate::domain::audit::{Action, Decision, Origin};
+use crate::domain::foreign_issuer::ForeignIssuer;
+use crate::domain::id::{ServiceAccountUid, TrustRuleId};
+use crate::domain::issuer_url::Development;
+use crate::domain::policy::MintRequest;
+use crate::domain::principal::Principal;
+use crate::domain::secret::Secret;
+use crate::domain::trust::{KeySource, Mismatch, Reuse, TrustRuleRecord};
+use crate::issuer::Issuer;
+use crate::issuer::mint::MintCall;
+use crate::issuer::refusals::MintError;
+use crate::issuer::release::Minted;
+use crate::limit::rate::Limited;
+use crate::oidc::{KeyPlace, KeysError};
+use crate::store::{DerivesFrom, Presented, Trusting};
+
+/// As what foreign tokens are remembered: each counts once for all rules of the installation.
+const PRESENTED: &str = "subject_token";
+/// As what the minutes of a rule that allows reuse are counted, on all replicas together.
+const MINUTES: &str = "trust_rule_minute";
+/// Most characters of a foreign subject in an audit row.
+const SUBJECT_SHOWN: usize = 300;
+
+/// What an exchange asks for.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    /// An access token, a bearer for the mint.
+    AccessToken,
+    /// The identity token itself.
+    IdentityToken(MintRequest),
+}
+
+/// What an exchange gives.
+#[derive(Debug, Clone)]
+pub enum Exchanged {
+    /// An access token.
+    AccessToken(IssuedToken),
+    /// An identity token.
+    IdentityToken(Box<Minted>),
+}
+
+/// Why a foreign token is not taken; a closed list. What stays unsaid to the caller, the audit row says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SubjectTokenRefused {
+    /// By itself it is no token that anybody could take.
+    #[error("subject_token {0}")]
+    Form(ForeignRefused),
+    /// There is no such service account, it or its team is off, or it has no living rule about the issuer.
+    #[error("subject_token fits no trust rule of this service account; its team's audit log may say more")]
+    NotTrusted,
+    /// It is one of ours.
+    #[error("subject_token must not be a token of this issuer")]
+    OwnIssuer,
+    /// It does not hold under its issuer's keys.
+    #[error("subject_token fits no trust rule of this service account; its team's audit log may say more")]
+    NotVerified(ForeignRefused),
+    /// It holds, but what it says cannot be taken by any rule, now or ever.
+    #[error("subject_token {0}")]
+    Said(ForeignRefused),
+    /// It holds, and fits none of the rules.
+    #[error("subject_token fits no trust rule of this service account; its team's audit log may say more")]
+    Mismatch(Mismatch),
+    /// It was presented as often as it may be.
+    #[error("subject_token was presented before: get a new one, or let the trust rule allow reuse")]
+    Spent,
+    /// Its issuer's keys are not at hand.
+    #[error("the keys of the subject_token's issuer cannot be had now; try again")]
+    NoKeys(KeysError),
+}
+
+impl SubjectTokenRefused {
+    /// The stable word of the audit row.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Form(refused) | Self::NotVerified(refused) | Self::Said(refused) => refused.as_str(),
+            Self::NotTrusted => "subject_token_not_trusted",
+            Self::OwnIssuer => "subject_token_own_issuer",
+            Self::Mismatch(Mismatch::Issuer) => "subject_token_issuer",
+            Self::Mismatch(Mismatch::Audience) => "subject_token_audience",
+            Self::Mismatch(Mismatch::Condition(_)) => "subject_token_condition",
+            Self::Spent => "subject_token_replayed",
+            Self::NoKeys(_) => "subject_token_keys_unavailable",
+        }
+    }
+}
+
+/// A token that a rule takes, and under which rule.
+struct Taken {
+    rule: TrustRuleRecord,
+    token: ForeignToken,
+}
+
+impl Issuer {
+    /// Exchanges `subject_token` for a token of the service account `client_id`.
+    pub async fn exchange_subject_token(
+        &self,
+        client_id: &Secret,
+        subject_token: &Secret,
+        wanted: &Wanted,
+        origin: &Origin,
+    ) -> Result<Exchanged, OAuthError> {
+        self.count_limited(self.0.limits.anonymous(origin), Action::AccessTokenIssue, origin)?;
+        let client = match self.judge(client_id, subject_token, origin).await {
+            Err(OAuthError::SubjectToken(refused)) => return Err(self.limited_refusal(refused, origin)),
+            judged => judged?,
+        };
+        let issued = self.issue_access_token(&client, origin).await?;
+        let Wanted::IdentityToken(request) = wanted else { return Ok(Exchanged::AccessToken(issued)) };
+        // The access token never leaves: it is what the identity token derives from, so that everything which ends
+        // the one ends the other, and the mint decides as it does for any credential of the service account.
+        let known = self.authenticate(issued.token.expose(), origin).await?;
+        let minter = known.caller.minter().map_err(|Denied(kind, _)| super::ClientRefused::OtherKind(kind))?;
+        let call = MintCall { request: request.clone(), ..MintCall::default() };
+        let minted = self.mint(&minter, &call, origin).await.map_err(OAuthError::Mint)?;
+        Ok(Exchanged::IdentityToken(Box::new(minted)))
+    }
+
+    /// Which client the token stands for; it then counts as presented.
+    async fn judge(&self, client_id: &Secret, subject_token: &Secret, origin: &Origin) -> Result<Client, OAuthError> {
+        let unknown = |refused| {
+            self.count_refused(refused, origin);
+            OAuthError::SubjectToken(refused)
+        };
+        let token = UnverifiedToken::parse(subject_token.expose())
+            .map_err(|refused| unknown(SubjectTokenRefused::Form(refused)))?;
+        if self.is_own(token.claimed_issuer()) {
+            return Err(unknown(SubjectTokenRefused::OwnIssuer));
+        }
+        let Ok(account) = ServiceAccountUid::parse(client_id.expose()) else {
+            return Err(unknown(SubjectTokenRefused::NotTrusted));
+        };
+        let Some(trusting) = self.store().trusting(&account, token.claimed_issuer()).await? else {
+            return Err(unknown(SubjectTokenRefused::NotTrusted));
+        };
+        let taken = match self.fitting(&trusting, &token).await {
+            Ok(taken) => taken,
+            Err((refused, verified)) => {
+                self.tell_refused(refused, &account, &trusting, None, verified.as_ref(), origin).await;
+                return Err(refused.into());
+            }
+        };
+        if let Err(error) = self.present(&taken).await {
+            if let OAuthError::SubjectToken(refused) = error {
+                let id = Some(taken.rule.id);
+                self.tell_refused(refused, &account, &trusting, id, Some(&taken.token), origin).await;
+            }
+            return Err(error);
+        }
+        let shown = format!("iss={} sub={}", taken.token.issuer(), shown(taken.token.subject()));
+        let from = DerivesFrom::TrustRule(taken.rule.id);
+        Ok(Client { uid: account, team: trusting.team, from, until: None, shown: Some(shown) })
+    }
+
+    /// Whether `issuer` is this installation: the shared issuer, or a team's private one.
+    fn is_own(&self, issuer: &str) -> bool {
+        match ForeignIssuer::parse(issuer, Development::On) {
+            Ok(foreign) => foreign.is_of(self.url()),
+            Err(_) => issuer == self.url().as_str(),
+        }
+    }
+
+    /// The first rule that takes the token, or why the one that came nearest does not.
+    async fn fitting(
+        &self,
+        trusting: &Trusting,
+        token: &UnverifiedToken,
+    ) -> Result<Taken, (SubjectTokenRefused, Option<ForeignToken>)> {
+        let mut nearest: Option<(SubjectTokenRefused, Option<ForeignToken>)> = None;
+        for record in &trusting.rules {
+            let refused = match self.verified(record, token).await {
+                Err(refused) => (refused, None),
+                Ok(verified) => match record.rule.judge(verified.issuer(), verified.audience(), verified.claims()) {
+                    Ok(()) => return Ok(Taken { rule: record.clone(), token: verified }),
+                    Err(mismatch) => (SubjectTokenRefused::Mismatch(mismatch), Some(verified)),
+                },
+            };
+            if nearest.as_ref().is_none_or(|(before, _)| nearness(*before) < nearness(refused.0)) {
+                nearest = Some(refused);
+            }
+        }
+        Err(nearest.unwrap_or((SubjectTokenRefused::NotTrusted, None)))
+    }
+
+    /// The token under the keys that the rule goes by. A kid that is not known yet may be new: the keys are then asked
+    /// for once more.
+    async fn verified(
+        &self,
+        record: &TrustRuleRecord,
+        token: &UnverifiedToken,
+    ) -> Result<ForeignToken, SubjectTokenRefused> {
+        let no_keys = SubjectTokenRefused::NoKeys;
+        let verify = |keys: &ForeignKeys| token.verify(keys, self.now());
+        let verified = match record.rule.keys() {
+            KeySource::Fixed(jwks) => {
+                verify(&ForeignKeys::parse(jwks.as_bytes()).map_err(|error| SubjectTokenRefused::NoKeys(error.into()))?)
+            }
+            KeySource::Discovery => {
+                let (cache, place) = (self.foreign_keys(), KeyPlace::Issuer(record.rule.issuer().clone()));
+                let keys = cache.keys(&place).await.map_err(no_keys)?;
+                match verify(&keys) {
+                    Err(ForeignRefused::UnknownKey) => {
+                        let newer = cache.newer(&place, &keys).await.map_err(no_keys)?;
+                        if Arc::ptr_eq(&newer, &keys) { Err(ForeignRefused::UnknownKey) } else { verify(&newer) }
+                    }
+                    verified => verified,
+                }
+            }
+        };
+        verified.map_err(|refused| match refused {
+            ForeignRefused::Form
+            | ForeignRefused::Header
+            | ForeignRefused::Algorithm
+            | ForeignRefused::UnknownKey
+            | ForeignRefused::Signature => SubjectTokenRefused::NotVerified(refused),
+            ForeignRefused::Claim(_)
+            | ForeignRefused::Audiences
+            | ForeignRefused::Expired
+            | ForeignRefused::NotYet
+            | ForeignRefused::TooLong => SubjectTokenRefused::Said(refused),
+        })
+    }
+
+    /// Counts the presentation, on all replicas: first the rule's minute, then the token. Whatever fails afterwards
+    /// has used the token up.
+    async fn present(&self, taken: &Taken) -> Result<(), OAuthError> {
+        let (now, rule, token) = (self.now(), &taken.rule, &taken.token);
+        if let Reuse::Bounded { per_minute, .. } = rule.rule.reuse() {
+            let minute = now.unix_timestamp().div_euclid(60);
+            let (id, until) = (rule.id.to_string(), now + Duration::minutes(2));
+            if self.store().present_token(MINUTES, &id, &minute.to_string(), per_minute, until, now).await?
+                == Presented::Spent
+            {
+                return Err(Limited { retry_after: seconds_left(now) }.into());
+            }
+        }
+        let uses = rule.rule.reuse().uses_max();
+        let (issuer, id, until) = (token.issuer(), token.token_id(), token.refused_from());
+        match self.store().present_token(PRESENTED, issuer, id, uses, until, now).await? {
+            Presented::Accepted { .. } => Ok(()),
+            Presented::Spent => Err(SubjectTokenRefused::Spent.into()),
+        }
+    }
+
+    /// A stranger's refusal is counted by cause, address and minute.
+    fn count_refused(&self, refused: SubjectTokenRefused, origin: &Origin) {
+        let (action, reason) = (Action::AccessTokenIssue, refused.reason());
+        metrics::counter!("brevet_refusals_total", "action" => action.as_str(), "reason" => reason).increment(1);
+        let mut event = self.event(action, Decision::Refused, origin);
+        event.reason = Some(reason);
+        self.audit().append_counted(event);
+    }
+
+    /// A refusal that its team can do something about is a row: a token that holds under the keys of an issuer that the
+    /// service account trusts. Anybody may get such a token of a shared issuer, so that only a few rows a minute are
+    /// written for one service account, and what comes on top is counted like a stranger's (threat 41).
+    async fn tell_refused(
+        &self,
+        refused: SubjectTokenRefused,
+        account: &ServiceAccountUid,
+        trusting: &Trusting,
+        rule: Option<TrustRuleId>,
+        verified: Option<&ForeignToken>,
+        origin: &Origin,
+    ) {
+        let tellable = verified.is_some() || matches!(refused, SubjectTokenRefused::NoKeys(_));
+        if !tellable || self.0.limits.told(account).is_err() {
+            self.count_refused(refused, origin);
+            return;
+        }
+        let mut event = self.event(Action::AccessTokenIssue, Decision::Refused, origin);
+        event.reason = Some(refused.reason());
+        event.team = Some(trusting.team.clone());
+        event.principal = Some(Principal::ServiceAccount(account.clone()));
+        let near = rule.or_else(|| trusting.rules.first().filter(|_| trusting.rules.len() == 1).map(|rule| rule.id));
+        let rule = near.map_or_else(|| "trust_rules".to_owned(), |id| format!("trust_rule:{id}"));
+        event.target = Some(match verified {
+            Some(token) => format!("{rule} iss={} sub={}", token.issuer(), shown(token.subject())),
+            None => rule,
+        });
+        self.record_refusal(event).await;
+    }
+
+    /// Who fails too often from one place is told so instead of why.
+    fn limited_refusal(&self, refused: SubjectTokenRefused, origin: &Origin) -> OAuthError {
+        self.0.limits.failure(origin).map_or_else(OAuthError::from, |()| refused.into())
+    }
+}
+
+/// How far a token came; the rule under which it came farthest is the one that its team meant.
+const fn nearness(refused: SubjectTokenRefused) -> usize {
+    match refused {
+        SubjectTokenRefused::Form(_) | SubjectTokenRefused::NotTrusted | SubjectTokenRefused::OwnIssuer => 0,
+        SubjectTokenRefused::NoKeys(_) => 1,
+        SubjectTokenRefused::NotVerified(_) => 2,
+        SubjectTokenRefused::Said(_) => 3,
+        SubjectTokenRefused::Mismatch(Mismatch::Issuer | Mismatch::Audience) => 4,
+        SubjectTokenRefused::Mismatch(Mismatch::Condition(holding)) => 5 + holding,
+        SubjectTokenRefused::Spent => usize::MAX,
+    }
+}
+
+/// Whole seconds until the next minute begins, at least 1.
+fn seconds_left(now: OffsetDateTime) -> u64 {
+    60 - u64::from(now.second()).min(59)
+}
+
+/// A foreign subject on one line of bounded length.
+fn shown(subject: &str) -> String {
+    subject.chars().take(SUBJECT_SHOWN).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// What an identity token could not be minted for, in the words of the mint.
+impl From<SubjectTokenRefused> for OAuthError {
+    fn from(refused: SubjectTokenRefused) -> Self {
+        Self::SubjectToken(refused)
+    }
+}
+
+impl From<MintError> for OAuthError {
+    fn from(error: MintError) -> Self {
+        match error {
+            MintError::Limited(limited) => limited.into(),
+            MintError::Unavailable(unavailable) => unavailable.into(),
+            refused => Self::Mint(refused),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The access tokens of service accounts: short-lived credentials that derive from what was shown for them.
+
+use time::OffsetDateTime;
+
+use super::Store;
+use super::credentials::{self, DerivesFrom, NewCredential, Owner};
+use super::error::{ChangeError, StoreError};
+use super::{public_keys, trust_rules};
+use crate::domain::audit::Event;
+use crate::domain::credential::SecretHash;
+use crate::domain::id::{CredentialId, ServiceAccountUid};
+
+/// An access token of a service account, as who gives it up finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessToken {
+    /// Its id.
+    pub id: CredentialId,
+    /// Whose it is; `None` for those of people's sessions.
+    pub account: Option<ServiceAccountUid>,
+    /// Whether it still means anything, as far as it alone is concerned.
+    pub ended: bool,
+}
+
+impl Store {
+    /// Saves an access token of a service account together with its audit row. Whether what it derives from is still
+    /// alive is not asked here: every use of it asks that.
+    pub async fn create_access_token(
+        &self,
+        account: &ServiceAccountUid,
+        token: &NewCredential,
+        from: DerivesFrom,
+        event: &Event,
+    ) -> Result<(), ChangeError> {
+        let mut tx = self.db.begin().await?;
+        credentials::insert(&mut tx, token, Owner::AccessToken(account, from)).await?;
+        match from {
+            DerivesFrom::Key(_) => {}
+            DerivesFrom::PublicKey(key) => public_keys::touch(&mut tx, key, token.created_at).await?,
+            DerivesFrom::TrustRule(rule) => trust_rules::touch(&mut tx, rule, token.created_at).await?,
+        }
+        Ok(tx.commit_with(event).await?)
+    }
+
+    /// The access token of `hash`, ended ones among them.
+    pub async fn access_token(
+        &self,
+        hash: &SecretHash,
+        now: OffsetDateTime,
+    ) -> Result<Option<AccessToken>, StoreError> {
+        let sql = "SELECT id, service_account_uid, expires_at, revoked_at FROM credentials
+            WHERE secret_hash = $1 AND kind = 'access_token'";
+        let row = self.db.fetch_optional(sql, [hash.to_hex().into()]).await?;
+        row.map(|row| {
+            let over = row.optional_time("expires_at")?.is_some_and(|until| until <= now);
+            Ok(AccessToken {
+                id: row.handle("id")?,
+                account: row.optional_parsed("service_account_uid", |uid| ServiceAccountUid::parse(uid).ok())?,
+                ended: over || row.optional_int("revoked_at")?.is_some(),
+            })
+        })
+        .transpose()
+    }
+
+    /// Revokes an access token of `account`. When it has returned, nothing is minted with it.
+    pub async fn revoke_access_token(
+        &self,
+        account: &ServiceAccountUid,
+        token: CredentialId,
+        event: &Event,
+    ) -> Result<(), ChangeError> {
+        let mut tx = self.db.begin_alone().await?;
+        let revoked = tx
+            .execute(
+                "UPDATE credentials SET revoked_at = $3
+                 WHERE id = $1 AND service_account_uid = $2 AND kind = 'access_token' AND revoked_at IS NULL",
+                [token.into(), account.into(), event.at.into()],
+            )
+            .await?;
+        if revoked == 0 {
+            return Err(ChangeError::NotFound);
+        }
+        Ok(tx.commit_with(event).await?)
+    }
+
+    /// Forgets at most `limit` access tokens of service accounts that ended before `before`, those apart by which a
+    /// run was opened. Audit rows keep their ids.
+    pub async fn forget_access_tokens_before(&self, before: OffsetDateTime, limit: u32) -> Result<u64, StoreError> {
+        let mut tx = self.db.begin().await?;
+        let forgotten = tx
+            .execute(
+                "DELETE FROM credentials WHERE id IN (SELECT c.id FROM credentials c
+                    WHERE c.kind = 'access_token' AND c.service_account_uid IS NOT NULL AND c.expires_at < $1
+                        AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.opener_id = c.id)
+                    ORDER BY c.id LIMIT $2)",
+                [before.into(), limit.into()],
+            )
+            .await?;
+        tx.commit().await?;
+        Ok(forgotten)
+    }
+}
