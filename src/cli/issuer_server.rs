@@ -16,8 +16,8 @@ use super::outcome::Failure;
 use super::remote::http;
 use crate::config::issuer::IssuerSettings;
 use crate::config::listener::Transport;
-use crate::domain::id::ReplicaId;
 use crate::config::outbound::Outbound;
+use crate::domain::id::ReplicaId;
 use crate::domain::signing_key::SigningKey;
 use crate::fetch::{self, Reach};
 use crate::http::layer::Naming;
@@ -147,7 +147,7 @@ impl IssuerServer {
         ops_listener.spawn(served(serve(bound.ops, router, options, stop_ops.clone())));
 
         let (store, row) = database(&settings, &host, new_issuer).await?;
-        let kek = kek(&settings.store, &store, host.entropy.as_ref()).await?;
+        let kek = kek(&settings.store, &store, &host).await?;
         schedule(&row, settings.development)?;
         bootstrap::first_keys(&store, row.id, &kek, &host).await.map_err(Failure::refused)?;
         let (clock, entropy) = (Arc::clone(&host.clock), Arc::clone(&host.entropy));

@@ -9,6 +9,8 @@ mod call;
 pub mod discovery;
 pub mod exchange;
 pub mod saved_session;
+mod signing_keys;
 pub mod token;
 
 pub use call::{Client, ClientError};
+pub use signing_keys::KeysOf;

@@ -12,6 +12,7 @@ pub(super) mod create;
 mod effective_settings;
 mod enrolment_codes;
 pub(super) mod fields;
+mod key_schedule;
 mod members;
 mod names;
 mod openapi;
@@ -82,6 +83,7 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .merge(trust_rules::router())
         .merge(worker_keys::router())
         .merge(signing_keys::router())
+        .merge(key_schedule::router())
         .merge(audit::router())
 }
 
