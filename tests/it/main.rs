@@ -43,6 +43,7 @@ mod runs;
 mod rotation;
 mod sandbox;
 mod sessions;
+mod signing_keys;
 mod store_contract;
 mod tls;
 mod tokens;
