@@ -20,6 +20,7 @@ use brevet::domain::entropy::Entropy;
 use brevet::domain::id::{CredentialId, EventId, IssuerId, ServiceAccountUid, TeamUid, UserUid};
 use brevet::domain::issuer_url::{Development, IssuerUrl};
 use brevet::domain::key_schedule::KeySchedule;
+use brevet::domain::platform::{PlatformRight, PlatformRights};
 use brevet::domain::region::Region;
 use brevet::domain::role_arn::RoleArn;
 use brevet::domain::rotation::sighting;
@@ -323,6 +324,37 @@ impl App {
         let teams: Vec<_> = teams.iter().map(|team| (*team).clone()).collect();
         self.store.create_worker_key(&new, &audience, &teams, &self.event(), None).await.unwrap();
         (text, new.id)
+    }
+
+    /// A platform key with every right: its text and its id.
+    pub(crate) async fn platform(&self, teams: &[&TeamUid]) -> (String, CredentialId) {
+        self.platform_with(teams, PlatformRight::ALL.into_iter().collect()).await
+    }
+
+    pub(crate) async fn platform_with(&self, teams: &[&TeamUid], rights: PlatformRights) -> (String, CredentialId) {
+        let (text, new) = self.new_credential(CredentialKind::Platform);
+        let teams: Vec<_> = teams.iter().map(|team| (*team).clone()).collect();
+        self.store.create_platform_key(&new, &teams, &rights, &self.event(), None).await.unwrap();
+        (text, new.id)
+    }
+
+    /// A run, which must be opened: its bearer and its id.
+    pub(crate) async fn run(&self, opener: &str, body: &Value) -> (String, String) {
+        let answer = self.post("/v1/runs", Some(opener), body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer}");
+        let opened = answer.json();
+        let text = |member: &str| opened[member].as_str().unwrap().to_owned();
+        (text("bearer"), text("id"))
+    }
+
+    /// Ends a run, which must be known to the bearer.
+    pub(crate) async fn end_run(&self, bearer: &str, id: &str) {
+        let answer = self.delete(&format!("/v1/runs/{id}"), bearer).await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT, "{answer}");
+    }
+
+    pub(crate) async fn delete(&self, path: &str, bearer: &str) -> Answer {
+        self.send(request(Method::DELETE, path, Some(bearer), Body::empty())).await
     }
 
     /// The first administrator's key.
