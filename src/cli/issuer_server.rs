@@ -147,7 +147,7 @@ impl IssuerServer {
         ops_listener.spawn(served(serve(bound.ops, router, options, stop_ops.clone())));
 
         let (store, row) = database(&settings, &host, new_issuer).await?;
-        let kek = kek(&settings.store, &store, host.entropy.as_ref()).await?;
+        let kek = kek(&settings.store, &store, &host).await?;
         schedule(&row, settings.development)?;
         bootstrap::first_keys(&store, row.id, &kek, &host).await.map_err(Failure::refused)?;
         let (clock, entropy) = (Arc::clone(&host.clock), Arc::clone(&host.entropy));

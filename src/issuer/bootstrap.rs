@@ -210,7 +210,7 @@ async fn generate() -> Result<KeyPair, NewKeyError> {
     generate_kind(KeyKind::default()).await
 }
 
-async fn generate_kind(kind: KeyKind) -> Result<KeyPair, NewKeyError> {
+pub(super) async fn generate_kind(kind: KeyKind) -> Result<KeyPair, NewKeyError> {
     let made = tokio::task::spawn_blocking(move || KeyPair::generate(kind)).await;
     Ok(made.unwrap_or(Err(KeyError::Generate))?)
 }

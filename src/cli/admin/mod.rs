@@ -10,6 +10,7 @@ mod enrolment_codes;
 mod init;
 mod issuer;
 mod members;
+mod platform_keys;
 mod policy;
 mod provider_settings;
 mod public_keys;
@@ -43,11 +44,14 @@ pub(super) enum Admin {
     ServiceAccounts(service_accounts::ServiceAccounts),
     #[command(subcommand)]
     PublicKeys(public_keys::PublicKeys),
+    #[command(subcommand)]
     TrustRules(trust_rules::TrustRules),
     #[command(subcommand)]
     EnrolmentCodes(enrolment_codes::EnrolmentCodes),
     #[command(subcommand)]
     WorkerKeys(worker_keys::WorkerKeys),
+    #[command(subcommand)]
+    PlatformKeys(platform_keys::PlatformKeys),
     #[command(subcommand)]
     Administrators(administrators::Administrators),
     #[command(subcommand)]
@@ -75,6 +79,7 @@ impl Admin {
             Self::TrustRules(command) => command.run(run).await,
             Self::EnrolmentCodes(command) => command.run(run).await,
             Self::WorkerKeys(command) => command.run(run).await,
+            Self::PlatformKeys(command) => command.run(run).await,
             Self::Administrators(command) => command.run(run).await,
             Self::Audiences(command) => command.run(run).await,
             Self::Roles(command) => command.run(run).await,

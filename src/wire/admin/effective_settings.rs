@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 pub struct Sourced<T> {
     /// The value.
     pub value: T,
-    /// `team` or `service_account`; `default` where no layer said it.
+    /// `team`, `service_account` or `run`; `default` where no layer said it.
     pub layer: String,
 }
 
