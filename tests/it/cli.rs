@@ -308,6 +308,16 @@ const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
         "must be a number of seconds",
     ),
     (&["admin", "service-accounts", "delete-key", "--team", "red", "bot", "x"], ADMIN, 1, "no such key (not_found)"),
+    (&["admin", "service-accounts", "rotate-key", "--team", "red", "bot", "x"], ADMIN, 1, "no such key (not_found)"),
+    (&["admin", "public-keys", "list", "--team", "red", "ann"], ADMIN, 1, "no such service account (not_found)"),
+    (
+        &["admin", "public-keys", "add", "--team", "red", "bot", "--jwks-uri", "http://x.example/j"],
+        ADMIN,
+        1,
+        "jwks_uri must be an https URL",
+    ),
+    (&["admin", "public-keys", "add", "--team", "red", "bot", "--jwk", "missing.json"], ADMIN, 2, "missing.json"),
+    (&["admin", "public-keys", "delete", "--team", "red", "bot", "x"], ADMIN, 1, "no such public key (not_found)"),
     (
         &["admin", "enrolment-codes", "create", "--user", "nobody"],
         ADMIN,

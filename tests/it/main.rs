@@ -25,6 +25,7 @@ mod interop_setup;
 mod interop_verifiers;
 mod mint;
 mod oauth;
+mod oauth_assertions;
 mod openapi;
 mod ops;
 mod papers;
