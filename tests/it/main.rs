@@ -19,6 +19,7 @@ mod demo;
 mod docs_commands;
 mod drill_crash;
 mod exchange;
+mod fuzz_corpus;
 mod harness;
 mod interop;
 mod interop_setup;
