@@ -13,9 +13,11 @@ use tokio_util::sync::CancellationToken;
 use super::first_start::{self, KeyFile};
 use super::opened_store::{kek, opened, schedule, store_failure};
 use super::outcome::Failure;
+use super::remote::http;
 use crate::config::issuer::IssuerSettings;
 use crate::config::listener::Transport;
 use crate::config::outbound::Outbound;
+use crate::domain::id::ReplicaId;
 use crate::domain::signing_key::SigningKey;
 use crate::fetch::{self, Reach};
 use crate::http::layer::Naming;
@@ -29,6 +31,7 @@ use crate::issuer::keys::KeyRing;
 use crate::issuer::limits::LimitNumbers;
 use crate::issuer::publications::TeamPublications;
 use crate::issuer::publish::Publication;
+use crate::issuer::upkeep::Serving;
 use crate::issuer::{Issuer, Parts};
 use crate::oidc::KeyCache;
 use crate::store::{AuditWriter, IssuerRow, Store, StoreError};
@@ -73,6 +76,7 @@ pub(super) struct IssuerServer {
     stop: CancellationToken,
     stop_ops: CancellationToken,
     upkeep: JoinSet<()>,
+    replica: ReplicaId,
 }
 
 /// The sockets of an issuer; without one of its own the admin API is on the public one.
@@ -143,7 +147,7 @@ impl IssuerServer {
         ops_listener.spawn(served(serve(bound.ops, router, options, stop_ops.clone())));
 
         let (store, row) = database(&settings, &host, new_issuer).await?;
-        let kek = kek(&settings.store, &store, host.entropy.as_ref()).await?;
+        let kek = kek(&settings.store, &store, &host).await?;
         schedule(&row, settings.development)?;
         bootstrap::first_keys(&store, row.id, &kek, &host).await.map_err(Failure::refused)?;
         let (clock, entropy) = (Arc::clone(&host.clock), Arc::clone(&host.entropy));
@@ -168,7 +172,11 @@ impl IssuerServer {
         let (first_administrator, first_key) = first_start::administrator(&store, row.id, &host, folder).await?.unzip();
         state.started(issuer.clone());
         let mut upkeep = JoinSet::new();
-        upkeep.spawn(issuer.clone().keep_current(publication));
+        let started_at = host.clock.now();
+        let serving = Serving { id: ReplicaId::new(host.entropy.uuid_v7(started_at)), started_at };
+        upkeep.spawn(issuer.clone().keep_current(publication, serving));
+        upkeep.spawn(issuer.clone().keep_listening());
+        upkeep.spawn(issuer.clone().keep_looking(http(settings.url.as_str(), &settings.outbound)?));
         upkeep.spawn(issuer.clone().keep_forgetting(settings.audit_retention));
         Ok(Self {
             public,
@@ -186,6 +194,7 @@ impl IssuerServer {
             stop,
             stop_ops,
             upkeep,
+            replica: serving.id,
         })
     }
 
@@ -206,6 +215,9 @@ impl IssuerServer {
         self.upkeep.abort_all();
         self.issuer.write_last_used().await;
         self.issuer.audit().drain().await;
+        if let Err(error) = self.store.remove_replica(self.replica).await {
+            tracing::debug!(cause = %error, "this replica did not sign off");
+        }
         self.stop_ops.cancel();
         while self.ops_listener.join_next().await.is_some() {}
         self.store.close().await;
@@ -229,6 +241,8 @@ async fn database(settings: &IssuerSettings, host: &Host, new_issuer: bool) -> R
     let row = bootstrap::issuer(&store, &settings.url, host).await.map_err(Failure::refused)?;
     let asked = Publishing { x5c: settings.x5c, max_age: settings.max_age };
     let row = bootstrap::publishing(&store, row, asked, settings.development, host).await.map_err(Failure::refused)?;
+    let others = bootstrap::publishing_for_teams(&store, asked, settings.development, host).await;
+    others.map_err(Failure::refused)?;
     Ok((store, row))
 }
 

@@ -38,6 +38,20 @@ pub enum Action {
     SigningKeyImport,
     /// A signing key was sealed anew with another key-encryption key.
     SigningKeyReseal,
+    /// The instant was set from which a standby signs.
+    SigningKeyHandOver,
+    /// A planned hand-over to a standby was called off.
+    SigningKeyPostpone,
+    /// The private half of a key that is over was destroyed.
+    SigningKeyForget,
+    /// An operator replaced the standby.
+    SigningKeyPrepare,
+    /// An operator moved signing to the standby.
+    SigningKeyRotate,
+    /// An operator distrusted a key.
+    SigningKeyDistrust,
+    /// An operator replaced every key.
+    SigningKeyReplaceAll,
     /// A run was opened, or asked for.
     RunOpen,
     /// A run was ended before its time.
@@ -50,7 +64,7 @@ pub enum Action {
 
 impl Action {
     /// Every action there is.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 24] = [
         Self::TokenMint,
         Self::TokenExchange,
         Self::TokenSignature,
@@ -64,6 +78,13 @@ impl Action {
         Self::SigningKeyCreate,
         Self::SigningKeyImport,
         Self::SigningKeyReseal,
+        Self::SigningKeyHandOver,
+        Self::SigningKeyPostpone,
+        Self::SigningKeyForget,
+        Self::SigningKeyPrepare,
+        Self::SigningKeyRotate,
+        Self::SigningKeyDistrust,
+        Self::SigningKeyReplaceAll,
         Self::RunOpen,
         Self::RunEnd,
         Self::AccessTokenIssue,
@@ -86,6 +107,13 @@ impl Action {
             Self::SigningKeyCreate => "signing_key.create",
             Self::SigningKeyImport => "signing_key.import",
             Self::SigningKeyReseal => "signing_key.reseal",
+            Self::SigningKeyHandOver => "signing_key.hand_over",
+            Self::SigningKeyPostpone => "signing_key.postpone",
+            Self::SigningKeyForget => "signing_key.forget",
+            Self::SigningKeyPrepare => "signing_key.prepare",
+            Self::SigningKeyRotate => "signing_key.rotate",
+            Self::SigningKeyDistrust => "signing_key.distrust",
+            Self::SigningKeyReplaceAll => "signing_key.replace_all",
             Self::RunOpen => "run.open",
             Self::RunEnd => "run.end",
             Self::AccessTokenIssue => "access_token.issue",

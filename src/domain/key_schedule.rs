@@ -121,6 +121,17 @@ impl KeySchedule {
         Ok(Self(numbers))
     }
 
+    /// The schedule of numbers as a row tells them: they were checked when they were written.
+    pub const fn stored(numbers: ScheduleNumbers) -> Self {
+        Self(numbers)
+    }
+
+    /// How often the public `jwks_uri` is looked at: often enough for the lead time to be told with some precision,
+    /// once a minute in production.
+    pub fn look_every(&self) -> Duration {
+        (seconds(self.0.publish_before_sign) / 8_i32).clamp(Duration::milliseconds(250), Duration::MINUTE)
+    }
+
     /// The numbers.
     pub const fn numbers(&self) -> &ScheduleNumbers {
         &self.0

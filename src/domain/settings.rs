@@ -20,6 +20,8 @@ pub struct SessionDurationError;
 impl SessionDuration {
     /// Where the settings name none.
     pub const DEFAULT: Self = Self(3600);
+    /// The longest that AWS lets any role allow.
+    pub const MAX: Self = Self(43_200);
 
     /// Checks the bounds.
     pub fn new(seconds: u32) -> Result<Self, SessionDurationError> {

@@ -11,9 +11,14 @@ use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
+use time::OffsetDateTime;
 
 use super::state::IssuerState;
+use crate::domain::rotation::{self, What};
+use crate::domain::signing_key::{self, KeyState};
 use crate::issuer::Issuer;
+use crate::issuer::keys::KeyRing;
+use crate::issuer::readiness::Part;
 
 /// Bounds of the buckets of every histogram, in seconds.
 const BUCKETS: [f64; 12] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
@@ -73,8 +78,13 @@ async fn readyz(State(ops): State<Ops>) -> Response {
         }
     };
     let ready = parts.iter().all(|part| part.fault.is_none());
+    let told = |part: Part| match (part.fault, part.warning) {
+        (Some(fault), _) => fault,
+        (None, Some(warning)) => format!("warning: {warning}"),
+        (None, None) => "ok".to_owned(),
+    };
     let parts: serde_json::Map<_, _> =
-        parts.into_iter().map(|part| (part.name.to_owned(), json!(part.fault.unwrap_or("ok".to_owned())))).collect();
+        parts.into_iter().map(|part| (part.name.to_owned(), json!(told(part)))).collect();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, [(CACHE_CONTROL, "no-store")], Json(json!({ "ready": ready, "parts": parts }))).into_response()
 }
@@ -97,11 +107,40 @@ fn gauges(issuer: &Issuer) {
     metrics::counter!("brevet_audit_rows_total").absolute(stats.committed);
     metrics::counter!("brevet_audit_not_alive_total").absolute(stats.not_alive);
     metrics::counter!("brevet_audit_failed_total").absolute(stats.failed);
-    let (now, snapshot) = (issuer.now(), issuer.keys().snapshot());
-    metrics::gauge!("brevet_clock_off_seconds").set(snapshot.clock_off as f64 / 1000.0);
-    for key in &snapshot.keys {
-        let labels = [("kid", key.kid.to_string()), ("state", key.state(now).as_str().to_owned())];
-        let age = (now - key.times.publish_from).as_seconds_f64();
-        metrics::gauge!("brevet_signing_key_age_seconds", &labels).set(age);
+    metrics::gauge!("brevet_clock_off_seconds").set(issuer.keys().snapshot().clock_off as f64 / 1000.0);
+    for ring in issuer.every_ring() {
+        keys(&ring, issuer.now());
+    }
+}
+
+/// The keys of one issuer. No label names a key: its series would stay after it has gone.
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats; counts and seconds fit")]
+fn keys(ring: &KeyRing, now: OffsetDateTime) {
+    let snapshot = ring.snapshot();
+    let issuer = ring.url().to_string();
+    for state in [KeyState::Next, KeyState::Active, KeyState::Retired, KeyState::Gone, KeyState::Revoked] {
+        let labels = [("issuer", issuer.clone()), ("state", state.as_str().to_owned())];
+        let ages: Vec<_> = snapshot
+            .keys
+            .iter()
+            .filter(|key| key.state(now) == state)
+            .map(|key| (now - key.times.publish_from).as_seconds_f64())
+            .collect();
+        metrics::gauge!("brevet_signing_keys", &labels).set(ages.len() as f64);
+        if matches!(state, KeyState::Next | KeyState::Active | KeyState::Retired) {
+            metrics::gauge!("brevet_signing_key_age_seconds", &labels).set(ages.into_iter().fold(0.0, f64::max));
+        }
+    }
+    let labels = [("issuer", issuer)];
+    let published = signing_key::published(&snapshot.keys, now).len();
+    metrics::gauge!("brevet_signing_keys_published", &labels).set(published as f64);
+    let year = now + time::Duration::days(366);
+    let moves = rotation::forecast(&snapshot.keys, &snapshot.schedule, now, year);
+    let next = moves.iter().find(|transition| transition.what == What::Signs);
+    let ahead = next.map_or(f64::INFINITY, |transition| (transition.at - now).as_seconds_f64());
+    metrics::gauge!("brevet_signing_key_next_hand_over_seconds", &labels).set(ahead);
+    metrics::gauge!("brevet_public_keys_warnings", &labels).set(ring.public_warnings().len() as f64);
+    if let Some(looked) = snapshot.row.probed_at {
+        metrics::gauge!("brevet_public_keys_seen_age_seconds", &labels).set((now - looked).as_seconds_f64());
     }
 }

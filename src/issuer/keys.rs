@@ -1,10 +1,12 @@
 //! The keys at hand: read from the store, opened once, swapped as a whole.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use time::{Duration, OffsetDateTime};
+use tokio::sync::Notify;
 
+use super::probe::Looked;
 use super::refusals::Unavailable;
 use crate::crypto::jwk::{Jwks, X5c};
 use crate::crypto::seal::Kek;
@@ -14,14 +16,13 @@ use crate::domain::clock::Clock;
 use crate::domain::entropy::Entropy;
 use crate::domain::id::{IssuerId, TeamUid};
 use crate::domain::issuer_url::IssuerUrl;
+use crate::domain::key_schedule::KeySchedule;
 use crate::domain::signing_key::{self, KeyKind, Kid, SigningKey};
 use crate::store::{IssuerRow, Store, StoreError};
 
-/// A replica signs with what it read of the keys at most so many seconds ago (`oldest_snapshot` of the
-/// schedule): the time in which a key that was retired elsewhere may still sign here.
-pub const OLDEST_SNAPSHOT: i64 = 60;
-/// How far this host's clock may be off the database's, in milliseconds (`clock_error` of the schedule).
-pub const CLOCK_ERROR_MAX: i64 = 5_000;
+/// How far this host's clock may be off the database's, in milliseconds, whatever `clock_error` of the schedule says
+/// beyond it.
+const CLOCK_ERROR_MAX: i64 = 5_000;
 /// After a jump of the clock that no database can judge, nothing is signed for so long.
 const SETTLES: Duration = Duration::seconds(3);
 
@@ -29,12 +30,17 @@ const SETTLES: Duration = Duration::seconds(3);
 pub struct Snapshot {
     /// The rows, private halves sealed.
     pub keys: Vec<SigningKey>,
-    /// When they were read.
+    /// The issuer's row, read before the keys: a change between the two readings shows as an old version, and what is
+    /// decided on them is then refused.
+    pub row: IssuerRow,
+    /// The schedule of the row's numbers.
+    pub schedule: KeySchedule,
+    /// When they were read: the instant before the first of both.
     pub read_at: OffsetDateTime,
     /// How far our clock was off, in milliseconds: off the database's or, where the database has no other clock than
     /// ours, how far it has jumped.
     pub clock_off: i64,
-    /// [`Clock::elapsed`] when they were read.
+    /// [`Clock::elapsed`] at `read_at`.
     read_after: Duration,
     /// Until when, on [`Clock::elapsed`], a jump counts.
     unsettled_until: Option<Duration>,
@@ -63,6 +69,8 @@ pub struct KeyRing {
     current: RwLock<Arc<Snapshot>>,
     // One reader at a time, so that a hand-over under load opens the new key once.
     reading: tokio::sync::Mutex<()>,
+    /// What this process found when it last looked at the public `jwks_uri`.
+    pub(super) looked: Mutex<Looked>,
 }
 
 /// Whose keys they are, and what it takes to read and open them.
@@ -75,6 +83,8 @@ struct Source {
     kek: Arc<Kek>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    /// One for all rings of the process.
+    changed: Arc<Notify>,
 }
 
 impl KeyRing {
@@ -87,7 +97,8 @@ impl KeyRing {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, Unavailable> {
-        Self::of(Source { url, team: None, id, store, kek: Arc::new(kek), clock, entropy }).await
+        Self::of(Source { url, team: None, id, store, kek: Arc::new(kek), clock, entropy, changed: Arc::default() })
+            .await
     }
 
     /// Opens the keys of another issuer of the same installation: a team's private one.
@@ -100,12 +111,22 @@ impl KeyRing {
         let first = source.read(None).await?;
         // At start every fault is told at once, not at the first mint.
         signing_key::signing_key(&first.keys, source.clock.now())?;
-        Ok(Self { source, current: RwLock::new(Arc::new(first)), reading: tokio::sync::Mutex::default() })
+        Ok(Self {
+            source,
+            current: RwLock::new(Arc::new(first)),
+            reading: tokio::sync::Mutex::default(),
+            looked: Mutex::default(),
+        })
     }
 
     /// The `iss` of what these keys sign.
     pub const fn url(&self) -> &IssuerUrl {
         &self.source.url
+    }
+
+    /// Whose private issuer it is; `None` for the shared one.
+    pub const fn team(&self) -> Option<&TeamUid> {
+        self.source.team.as_ref()
     }
 
     /// The issuer's id, on keys and audit rows.
@@ -118,6 +139,41 @@ impl KeyRing {
         &self.source.kek
     }
 
+    /// The database.
+    pub(super) const fn store(&self) -> &Store {
+        &self.source.store
+    }
+
+    /// Makes ids and secrets.
+    pub(super) fn entropy(&self) -> &dyn Entropy {
+        self.source.entropy.as_ref()
+    }
+
+    /// The time.
+    pub(super) fn now(&self) -> OffsetDateTime {
+        self.source.clock.now()
+    }
+
+    /// Whether what is at hand may be acted on: young enough, and our clock right.
+    pub(super) fn believed(&self) -> Result<(), Unavailable> {
+        self.snapshot().believed(self.now(), self.source.clock.elapsed())
+    }
+
+    /// Makes the process's upkeep do its round at once.
+    pub(super) fn wake(&self) {
+        self.source.changed.notify_one();
+    }
+
+    /// Waits until [`KeyRing::wake`] is called on any ring of the process.
+    pub(super) async fn woken(&self) {
+        self.source.changed.notified().await;
+    }
+
+    /// The monotonic time.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.source.clock.elapsed()
+    }
+
     /// What is at hand.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
@@ -127,8 +183,20 @@ impl KeyRing {
     pub async fn reload(&self) -> Result<Arc<Snapshot>, Unavailable> {
         let before = self.snapshot();
         let read = Arc::new(self.source.read(Some(&before)).await?);
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&read);
-        Ok(read)
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        // Of two readings that overlap, the one begun later stays: what it read of a revocation is not unread again.
+        if read.read_after >= current.read_after {
+            *current = read;
+        }
+        Ok(Arc::clone(&current))
+    }
+
+    /// Whether what is at hand is what `row`, just read, counts, and far from too old to sign with: there may be a
+    /// thousand issuers, and few of them change.
+    pub(super) fn is_current(&self, row: &IssuerRow) -> bool {
+        let seen = self.snapshot();
+        let young = (self.now() - seen.read_at).abs() < Duration::seconds(i64::from(row.schedule.oldest_snapshot) / 3);
+        young && seen.row == *row && seen.believed(self.now(), self.elapsed()).is_ok()
     }
 
     /// The one key that signs at `now`, opened. At a hand-over, whose instant every replica knows from the
@@ -154,20 +222,31 @@ impl Snapshot {
 
     /// The signer that the rows name at `now`, unless they are too old to be believed or the clock is.
     fn signing(&self, now: OffsetDateTime, elapsed: Duration) -> Result<Arc<OpenKey>, Unavailable> {
-        let age = (now - self.read_at).whole_seconds();
-        if age > OLDEST_SNAPSHOT {
-            return Err(Unavailable::StaleKeys(age));
-        }
-        for off in [self.clock_off, self.jumped(now, elapsed)] {
-            if off.abs() > CLOCK_ERROR_MAX {
-                return Err(Unavailable::Clock(off));
-            }
-        }
+        self.believed(now, elapsed)?;
         let key = signing_key::signing_key(&self.keys, now)?;
         match &self.signer {
             Some(open) if *open.set.kid() == key.kid => Ok(Arc::clone(open)),
             _ => Err(Unavailable::Changing),
         }
+    }
+
+    /// Whether the rows are young enough to be acted on, and the clock right.
+    fn believed(&self, now: OffsetDateTime, elapsed: Duration) -> Result<(), Unavailable> {
+        let age = (now - self.read_at).whole_seconds();
+        if age > i64::from(self.row.schedule.oldest_snapshot) {
+            return Err(Unavailable::StaleKeys(age));
+        }
+        for off in [self.clock_off, self.jumped(now, elapsed)] {
+            if off.abs() > self.clock_error() {
+                return Err(Unavailable::Clock(off));
+            }
+        }
+        Ok(())
+    }
+
+    /// How far our clock may be off, in milliseconds.
+    pub fn clock_error(&self) -> i64 {
+        CLOCK_ERROR_MAX.min(i64::from(self.row.schedule.clock_error) * 1000)
     }
 
     fn opened(&self, kid: &Kid) -> Option<Arc<OpenKey>> {
@@ -185,7 +264,7 @@ impl Snapshot {
 fn own_clock(before: Option<&Snapshot>, now: OffsetDateTime, elapsed: Duration) -> (i64, Option<Duration>) {
     let Some(before) = before else { return (0, None) };
     let jumped = before.jumped(now, elapsed);
-    if jumped.abs() > CLOCK_ERROR_MAX {
+    if jumped.abs() > before.clock_error() {
         return (jumped, Some(elapsed + SETTLES));
     }
     match before.unsettled_until {
@@ -200,9 +279,10 @@ fn milliseconds(duration: Duration) -> i64 {
 
 impl Source {
     async fn read(&self, before: Option<&Snapshot>) -> Result<Snapshot, Unavailable> {
-        let Self { url, team, id, store, kek, clock, entropy } = self;
-        let keys = store.signing_keys(*id).await?;
+        let Self { url, team, id, store, kek, clock, entropy, .. } = self;
+        let (read_at, read_after) = (clock.now(), clock.elapsed());
         let row = store.issuer_of(*id).await?.ok_or(StoreError::Corrupt("issuers"))?;
+        let keys = store.signing_keys(*id).await?;
         let theirs = store.database_time().await?;
         let (now, elapsed) = (clock.now(), clock.elapsed());
         let (clock_off, unsettled_until) = match theirs {
@@ -225,12 +305,14 @@ impl Source {
         };
         Ok(Snapshot {
             keys,
-            read_at: now,
-            read_after: elapsed,
+            schedule: KeySchedule::stored(row.schedule),
+            read_at,
+            read_after,
             clock_off,
             unsettled_until,
             x5c: if row.x5c { X5c::On } else { X5c::Off },
             max_age: row.schedule.max_age,
+            row,
             signer,
             jwks,
             verifier,

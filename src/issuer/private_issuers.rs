@@ -9,6 +9,7 @@ use super::publications::TeamPublications;
 use super::publish::Published;
 use super::refusals::Unavailable;
 use super::rings::TeamRing;
+use super::upkeep::keep_rotating;
 use crate::domain::id::TeamUid;
 
 /// How often a request for documents that are not there makes us look for new issuers, at most. Another replica may
@@ -68,8 +69,16 @@ impl Issuer {
             Read::New => rings.into_iter().filter(|kept| !before.contains(&kept.team)).collect(),
         };
         for kept in fresh.iter().filter(|kept| before.contains(&kept.team)) {
-            if let Err(error) = kept.ring.reload().await {
-                tracing::warn!(issuer = %kept.ring.url(), cause = %error, "its signing keys were not read");
+            let row = rows.iter().find(|row| row.id == kept.ring.id());
+            if row.is_some_and(|row| kept.ring.is_current(row)) {
+                keep_rotating(&kept.ring).await;
+                continue;
+            }
+            match kept.ring.reload().await {
+                Ok(_) => keep_rotating(&kept.ring).await,
+                Err(error) => {
+                    tracing::warn!(issuer = %kept.ring.url(), cause = %error, "its signing keys were not read");
+                }
             }
         }
         let live = rows.into_iter().filter_map(|row| row.team).collect();

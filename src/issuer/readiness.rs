@@ -1,16 +1,17 @@
 //! Whether this replica can mint: honest, part by part.
 
 use super::Issuer;
-use super::keys::CLOCK_ERROR_MAX;
 use crate::store::QUEUE_MAX;
 
 /// One part and what is wrong with it, if anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// `database`, `keys`, `clock`, `audit` or `admission`.
+    /// `database`, `keys`, `clock`, `audit`, `admission` or `public_keys`.
     pub name: &'static str,
-    /// What is wrong.
+    /// What is wrong, so that nothing can be minted here.
     pub fault: Option<String>,
+    /// What is wrong, and does not keep anything from being minted here.
+    pub warning: Option<String>,
 }
 
 impl Issuer {
@@ -18,13 +19,19 @@ impl Issuer {
     pub async fn readiness(&self) -> Vec<Part> {
         let database = self.store().ping().await.err().map(|error| error.to_string());
         let keys = self.keys().signing(self.now()).await.err().map(|error| error.to_string());
-        let off = self.keys().snapshot().clock_off;
-        let clock = (off.abs() > CLOCK_ERROR_MAX).then(|| format!("{off} ms off"));
+        let snapshot = self.keys().snapshot();
+        let off = snapshot.clock_off;
+        let clock = (off.abs() > snapshot.clock_error()).then(|| format!("{off} ms off"));
         let (waiting, most) = (self.audit().stats().queued, QUEUE_MAX);
         let audit = (waiting * 10 >= most * 9).then(|| format!("{waiting} rows wait, of at most {most}"));
         let admission = (self.0.admission.free() == 0).then(|| "every place is taken".to_owned());
-        [("database", database), ("keys", keys), ("clock", clock), ("audit", audit), ("admission", admission)]
-            .map(|(name, fault)| Part { name, fault })
-            .to_vec()
+        let mut parts: Vec<_> =
+            [("database", database), ("keys", keys), ("clock", clock), ("audit", audit), ("admission", admission)]
+                .map(|(name, fault)| Part { name, fault, warning: None })
+                .into();
+        let warnings: Vec<_> = self.every_ring().iter().flat_map(|ring| ring.public_warnings()).collect();
+        let warning = (!warnings.is_empty()).then(|| warnings.join("; "));
+        parts.push(Part { name: "public_keys", fault: None, warning });
+        parts
     }
 }

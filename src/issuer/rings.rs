@@ -122,7 +122,14 @@ impl Issuer {
     ) -> Result<Option<Arc<KeyRing>>, Unavailable> {
         match which {
             MintingIssuer::Shared => Ok(Some(Arc::clone(self.keys()))),
-            MintingIssuer::Private => self.rings().of_team(team, self.store()).await,
+            MintingIssuer::Private => {
+                // The shared ring is read every few seconds, so it notices first that our clock is off.
+                if self.keys().believed().is_err() {
+                    self.keys().reload().await?;
+                    self.keys().believed()?;
+                }
+                self.private_ring(team).await
+            }
         }
     }
 
@@ -133,6 +140,11 @@ impl Issuer {
             // A private issuer cannot have been made under a URL that is too long.
             MintingIssuer::Private => self.url().of_team(team).unwrap_or_else(|_| self.url().clone()),
         }
+    }
+
+    /// The keys of `team`'s private issuer; `None` where it has none.
+    pub(super) async fn private_ring(&self, team: &TeamUid) -> Result<Option<Arc<KeyRing>>, Unavailable> {
+        self.rings().of_team(team, self.store()).await
     }
 
     /// A private ring under which nothing was released is read again, or let go where its issuer is no more.

@@ -629,3 +629,44 @@ fn the_documented_answers_are_the_ones_there_are() {
         .collect();
     assert_eq!(documented, there_are, "write this table:\n{}", there_are.join("\n"));
 }
+
+#[tokio::test]
+async fn tokens_of_a_private_issuer_are_verified_with_its_own_keys() {
+    let house = WorkerHouse::start().await;
+    assert_eq!(house.converse(&house.issuer.private_caller(AGENT, "team-1")).await.status, 200);
+    assert_eq!(house.converse(&house.issuer.private_caller(AGENT, "team-1")).await.status, 200);
+    let read = house.issuer.script().private_reads.clone();
+    assert_eq!(read, ["team-1/openid-configuration", "team-1/jwks.json"], "once for both");
+    // Under the wrong keys in either direction, and for another team than the issuer's.
+    let stranger = "scoped_principal:team-2/service_account:agent-1";
+    for token in [
+        house.issuer.token(AGENT, AUDIENCE, &json!({ "iss": format!("{}/t/team-1", house.issuer.url()) })),
+        house.issuer.private_caller(stranger, "team-1"),
+        house.issuer.private_caller(stranger, "team-2"),
+        house.issuer.private_caller(AGENT, "team-2"),
+        house.issuer.private_caller(AGENT, "team-1/"),
+    ] {
+        assert_eq!(house.converse(&token).await.status, 401);
+    }
+    // Destroyed: kept keys do not outlive the issuer, however long an outage would let them.
+    house.issuer.script().private_gone = true;
+    house.advance(61);
+    let token = house.issuer.private_caller(AGENT, "team-1");
+    assert_eq!(house.converse(&token).await.code(), (401, "token_unknown_key".into()));
+}
+
+#[tokio::test]
+async fn threat_24_tokens_that_name_a_hundred_teams_make_a_worker_ask_for_none_of_them() {
+    let house = WorkerHouse::start().await;
+    for round in 0..2 {
+        for n in 0..100 {
+            let team = format!("team-x{n}");
+            let subject = format!("scoped_principal:{team}/service_account:agent-1");
+            assert_eq!(house.converse(&house.issuer.private_caller(&subject, &team)).await.status, 401);
+        }
+        // One list of the teams of its own key, and one more once ten seconds have gone by.
+        assert_eq!(house.issuer.script().whoamis, 1 + round);
+        house.advance(11);
+    }
+    assert!(house.issuer.script().private_reads.is_empty());
+}

@@ -62,6 +62,12 @@ pub(crate) struct Script {
     pub(crate) answer: Value,
     /// Identity tokens made so far.
     pub(crate) made: Vec<String>,
+    /// How often the worker asked for its teams, which are `team-1` alone.
+    pub(crate) whoamis: u64,
+    /// Which documents of private issuers were read; there is only team-1's.
+    pub(crate) private_reads: Vec<String>,
+    /// Whether that one was destroyed.
+    pub(crate) private_gone: bool,
 }
 
 #[derive(Clone)]
@@ -95,16 +101,25 @@ impl ScriptedIssuer {
             claims: json!({}),
             answer: json!({}),
             made: Vec::new(),
+            whoamis: 0,
+            private_reads: Vec::new(),
+            private_gone: false,
         };
         let issuer = Self { script: Arc::new(Mutex::new(script)), clock, url };
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(discovery))
             .route("/.well-known/jwks.json", get(jwks))
+            .route("/t/{team}/.well-known/{document}", get(private))
+            .route("/v1/whoami", get(whoami))
             .route("/v1/worker/exchange", post(exchange))
             .route("/v1/worker/liveness", post(liveness))
             .with_state(issuer.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         issuer
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
     pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
@@ -123,6 +138,17 @@ impl ScriptedIssuer {
         }
         let header = json!({ "alg": "ES256", "typ": "JWT", "kid": kid() });
         token_keys::sign("ES256", &header.to_string(), &claims.to_string())
+    }
+
+    /// A caller's token of the private issuer of `named`, signed with team-1's private key.
+    pub(crate) fn private_caller(&self, subject: &str, named: &str) -> String {
+        let now = self.clock.now().unix_timestamp();
+        let claims = json!({
+            "iss": format!("{}/t/{named}", self.url), "sub": subject, "aud": AUDIENCE, "iat": now, "nbf": now - 30,
+            "exp": now + 3600, "jti": Uuid::from_u128(u128::try_from(now).unwrap() << 64 | serial()).to_string(),
+        });
+        let header = json!({ "alg": "RS256", "typ": "JWT", "kid": private_kid() });
+        token_keys::sign("RS256", &header.to_string(), &claims.to_string())
     }
 
     /// A caller's token for the worker.
@@ -149,6 +175,38 @@ async fn jwks() -> Response {
     let mut jwk = token_keys::jwk("ES256");
     jwk.insert("kid".into(), kid().into());
     ([("cache-control", "public, max-age=3600")], Json(json!({ "keys": [jwk] }))).into_response()
+}
+
+fn private_kid() -> String {
+    let jwk = token_keys::jwk("RS256");
+    let member = |name: &str| jwk[name].as_str().unwrap().to_owned();
+    thumbprint(&PublicKey::new(KeyKind::Rsa2048, &member("n"), &member("e")).unwrap()).as_str().to_owned()
+}
+
+async fn private(
+    State(issuer): State<ScriptedIssuer>,
+    axum::extract::Path((team, document)): axum::extract::Path<(String, String)>,
+) -> Response {
+    let mut script = issuer.script();
+    script.private_reads.push(format!("{team}/{document}"));
+    let url = format!("{}/t/{team}", issuer.url);
+    match document.as_str() {
+        _ if team != "team-1" || script.private_gone => problem(404, "not_found"),
+        "jwks.json" => {
+            let mut jwk = token_keys::jwk("RS256");
+            jwk.insert("kid".into(), private_kid().into());
+            ([("cache-control", "public, max-age=60")], Json(json!({ "keys": [jwk] }))).into_response()
+        }
+        _ => Json(json!({ "issuer": url, "jwks_uri": format!("{url}/.well-known/jwks.json") })).into_response(),
+    }
+}
+
+async fn whoami(State(issuer): State<ScriptedIssuer>) -> Json<Value> {
+    issuer.script().whoamis += 1;
+    Json(json!({
+        "credential_kind": "worker_key", "credential_id": "w", "server_version": "1",
+        "teams": [{ "team_uid": "team-1", "name": "One", "audiences": [AUDIENCE], "roles": [] }],
+    }))
 }
 
 fn problem(status: u16, code: &str) -> Response {

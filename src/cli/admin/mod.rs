@@ -10,12 +10,14 @@ mod enrolment_codes;
 mod init;
 mod issuer;
 mod members;
+mod platform_keys;
 mod policy;
 mod provider_settings;
 mod public_keys;
 mod roles;
 mod service_accounts;
 mod teams;
+mod trust_rules;
 mod users;
 mod worker_keys;
 
@@ -43,9 +45,13 @@ pub(super) enum Admin {
     #[command(subcommand)]
     PublicKeys(public_keys::PublicKeys),
     #[command(subcommand)]
+    TrustRules(trust_rules::TrustRules),
+    #[command(subcommand)]
     EnrolmentCodes(enrolment_codes::EnrolmentCodes),
     #[command(subcommand)]
     WorkerKeys(worker_keys::WorkerKeys),
+    #[command(subcommand)]
+    PlatformKeys(platform_keys::PlatformKeys),
     #[command(subcommand)]
     Administrators(administrators::Administrators),
     #[command(subcommand)]
@@ -70,8 +76,10 @@ impl Admin {
             Self::Members(command) => command.run(run).await,
             Self::ServiceAccounts(command) => command.run(run).await,
             Self::PublicKeys(command) => command.run(run).await,
+            Self::TrustRules(command) => command.run(run).await,
             Self::EnrolmentCodes(command) => command.run(run).await,
             Self::WorkerKeys(command) => command.run(run).await,
+            Self::PlatformKeys(command) => command.run(run).await,
             Self::Administrators(command) => command.run(run).await,
             Self::Audiences(command) => command.run(run).await,
             Self::Roles(command) => command.run(run).await,

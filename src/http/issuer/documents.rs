@@ -14,6 +14,7 @@ use crate::http::extract::Segments;
 use crate::http::state::IssuerState;
 use crate::issuer::publish::{Document, Published};
 use crate::issuer::refusals::Unavailable;
+use crate::wire::problem::Problem;
 
 /// The discovery document (OpenID Connect Discovery 1.0, section 3).
 #[utoipa::path(get, path = "/.well-known/openid-configuration", tag = "documents", responses(
@@ -36,7 +37,8 @@ pub async fn jwks(State(state): State<IssuerState>, headers: HeaderMap) -> Resul
     params(("team" = String, Path, description = "The team's uid, byte for byte")), responses(
     (status = 200, description = "The members that AWS needs.", content_type = "application/json"),
     (status = 304, description = "Unchanged since the given ETag."),
-    (status = 404, description = "The team has no private issuer, or has one no more.")))]
+    (status = 404, description = "The team has no private issuer, or has one no more.", body = Problem,
+        content_type = "application/problem+json")))]
 pub async fn team_discovery(
     State(state): State<IssuerState>,
     Segments(team): Segments<String>,
@@ -51,7 +53,8 @@ pub async fn team_discovery(
     params(("team" = String, Path, description = "The team's uid, byte for byte")), responses(
     (status = 200, description = "The JSON Web Key Set.", content_type = "application/json"),
     (status = 304, description = "Unchanged since the given ETag."),
-    (status = 404, description = "The team has no private issuer, or has one no more.")))]
+    (status = 404, description = "The team has no private issuer, or has one no more.", body = Problem,
+        content_type = "application/problem+json")))]
 pub async fn team_jwks(
     State(state): State<IssuerState>,
     Segments(team): Segments<String>,

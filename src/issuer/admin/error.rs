@@ -1,6 +1,8 @@
 //! Why an operator's request was not done.
 
 use crate::crypto::new_key::NewKeyError;
+use std::borrow::Cow;
+
 use crate::store::{ChangeError, StoreError};
 
 /// Why an operator's request was not done; nothing was changed.
@@ -36,7 +38,7 @@ pub enum AdminError {
         /// The member, as a dotted path.
         field: String,
         /// The rule.
-        rule: &'static str,
+        rule: Cow<'static, str>,
     },
     /// A key could not be made.
     #[error("a signing key could not be made: {0}")]
@@ -73,11 +75,17 @@ impl AdminError {
             "issuer_was_deleted" => Self::Conflict("the team's private issuer was destroyed, which is for ever"),
             "too_many_issuers" => Self::Conflict("an installation has at most 1000 private issuers"),
             "public_keys_max" => Self::Conflict("a service account has at most 20 live public keys; revoke one first"),
+            "trust_rules_max" => Self::Conflict("the service account has 20 trust rules, and no more are taken"),
             _ => Self::Conflict(word),
         }
     }
 
     pub(super) fn field(field: impl Into<String>, rule: &'static str) -> Self {
-        Self::Field { field: field.into(), rule }
+        Self::Field { field: field.into(), rule: rule.into() }
+    }
+
+    /// The same with a rule that is put together.
+    pub(super) fn rule(field: impl Into<String>, rule: String) -> Self {
+        Self::Field { field: field.into(), rule: rule.into() }
     }
 }

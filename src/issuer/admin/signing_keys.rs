@@ -1,7 +1,23 @@
-//! Signing keys, to look at.
+//! Signing keys in the hands of an operator: looking, planning, and what cannot wait for the clock.
+
+use std::sync::Arc;
+
+use time::OffsetDateTime;
 
 use super::{AdminError, Administration};
-use crate::domain::signing_key::{KeyState, SigningKey};
+use crate::crypto::new_key::NewKeyError;
+use crate::domain::audit::Action;
+use crate::domain::id::TeamUid;
+use crate::domain::issuer_url::Development;
+use crate::domain::key_schedule::{KeySchedule, ScheduleError, ScheduleNumbers};
+use crate::domain::rotation::{
+    self, DistrustRefused, KeyChange, Outage, PrepareRefused, RotateRefused, Span, Transition, spans,
+};
+use crate::domain::signing_key::{self, KeyKind, KeySetError, KeyState, Kid, SigningKey};
+use crate::issuer::keys::{KeyRing, Snapshot};
+use crate::issuer::refusals::Unavailable;
+use crate::issuer::rotate::{Decided, Done, RotateError};
+use crate::store::{IssuerNumbers, Replica};
 
 /// A key and what it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,19 +28,358 @@ pub struct KeyAt {
     pub state: KeyState,
 }
 
+/// An issuer's keys, as they stand.
+#[derive(Debug, Clone)]
+pub struct KeysSeen {
+    /// When.
+    pub at: OffsetDateTime,
+    /// The signing key, those to come, those that were.
+    pub keys: Vec<KeyAt>,
+    /// The numbers that they follow.
+    pub numbers: ScheduleNumbers,
+    /// When the next key begins to sign, if all goes well.
+    pub next: Option<Transition>,
+    /// The last look at the public `jwks_uri` that was answered.
+    pub looked_at: Option<OffsetDateTime>,
+    /// What is wrong out there.
+    pub warnings: Vec<String>,
+    /// Replicas that publish another state of the keys than this one, or do not say.
+    pub unconfirmed: Vec<Replica>,
+}
+
+/// What is to come.
+#[derive(Debug, Clone)]
+pub struct KeysPlan {
+    /// From when.
+    pub from: OffsetDateTime,
+    /// Until when.
+    pub until: OffsetDateTime,
+    /// The numbers that the plan follows.
+    pub numbers: ScheduleNumbers,
+    /// Every key with the instants that it will have.
+    pub spans: Vec<Span>,
+    /// Every dated change, in order.
+    pub transitions: Vec<Transition>,
+}
+
+/// What a change of the keys did, and what stays accepted for how long.
+#[derive(Debug, Clone)]
+pub struct KeysChanged {
+    /// When.
+    pub at: OffsetDateTime,
+    /// The key that signs now.
+    pub signs: Option<Kid>,
+    /// The standby.
+    pub standby: Option<Kid>,
+    /// Keys that were distrusted by it.
+    pub distrusted: Vec<Kid>,
+    /// Until when verifiers that honour max-age may go on taking tokens of those, from a JWKS they hold.
+    pub accepted_until: Option<OffsetDateTime>,
+    /// Which verifiers fail, and until when.
+    pub outage: Option<Outage>,
+    /// Replicas that have not said yet that they publish the new state.
+    pub unconfirmed: Vec<Replica>,
+}
+
+/// Why an operator's word on the keys was not followed; nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyRefused {
+    /// What can be wrong with any request.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// The keys cannot be read, or this replica's clock is off.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// A key was not made.
+    #[error(transparent)]
+    Key(#[from] NewKeyError),
+    /// Others are changing the keys.
+    #[error("the signing keys are being changed by others; try again")]
+    Busy,
+    /// There is no one signing key.
+    #[error(transparent)]
+    Keys(#[from] KeySetError),
+    /// There is no standby to move to.
+    #[error("there is no standby yet; one is made within seconds")]
+    NoStandby,
+    /// Verifiers may still hold a JWKS without the standby.
+    #[error("the standby {kid} may not sign before {until}; distrust the signing key if it must stop now")]
+    TooYoung {
+        /// The standby.
+        kid: Kid,
+        /// From when on it may, if it is seen at the public `jwks_uri` until then.
+        until: OffsetDateTime,
+    },
+    /// One key more than an issuer may have.
+    #[error("an issuer has at most 5 signing keys: wait until a retired one is gone")]
+    TooMany,
+    /// The issuer has no such key.
+    #[error("the issuer has no signing key {0}")]
+    Unknown(Kid),
+    /// It neither signs nor is published as it is.
+    #[error("signing key {kid} is {} already", state.as_str())]
+    Over {
+        /// Which key.
+        kid: Kid,
+        /// Gone or revoked.
+        state: KeyState,
+    },
+    /// Verifiers would fail, and nobody said that they may.
+    #[error(
+        "verifiers whose JWKS is from before the new signing key will fail, those that honour max-age until {}, any \
+         other until {}: say that this is accepted",
+        .0.until, .0.surely_until
+    )]
+    OutageNotAccepted(Outage),
+    /// Numbers that break a rule of the schedule.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+}
+
+impl From<RotateError> for KeyRefused {
+    fn from(error: RotateError) -> Self {
+        match error {
+            RotateError::Unavailable(error) => Self::Unavailable(error),
+            RotateError::Change(error) => Self::Admin(AdminError::of("issuer")(error)),
+            RotateError::Key(error) => Self::Key(error),
+            RotateError::Busy => Self::Busy,
+        }
+    }
+}
+
+impl From<RotateRefused> for KeyRefused {
+    fn from(refused: RotateRefused) -> Self {
+        match refused {
+            RotateRefused::Keys(error) => Self::Keys(error),
+            RotateRefused::NoStandby => Self::NoStandby,
+            RotateRefused::TooYoung { kid, until } => Self::TooYoung { kid, until },
+        }
+    }
+}
+
+impl From<PrepareRefused> for KeyRefused {
+    fn from(refused: PrepareRefused) -> Self {
+        match refused {
+            PrepareRefused::Keys(error) => Self::Keys(error),
+            PrepareRefused::TooMany => Self::TooMany,
+        }
+    }
+}
+
+impl From<DistrustRefused> for KeyRefused {
+    fn from(refused: DistrustRefused) -> Self {
+        match refused {
+            DistrustRefused::Unknown(kid) => Self::Unknown(kid),
+            DistrustRefused::Over { kid, state } => Self::Over { kid, state },
+        }
+    }
+}
+
+/// What changes of the numbers; `None` keeps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ChangeNumbers {
+    /// `max-age` of the public documents, in seconds.
+    pub max_age: Option<u32>,
+    /// How far a statically exported JWKS may lag behind, in seconds.
+    pub export_lag: Option<u32>,
+    /// How far a replica's clock may be off the database's, in seconds; beyond 5 it does not sign, whatever this says.
+    pub clock_error: Option<u32>,
+    /// The oldest snapshot of the keys a replica may sign with, in seconds.
+    pub oldest_snapshot: Option<u32>,
+    /// From publication to the first signature, in seconds.
+    pub publish_before_sign: Option<u32>,
+    /// From the last signature to the end of publication, in seconds.
+    pub keep_after_sign: Option<u32>,
+    /// From one first signature to the next, in seconds.
+    pub rotation_period: Option<u32>,
+}
+
+impl ChangeNumbers {
+    fn of(self, old: ScheduleNumbers) -> ScheduleNumbers {
+        ScheduleNumbers {
+            max_age: self.max_age.unwrap_or(old.max_age),
+            export_lag: self.export_lag.unwrap_or(old.export_lag),
+            clock_error: self.clock_error.unwrap_or(old.clock_error),
+            oldest_snapshot: self.oldest_snapshot.unwrap_or(old.oldest_snapshot),
+            publish_before_sign: self.publish_before_sign.unwrap_or(old.publish_before_sign),
+            keep_after_sign: self.keep_after_sign.unwrap_or(old.keep_after_sign),
+            rotation_period: self.rotation_period.unwrap_or(old.rotation_period),
+        }
+    }
+}
+
+/// The keys of one issuer in the hands of an operator.
+#[derive(Debug, Clone)]
+pub struct KeyAdministration {
+    pub(super) admin: Administration,
+    pub(super) ring: Arc<KeyRing>,
+}
+
+/// What a command remembers of its decision.
+#[derive(Debug, Default)]
+struct Told {
+    distrusted: Vec<Kid>,
+    accepted_until: Option<OffsetDateTime>,
+    outage: Option<Outage>,
+}
+
 impl Administration {
-    /// Every key of the issuer: the signing one, those to come, those that were, in the order of their signing.
+    /// Every key of the shared issuer: the signing one, those to come, those that were.
     pub async fn signing_keys(&self) -> Result<Vec<KeyAt>, AdminError> {
-        let now = self.now();
-        let keys = self.store().signing_keys(self.issuer.id()).await?;
-        let mut keys: Vec<_> = keys.into_iter().map(|key| KeyAt { state: key.state(now), key }).collect();
-        keys.sort_by_key(|at| match at.state {
-            KeyState::Active => 0,
-            KeyState::Next => 1,
-            KeyState::Retired => 2,
-            KeyState::Gone => 3,
-            KeyState::Revoked => 4,
-        });
-        Ok(keys)
+        Ok(in_order(self.store().signing_keys(self.issuer.id()).await?, self.now()))
+    }
+
+    /// The keys of the shared issuer or, for a team, of its private one.
+    pub async fn keys_of(&self, team: Option<&TeamUid>) -> Result<KeyAdministration, KeyRefused> {
+        let ring = match team {
+            None => Arc::clone(self.issuer.keys()),
+            Some(team) => self.issuer.private_ring(team).await?.ok_or(AdminError::NotFound("private issuer"))?,
+        };
+        Ok(KeyAdministration { admin: self.clone(), ring })
+    }
+}
+
+fn in_order(keys: Vec<SigningKey>, now: OffsetDateTime) -> Vec<KeyAt> {
+    let mut keys: Vec<_> = keys.into_iter().map(|key| KeyAt { state: key.state(now), key }).collect();
+    keys.sort_by_key(|at| match at.state {
+        KeyState::Active => 0,
+        KeyState::Next => 1,
+        KeyState::Retired => 2,
+        KeyState::Gone => 3,
+        KeyState::Revoked => 4,
+    });
+    keys
+}
+
+impl KeyAdministration {
+    /// The keys as they stand.
+    pub async fn list(&self) -> Result<KeysSeen, KeyRefused> {
+        let (snapshot, now) = (self.ring.reload().await?, self.ring.now());
+        let moves = rotation::forecast(&snapshot.keys, &snapshot.schedule, now, now + time::Duration::days(3660));
+        Ok(KeysSeen {
+            at: now,
+            keys: in_order(snapshot.keys.clone(), now),
+            numbers: snapshot.row.schedule,
+            next: moves.into_iter().find(|transition| transition.what == rotation::What::Signs),
+            looked_at: snapshot.row.probed_at,
+            warnings: self.ring.public_warnings(),
+            unconfirmed: self.ring.unconfirmed().await.map_err(AdminError::from)?,
+        })
+    }
+
+    /// What is to come until `until`.
+    pub async fn plan(&self, until: OffsetDateTime) -> Result<KeysPlan, KeyRefused> {
+        let (snapshot, from) = (self.ring.reload().await?, self.ring.now());
+        Ok(KeysPlan {
+            from,
+            until,
+            numbers: snapshot.row.schedule,
+            spans: spans(&snapshot.keys, &snapshot.schedule, from, until),
+            transitions: rotation::forecast(&snapshot.keys, &snapshot.schedule, from, until),
+        })
+    }
+
+    /// Replaces the next standby by one of `kind`; a change of algorithm is a rotation to it.
+    pub async fn prepare(&self, kind: KeyKind) -> Result<KeysChanged, KeyRefused> {
+        self.change(Action::SigningKeyPrepare, None, |snapshot, now| {
+            Ok((rotation::prepare(&snapshot.keys, kind, now)?, Told::default()))
+        })
+        .await
+    }
+
+    /// Moves signing to the standby at once; refused with the date while it is too young.
+    pub async fn rotate(&self) -> Result<KeysChanged, KeyRefused> {
+        self.change(Action::SigningKeyRotate, None, |snapshot, now| {
+            let step = rotation::rotate_now(&snapshot.keys, &snapshot.schedule, now)?;
+            Ok((step.change(&snapshot.schedule, now), Told::default()))
+        })
+        .await
+    }
+
+    /// Distrusts a key from now on; where it signs, signing moves first, in the same transaction. If verifiers fail
+    /// for it, that must be accepted.
+    pub async fn distrust(&self, kid: &Kid, accept_outage: bool) -> Result<KeysChanged, KeyRefused> {
+        self.change(Action::SigningKeyDistrust, Some(kid), |snapshot, now| {
+            let done = rotation::distrust(&snapshot.keys, &snapshot.schedule, kid, now)?;
+            accepted(done.outage, accept_outage)?;
+            let (distrusted, accepted_until) = (vec![kid.clone()], Some(done.accepted_until));
+            Ok((done.change, Told { distrusted, accepted_until, outage: done.outage }))
+        })
+        .await
+    }
+
+    /// Distrusts every key, and publishes and signs with new ones at once: the store or the key-encryption key was
+    /// stolen. Every verifier fails until it fetches again, and that must be accepted. The new keys are of `kind`, or
+    /// of that of the signing key.
+    pub async fn replace_all(&self, kind: Option<KeyKind>, accept_outage: bool) -> Result<KeysChanged, KeyRefused> {
+        self.change(Action::SigningKeyReplaceAll, None, |snapshot, now| {
+            let signs = signing_key::signing_key(&snapshot.keys, now).ok();
+            let kind = kind.or(signs.map(|key| key.kind)).unwrap_or_default();
+            let done = rotation::replace_all(&snapshot.keys, &snapshot.schedule, kind, now);
+            accepted(Some(done.outage), accept_outage)?;
+            let distrusted = done.change.times.iter().map(|change| change.kid.clone()).collect();
+            let accepted_until = Some(done.accepted_until);
+            Ok((done.change, Told { distrusted, accepted_until, outage: Some(done.outage) }))
+        })
+        .await
+    }
+
+    /// Changes the numbers of the schedule. Those that break a rule are refused with the arithmetic, except under an
+    /// issuer of development; a hand-over that would come too early by the new ones is postponed with them.
+    pub async fn renumber(&self, change: ChangeNumbers) -> Result<KeysChanged, KeyRefused> {
+        let development = if self.ring.url().is_loopback() { Development::On } else { Development::Off };
+        let decide = |snapshot: &Snapshot, now| -> Result<_, KeyRefused> {
+            let numbers = change.of(snapshot.row.schedule);
+            let new = KeySchedule::new(numbers, development)?;
+            Ok(Some(Decided {
+                change: rotation::renumber(&snapshot.keys, &new, now),
+                numbers: Some(IssuerNumbers { schedule: numbers, x5c: snapshot.row.x5c }),
+                told: Told::default(),
+            }))
+        };
+        let target = format!("issuer:{}", self.ring.id());
+        let event = |_: &Told, _: &[SigningKey], _| self.admin.event(Action::AdminUpdate, None, target.clone());
+        self.told(self.ring.change(decide, event).await?).await
+    }
+
+    async fn change(
+        &self,
+        action: Action,
+        about: Option<&Kid>,
+        decide: impl Fn(&Snapshot, OffsetDateTime) -> Result<(KeyChange, Told), KeyRefused>,
+    ) -> Result<KeysChanged, KeyRefused> {
+        let decide = |snapshot: &Snapshot, now| -> Result<_, KeyRefused> {
+            let (change, told) = decide(snapshot, now)?;
+            Ok(Some(Decided::keys(change, told)))
+        };
+        let event = |_: &Told, made: &[SigningKey], _| {
+            let kid = about.or_else(|| made.first().map(|key| &key.kid));
+            let target = kid.map_or_else(|| format!("issuer:{}", self.ring.id()), |kid| format!("signing_key:{kid}"));
+            self.admin.event(action, None, target)
+        };
+        self.told(self.ring.change(decide, event).await?).await
+    }
+
+    async fn told(&self, done: Option<Done<Told>>) -> Result<KeysChanged, KeyRefused> {
+        // Every command decides something, or is refused.
+        let Done { at, told, .. } = done.ok_or(KeyRefused::Busy)?;
+        let snapshot = self.ring.snapshot();
+        let kid = |key: &SigningKey| key.kid.clone();
+        Ok(self.admin.changed(KeysChanged {
+            at,
+            signs: signing_key::signing_key(&snapshot.keys, at).ok().map(kid),
+            standby: rotation::standby(&snapshot.keys, at).map(kid),
+            distrusted: told.distrusted,
+            accepted_until: told.accepted_until,
+            outage: told.outage,
+            unconfirmed: self.ring.unconfirmed().await.map_err(AdminError::from)?,
+        }))
+    }
+}
+
+fn accepted(outage: Option<Outage>, accept: bool) -> Result<(), KeyRefused> {
+    match outage {
+        Some(outage) if !accept => Err(KeyRefused::OutageNotAccepted(outage)),
+        _ => Ok(()),
     }
 }
