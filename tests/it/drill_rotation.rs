@@ -283,9 +283,11 @@ fn wait_for_standby(replicas: &Replicas, algorithm: &str) {
     loop {
         let keys = replicas.admin(&["keys", "list", "--json"], PATIENCE);
         let keys: Value = serde_json::from_str(&keys).unwrap();
-        let next = keys["items"].as_array().unwrap().iter().find(|key| {
-            key["state"] == "next" && key["algorithm"] == algorithm && key["seen_from"].is_string()
-        });
+        let next = keys["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|key| key["state"] == "next" && key["algorithm"] == algorithm && key["seen_from"].is_string());
         let kid = next.map(|key| key["kid"].as_str().unwrap().to_owned());
         match (&since, kid) {
             (Some((seen, at)), Some(kid)) if *seen == kid => {

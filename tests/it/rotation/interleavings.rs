@@ -101,7 +101,9 @@ fn threat_16_no_crash_lost_database_wrong_clock_or_frozen_copy_breaks_a_verifier
 #[test]
 fn threat_16_the_search_finds_what_each_rule_prevents() {
     let with = |rule, only: &[Event], horizon| {
-        let faults = u8::from(only.iter().any(|event| matches!(event, Event::Kill | Event::Cut | Event::Outage | Event::WrongClock | Event::Freeze)));
+        let faults = u8::from(only.iter().any(|event| {
+            matches!(event, Event::Kill | Event::Cut | Event::Outage | Event::WrongClock | Event::Freeze)
+        }));
         let commands = u8::try_from(only.len()).unwrap() - faults;
         Bounds { horizon, faults, commands, only: only.to_vec(), rule: Some(rule), ..bounds() }
     };
@@ -114,7 +116,10 @@ fn threat_16_the_search_finds_what_each_rule_prevents() {
         (with(Off::FreshSnapshotAndProof, &[Event::Rotate], 8), "x"),
         (with(Off::ClockCheck, &[Event::WrongClock], 6), "x"),
         (with(Off::Renumber, &[Event::RaiseMaxAge], 10), "x"),
-        (with(Off::BackDatedSuccessor, &[Event::DistrustSigning], 4), "not exactly one key signs while database and clock are sound"),
+        (
+            with(Off::BackDatedSuccessor, &[Event::DistrustSigning], 4),
+            "not exactly one key signs while database and clock are sound",
+        ),
         (with(Off::Room, &[], 4), "the keys of the database are no issuer's"),
     ] {
         let began = Instant::now();

@@ -213,11 +213,24 @@ impl World {
 
     pub(super) fn told(&self) -> String {
         use std::fmt::Write as _;
-        let mut told = format!("now {} held {:?} tokens {:?} excused {:?}\n", self.now, self.held, self.tokens, self.excused);
+        let mut told =
+            format!("now {} held {:?} tokens {:?} excused {:?}\n", self.now, self.held, self.tokens, self.excused);
         for key in &self.keys.rows {
             let t = key.times;
             let f = |i: Option<OffsetDateTime>| i.map_or("-".into(), |i| (i - at(0)).as_seconds_f32().to_string());
-            writeln!(told, "  {} pub {} seen {}..{} sign {}..{} gone {} rev {}", number(&key.kid), f(Some(t.publish_from)), f(t.seen_from), f(t.seen_until), f(t.sign_from), f(t.sign_until), f(t.publish_until), f(t.revoked_at)).unwrap();
+            writeln!(
+                told,
+                "  {} pub {} seen {}..{} sign {}..{} gone {} rev {}",
+                number(&key.kid),
+                f(Some(t.publish_from)),
+                f(t.seen_from),
+                f(t.seen_until),
+                f(t.sign_from),
+                f(t.sign_until),
+                f(t.publish_until),
+                f(t.revoked_at)
+            )
+            .unwrap();
         }
         told
     }
@@ -244,7 +257,9 @@ impl World {
 
     /// The JWKS that a replica serves: what it served last where its clock is not to be believed.
     fn jwks(&self, bounds: &Bounds, n: usize) -> u16 {
-        self.known(bounds, n).filter(|_| self.keeps_time(bounds, n)).map_or(self.replicas[n].saved, |known| known.published)
+        self.known(bounds, n)
+            .filter(|_| self.keeps_time(bounds, n))
+            .map_or(self.replicas[n].saved, |known| known.published)
     }
 
     /// Which replicas the public is sent to: those that are ready; where none is, those that were last.
@@ -259,7 +274,9 @@ impl World {
         for n in 0..REPLICAS {
             // Reading what one has changes nothing but its age.
             let (now, keys) = (self.local(n), &self.keys);
-            if let Some(read) = self.replicas[n].read.as_mut().filter(|read| Arc::ptr_eq(&read.keys, keys) || read.keys == *keys) {
+            if let Some(read) =
+                self.replicas[n].read.as_mut().filter(|read| Arc::ptr_eq(&read.keys, keys) || read.keys == *keys)
+            {
                 if self.replicas[n].linked {
                     read.at = now;
                 }
@@ -467,7 +484,8 @@ impl World {
         self.looked = Some(now);
         let all = bounds.rule == Some(Off::Sighting);
         let listed: Vec<Kid> = (0..self.made).filter(|n| all || listed & (1 << n) != 0).map(kid).collect();
-        let mut after = rotation::sighting(&self.keys.rows, &listed, at(now)).apply(&self.keys.rows, at(now), unmade).ok()?;
+        let mut after =
+            rotation::sighting(&self.keys.rows, &listed, at(now)).apply(&self.keys.rows, at(now), unmade).ok()?;
         // How often it was seen before it was seen long enough, and after, nobody asks.
         let enough = [false, true].map(|raised| schedule(bounds, raised));
         for key in &mut after {
@@ -487,7 +505,8 @@ impl World {
         let same = |a: &SigningKey, b: &SigningKey| {
             KeyTimes { seen_until: None, ..a.times } == KeyTimes { seen_until: None, ..b.times }
         };
-        let prolonged = self.keys.rows.len() == after.len() && self.keys.rows.iter().zip(&after).all(|(a, b)| same(a, b));
+        let prolonged =
+            self.keys.rows.len() == after.len() && self.keys.rows.iter().zip(&after).all(|(a, b)| same(a, b));
         for replica in &mut self.replicas {
             if let Some(Intent::Change { outdated, .. }) = &mut replica.intent {
                 *outdated |= !prolonged;
