@@ -172,7 +172,8 @@ fn administration_from_the_terminal() {
     assert_eq!(served.succeeds(Some(&bearer), &["token"]).split('.').count(), 3);
     let exhausted = served.brevet(Some(&bearer), &["token"]);
     assert!(exhausted.code() == Some(1) && exhausted.stderr.contains("(run_exhausted)"), "{}", exhausted.stderr);
-    let runs: Value = serde_json::from_str(&served.succeeds(Some(&platform), &["runs", "list", "--open", "--json"])).unwrap();
+    let runs: Value =
+        serde_json::from_str(&served.succeeds(Some(&platform), &["runs", "list", "--open", "--json"])).unwrap();
     assert_eq!((&runs[0]["tokens_issued"], &runs[0]["labels"]["project"]), (&1.into(), &"apollo".into()));
     served.succeeds(Some(&platform), &["runs", "end", runs[0]["id"].as_str().unwrap()]);
     let ended = served.brevet(Some(&bearer), &["token"]);
