@@ -22,7 +22,7 @@ use crate::wire::admin::service_account::{
     ChangeServiceAccount, CreateServiceAccount, CreateServiceAccountKey, RotateServiceAccountKey, ServiceAccount,
     ServiceAccountKey,
 };
-use crate::wire::admin::signing_key::SigningKeys;
+use crate::wire::admin::signing_key::PublicDocuments;
 use crate::wire::admin::team::{ChangeTeam, CreateTeam, Team};
 use crate::wire::admin::team_issuer::TeamIssuers;
 use crate::wire::admin::trust_rule::{ChangeTrustRule, CreateTrustRule, TrustRule};
@@ -36,7 +36,7 @@ pub struct Admin {
     key: Secret,
 }
 
-type Answer<T> = Result<T, ClientError>;
+pub(super) type Answer<T> = Result<T, ClientError>;
 
 impl Admin {
     /// Speaks to the admin API that `client` points at, with an administrator's key.
@@ -44,11 +44,16 @@ impl Admin {
         Self { client, key }
     }
 
-    async fn get<A: DeserializeOwned>(&self, path: &str) -> Answer<A> {
+    pub(super) async fn get<A: DeserializeOwned>(&self, path: &str) -> Answer<A> {
         self.client.get(&self.key, path).await
     }
 
-    async fn send<B: Serialize, A: DeserializeOwned>(&self, method: Method, path: &str, body: &B) -> Answer<A> {
+    pub(super) async fn send<B: Serialize, A: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &B,
+    ) -> Answer<A> {
         self.client.send(method, Some(&self.key), path, body).await
     }
 
@@ -331,9 +336,9 @@ impl Admin {
         let query: Vec<String> = filter.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
         self.get(&format!("/v1/audit?{}", query.join("&"))).await
     }
-    /// `GET /v1/signing-keys`
-    pub async fn signing_keys(&self) -> Answer<SigningKeys> {
-        self.get("/v1/signing-keys").await
+    /// `GET /v1/signing-keys/documents`
+    pub async fn public_documents(&self) -> Answer<PublicDocuments> {
+        self.get("/v1/signing-keys/documents").await
     }
 }
 
@@ -344,12 +349,12 @@ fn settings_path(team: &str, account: Option<&str>) -> String {
     }
 }
 
-fn path<const N: usize>(segments: [&str; N]) -> String {
+pub(super) fn path<const N: usize>(segments: [&str; N]) -> String {
     segments.iter().fold("/v1".to_owned(), |path, segment| format!("{path}/{}", encode(segment)))
 }
 
 /// One path segment or query value. `.` and `..` would be taken for steps, so their dots are encoded too.
-fn encode(text: &str) -> String {
+pub(super) fn encode(text: &str) -> String {
     if matches!(text, "." | "..") {
         return text.replace('.', "%2E");
     }

@@ -10,6 +10,8 @@ pub mod discovery;
 pub mod exchange;
 pub mod runs;
 pub mod saved_session;
+mod signing_keys;
 pub mod token;
 
 pub use call::{Client, ClientError};
+pub use signing_keys::KeysOf;

@@ -124,6 +124,11 @@ impl KeyRing {
         &self.source.url
     }
 
+    /// Whose private issuer it is; `None` for the shared one.
+    pub const fn team(&self) -> Option<&TeamUid> {
+        self.source.team.as_ref()
+    }
+
     /// The issuer's id, on keys and audit rows.
     pub const fn id(&self) -> IssuerId {
         self.source.id

@@ -115,6 +115,14 @@ const MATRIX: &[(&str, &str, May, u16)] = &[
     ("PATCH", "/v1/platform-keys/{id}", Operator, 415),
     ("DELETE", "/v1/platform-keys/{id}", Operator, 404),
     ("GET", "/v1/signing-keys", Operator, 200),
+    ("GET", "/v1/signing-keys/plan", Operator, 200),
+    ("GET", "/v1/signing-keys/schedule", Operator, 200),
+    ("PATCH", "/v1/signing-keys/schedule", Operator, 415),
+    ("GET", "/v1/signing-keys/documents", Operator, 200),
+    ("POST", "/v1/signing-keys/prepare", Operator, 415),
+    ("POST", "/v1/signing-keys/rotate", Operator, 415),
+    ("POST", "/v1/signing-keys/{kid}/distrust", Operator, 415),
+    ("POST", "/v1/signing-keys/replace-all", Operator, 415),
     ("GET", "/v1/audit", Operator, 200),
 ];
 

@@ -163,6 +163,8 @@ async fn the_policy_says_which_issuer_mints_and_the_next_token_follows_it() {
         assert_eq!(claims(&i.token(&i.blue, "sts.amazonaws.com").await)["iss"], ISSUER, "only that team");
         let whoami = i.house.send(Listener::Public, request(&i.red, "GET", "/v1/whoami", None, &[])).await;
         assert_eq!(whoami.json()["teams"][0]["issuer"], of_team("red"));
+        let effective = i.house.must("GET", "/v1/effective-settings?team=red", None).await;
+        assert_eq!(effective["issuer"], of_team("red"));
         i.mints("red", "shared").await;
         assert_eq!(claims(&i.token(&i.red, "sts.amazonaws.com").await)["iss"], ISSUER);
 

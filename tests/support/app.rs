@@ -23,9 +23,10 @@ use brevet::domain::key_schedule::KeySchedule;
 use brevet::domain::platform::{PlatformRight, PlatformRights};
 use brevet::domain::region::Region;
 use brevet::domain::role_arn::RoleArn;
-use brevet::domain::secret::SecretBytes;
+use brevet::domain::rotation::sighting;
+use brevet::domain::secret::{Secret, SecretBytes};
 use brevet::domain::settings::ProviderLayer;
-use brevet::domain::signing_key::{KeyKind, SigningKey};
+use brevet::domain::signing_key::{KeyKind, SigningKey, published};
 use brevet::domain::team::{Membership, ServiceAccount, Team, TeamPolicy, User};
 use brevet::fetch::{self, Reach};
 use brevet::http::layer::Naming;
@@ -63,6 +64,8 @@ pub(crate) struct App {
     pub(crate) state: IssuerState,
     pub(crate) router: Router,
     pub(crate) dir: TempDir,
+    /// The key-encryption key, for more replicas.
+    pub(crate) kek: Secret,
 }
 
 /// What an app is made with, where a test cares.
@@ -142,6 +145,7 @@ impl App {
         store.migrate(clock.now()).await.unwrap();
         let id = bootstrap::issuer(&store, &url, &host).await.unwrap().id;
         let kek = Kek::generate(entropy.as_ref()).unwrap();
+        let kek_text = kek.to_text();
         let keys = if options.own_keys {
             let pairs = [(); 2].map(|()| KeyPair::generate(KeyKind::P256).unwrap());
             first_keys(pairs, id, &kek, clock.as_ref(), entropy.as_ref())
@@ -170,7 +174,23 @@ impl App {
         let state = IssuerState::starting(url, publication.clone(), naming).publishing_for_teams(teams);
         state.started(issuer.clone());
         let router = brevet::http::issuer::router(state.clone());
-        Self { issuer, store, clock, entropy, publication, state, router, dir }
+        Self { issuer, store, clock, entropy, publication, state, router, dir, kek: kek_text }
+    }
+
+    /// A look at the public address that sees every published key there.
+    pub(crate) async fn look(&self) {
+        let (keys, now) = (self.issuer.keys().reload().await.unwrap().keys.clone(), self.clock.now());
+        let listed: Vec<_> = published(&keys, now).into_iter().map(|key| key.kid.clone()).collect();
+        let seen = sighting(&keys, &listed, now);
+        assert!(self.store.note_look(self.issuer.id(), now, &seen.times).await.unwrap());
+    }
+
+    /// Lets the lead time pass with both keys in sight, so that the hand-over to the standby is planned.
+    pub(crate) async fn plan_hand_over(&self) {
+        self.look().await;
+        self.clock.advance(Duration::hours(26));
+        self.look().await;
+        self.issuer.round(&self.publication).await;
     }
 
     /// An audit row for what a test does to the store by itself.

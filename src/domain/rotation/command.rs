@@ -207,6 +207,29 @@ pub fn replace_all(keys: &[SigningKey], schedule: &KeySchedule, kind: KeyKind, n
     }
 }
 
+/// Retires every key, because nobody can open them any more, and publishes and signs with a new one of `kind` at once, a
+/// standby beside it. What was signed stays good: the signing key stays published as after any hand-over, the standbys,
+/// which never signed, are withdrawn.
+pub fn retire_all(keys: &[SigningKey], schedule: &KeySchedule, kind: KeyKind, now: OffsetDateTime) -> ReplaceAll {
+    let mut done = replace_all(keys, schedule, kind, now);
+    for change in &mut done.change.times {
+        let was = change.expected;
+        change.times = match was.state(now) {
+            KeyState::Next => {
+                let at = Some(whole(now).max(was.publish_from));
+                KeyTimes { sign_from: at, sign_until: at, publish_until: at, ..was }
+            }
+            KeyState::Active => {
+                let until = change.times.sign_until;
+                KeyTimes { sign_until: until, publish_until: Some(schedule.keep_until(whole(now))), ..was }
+            }
+            KeyState::Retired | KeyState::Gone | KeyState::Revoked => was,
+        };
+    }
+    done.change.times.retain(|change| change.times != change.expected);
+    done
+}
+
 /// From when a successor signs that takes over at once: so far back that it does on a replica whose clock is behind,
 /// where the old key, being distrusted, does not fill the gap.
 fn since(
@@ -359,6 +382,19 @@ mod tests {
         assert!(done.outage.is_some());
         house.apply(&done.change);
         assert_eq!(house.signs().kid, kid(1));
+    }
+
+    #[test]
+    fn keys_that_nobody_can_open_are_retired_and_their_tokens_stay_good() {
+        let mut house = young();
+        house.pass(DAY * 2);
+        let done = retire_all(&house.keys, &house.schedule, KeyKind::P256, house.now);
+        house.apply(&done.change);
+        let states: Vec<_> = house.keys.iter().map(|key| key.state(house.now)).collect();
+        assert_eq!(states[1..], [KeyState::Retired, KeyState::Gone, KeyState::Active, KeyState::Next]);
+        assert_eq!(house.signs().kind, KeyKind::P256);
+        assert!(house.keys[1].times.publish_until.unwrap() >= house.now + Duration::seconds(7570));
+        assert!(house.keys.iter().all(|key| key.times.revoked_at.is_none()));
     }
 
     #[test]

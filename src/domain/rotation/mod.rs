@@ -15,7 +15,7 @@ use time::{Duration, OffsetDateTime};
 
 pub use self::command::{
     Distrust, DistrustRefused, Outage, PrepareRefused, ReplaceAll, RotateRefused, distrust, prepare, renumber,
-    replace_all, rotate_now,
+    replace_all, retire_all, rotate_now,
 };
 pub use self::forecast::{KeyRef, Span, Transition, What, forecast, spans};
 pub use self::proof::{Gap, Proof, prove};

@@ -14,6 +14,7 @@ use super::fields::Fields;
 use super::query::Members;
 use super::version::Versioned;
 use crate::domain::id::{RunId, ServiceAccountUid, TeamUid};
+use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::policy::Refusal;
 use crate::domain::settings::{self, Layer};
 use crate::domain::team::Team;
@@ -50,7 +51,8 @@ async fn read(
     Whose(team, account, run): Whose,
 ) -> Result<Versioned<EffectiveSettings>, ProblemAnswer> {
     let (team, settings) = admin.effective_settings(&team, account.as_ref(), run.as_ref()).await?;
-    Ok(shown(team, settings))
+    let issuer = admin.minting_url(&team);
+    Ok(shown(team, settings, &issuer))
 }
 
 impl<S: Sync> FromRequestParts<S> for Whose {
@@ -70,7 +72,7 @@ impl<S: Sync> FromRequestParts<S> for Whose {
     }
 }
 
-fn shown(team: Team, settings: settings::EffectiveSettings) -> Versioned<EffectiveSettings> {
+fn shown(team: Team, settings: settings::EffectiveSettings, issuer: &IssuerUrl) -> Versioned<EffectiveSettings> {
     let fault = settings.first_hop().err().map(|fault| Refusal::Settings(fault).code().to_owned());
     let names = |models: BTreeMap<String, settings::ModelId>| {
         models.into_iter().map(|(name, id)| (name, id.to_string())).collect()
@@ -89,6 +91,7 @@ fn shown(team: Team, settings: settings::EffectiveSettings) -> Versioned<Effecti
         source_identity: sourced(settings.source_identity, |on| on),
         base_url: settings.base_url.map(|said| sourced(said, |url| url.to_string())),
         sts_endpoint: settings.sts_endpoint.map(|said| sourced(said, |url| url.to_string())),
+        issuer: issuer.to_string(),
         external_id: team.external_id,
         version: team.version,
     };

@@ -12,6 +12,7 @@ pub(super) mod create;
 mod effective_settings;
 mod enrolment_codes;
 pub(super) mod fields;
+mod key_schedule;
 mod members;
 mod names;
 mod openapi;
@@ -79,11 +80,12 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .merge(enrolment_codes::router())
         .merge(service_accounts::router())
         .merge(service_account_keys::router())
-        .merge(platform_keys::router())
         .merge(public_keys::router())
         .merge(trust_rules::router())
+        .merge(platform_keys::router())
         .merge(worker_keys::router())
         .merge(signing_keys::router())
+        .merge(key_schedule::router())
         .merge(audit::router())
 }
 

@@ -5,6 +5,7 @@
 //! May import: what its parent may.
 
 mod administrators;
+mod aftermath;
 mod audit;
 mod enrolment_codes;
 mod error;
@@ -23,6 +24,7 @@ mod trust_rules;
 mod users;
 mod worker_keys;
 
+pub use aftermath::{Aftermath, RoleAftermath};
 pub use error::AdminError;
 pub use platform_keys::NewPlatformKey;
 pub use provider_settings::LayerSeen;
@@ -31,9 +33,7 @@ pub(in crate::issuer) use repeat::First;
 pub use repeat::Repeatable;
 pub use service_account_keys::{NewServiceAccountKey, RotateServiceAccountKey};
 pub use service_accounts::{ChangeServiceAccount, NewServiceAccount};
-pub use signing_keys::{
-    ChangeNumbers, KeyAdministration, KeyAt, KeyRefused, KeysChanged, KeysPlan, KeysSeen, RegisteredRole,
-};
+pub use signing_keys::{ChangeNumbers, KeyAdministration, KeyAt, KeyRefused, KeysChanged, KeysPlan, KeysSeen};
 pub use team_issuers::TeamIssuers;
 pub use teams::{ChangeTeam, NewTeam};
 pub use trust_rules::{ChangeTrustRule, NewTrustRule};

@@ -46,6 +46,9 @@ pub struct EffectiveSettings {
     /// STS's endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sts_endpoint: Option<Sourced<String>>,
+    /// The `iss` of tokens minted for the team.
+    #[serde(default)]
+    pub issuer: String,
     /// The team's external id: ours, read-only.
     pub external_id: String,
     /// The team's version.
