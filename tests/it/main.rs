@@ -36,6 +36,7 @@ mod public_api;
 mod reseal;
 mod retention;
 mod rotation;
+mod rotation_jwks;
 mod sandbox;
 mod sessions;
 mod store_contract;

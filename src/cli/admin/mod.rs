@@ -43,6 +43,7 @@ pub(super) enum Admin {
     ServiceAccounts(service_accounts::ServiceAccounts),
     #[command(subcommand)]
     PublicKeys(public_keys::PublicKeys),
+    #[command(subcommand)]
     TrustRules(trust_rules::TrustRules),
     #[command(subcommand)]
     EnrolmentCodes(enrolment_codes::EnrolmentCodes),

@@ -1,8 +1,8 @@
 //! Keys without key material: what the pure functions look at is their instants.
 
 use brevet::domain::id::IssuerId;
-use brevet::domain::key_schedule::{KeySchedule, ScheduleNumbers};
 use brevet::domain::issuer_url::Development;
+use brevet::domain::key_schedule::{KeySchedule, ScheduleNumbers};
 use brevet::domain::rotation::NewKey;
 use brevet::domain::sealed::Sealed;
 use brevet::domain::signing_key::{KeyKind, KeyTimes, Kid, PublicKey, SigningKey};

@@ -58,8 +58,6 @@ pub(super) enum Off {
     FreshSnapshotAndProof,
     /// A replica signs, plans and serves whatever its clock says.
     ClockCheck,
-    /// A raised max-age changes nothing for the keys that there are.
-    Renumber,
     /// A successor of a distrusted key signs from the very instant of the distrust.
     BackDatedSuccessor,
     /// A key that was made for lack of a standby counts against no bound.
@@ -211,17 +209,6 @@ impl World {
         world
     }
 
-    pub(super) fn told(&self) -> String {
-        use std::fmt::Write as _;
-        let mut told = format!("now {} held {:?} tokens {:?} excused {:?}\n", self.now, self.held, self.tokens, self.excused);
-        for key in &self.keys.rows {
-            let t = key.times;
-            let f = |i: Option<OffsetDateTime>| i.map_or("-".into(), |i| (i - at(0)).as_seconds_f32().to_string());
-            writeln!(told, "  {} pub {} seen {}..{} sign {}..{} gone {} rev {}", number(&key.kid), f(Some(t.publish_from)), f(t.seen_from), f(t.seen_until), f(t.sign_from), f(t.sign_until), f(t.publish_until), f(t.revoked_at)).unwrap();
-        }
-        told
-    }
-
     fn local(&self, replica: usize) -> i64 {
         self.now + self.replicas[replica].off
     }
@@ -244,7 +231,9 @@ impl World {
 
     /// The JWKS that a replica serves: what it served last where its clock is not to be believed.
     fn jwks(&self, bounds: &Bounds, n: usize) -> u16 {
-        self.known(bounds, n).filter(|_| self.keeps_time(bounds, n)).map_or(self.replicas[n].saved, |known| known.published)
+        self.known(bounds, n)
+            .filter(|_| self.keeps_time(bounds, n))
+            .map_or(self.replicas[n].saved, |known| known.published)
     }
 
     /// Which replicas the public is sent to: those that are ready; where none is, those that were last.
@@ -259,7 +248,9 @@ impl World {
         for n in 0..REPLICAS {
             // Reading what one has changes nothing but its age.
             let (now, keys) = (self.local(n), &self.keys);
-            if let Some(read) = self.replicas[n].read.as_mut().filter(|read| Arc::ptr_eq(&read.keys, keys) || read.keys == *keys) {
+            if let Some(read) =
+                self.replicas[n].read.as_mut().filter(|read| Arc::ptr_eq(&read.keys, keys) || read.keys == *keys)
+            {
                 if self.replicas[n].linked {
                     read.at = now;
                 }
@@ -467,7 +458,8 @@ impl World {
         self.looked = Some(now);
         let all = bounds.rule == Some(Off::Sighting);
         let listed: Vec<Kid> = (0..self.made).filter(|n| all || listed & (1 << n) != 0).map(kid).collect();
-        let mut after = rotation::sighting(&self.keys.rows, &listed, at(now)).apply(&self.keys.rows, at(now), unmade).ok()?;
+        let mut after =
+            rotation::sighting(&self.keys.rows, &listed, at(now)).apply(&self.keys.rows, at(now), unmade).ok()?;
         // How often it was seen before it was seen long enough, and after, nobody asks.
         let enough = [false, true].map(|raised| schedule(bounds, raised));
         for key in &mut after {
@@ -487,7 +479,8 @@ impl World {
         let same = |a: &SigningKey, b: &SigningKey| {
             KeyTimes { seen_until: None, ..a.times } == KeyTimes { seen_until: None, ..b.times }
         };
-        let prolonged = self.keys.rows.len() == after.len() && self.keys.rows.iter().zip(&after).all(|(a, b)| same(a, b));
+        let prolonged =
+            self.keys.rows.len() == after.len() && self.keys.rows.iter().zip(&after).all(|(a, b)| same(a, b));
         for replica in &mut self.replicas {
             if let Some(Intent::Change { outdated, .. }) = &mut replica.intent {
                 *outdated |= !prolonged;
@@ -505,7 +498,7 @@ impl World {
             Intent::Raise => {
                 let change = rotation::renumber(&self.keys.rows, &schedule(bounds, true), now);
                 self.raised = true;
-                (if bounds.rule == Some(Off::Renumber) { KeyChange::default() } else { change }, false, None)
+                (change, false, None)
             }
         };
         if half {
@@ -587,7 +580,7 @@ impl World {
                 let step = rotation::rotate_now(&self.keys.rows, &schedule, now).ok()?;
                 change(step.change(&schedule, now), None)
             }
-            Event::Prepare => change(rotation::prepare(&self.keys.rows, KeyKind::P256, now).ok()?, None),
+            Event::Prepare => change(rotation::prepare(&self.keys.rows, &schedule, KeyKind::P256, now).ok()?, None),
             Event::DistrustSigning | Event::DistrustStandby => {
                 let key = match event {
                     Event::DistrustSigning => signing_key::signing_key(&self.keys.rows, now).ok()?,
