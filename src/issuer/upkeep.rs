@@ -41,6 +41,19 @@ impl Issuer {
             Ok(_) => keep_rotating(self.keys()).await,
             Err(error) => tracing::warn!(cause = %error, "the signing keys were not read; publishing goes on"),
         }
+        match self.keys().clock_doubt().filter(|_| publication.current().is_some()) {
+            // By a clock that is hours ahead, keys would leave the JWKS while tokens of theirs are alive.
+            Some(off) => tracing::warn!(off_milliseconds = off, "the clock is off; what is published stays as it is"),
+            None => {
+                self.publish(publication).await;
+                self.refresh_private_issuers().await;
+            }
+        }
+        self.write_last_used().await;
+    }
+
+    /// Publishes what the keys at hand make now.
+    async fn publish(&self, publication: &Arc<Publication>) {
         let (snapshot, now) = (self.keys().snapshot(), self.now());
         let (endpoints, max_age) = (metadata::endpoints(self.url()), snapshot.max_age);
         let published = Published::with_endpoints(self.url(), endpoints, &snapshot.keys, snapshot.x5c, max_age, now);
@@ -51,8 +64,6 @@ impl Issuer {
             Ok(Err(error)) => tracing::warn!(cause = %error, "the public documents were not saved"),
             Err(error) => tracing::error!(cause = %error, "publishing failed"),
         }
-        self.refresh_private_issuers().await;
-        self.write_last_used().await;
     }
 
     /// Rounds without end, each followed by this replica's word on what it publishes; the composition root drops it at
