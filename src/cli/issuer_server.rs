@@ -241,6 +241,8 @@ async fn database(settings: &IssuerSettings, host: &Host, new_issuer: bool) -> R
     let row = bootstrap::issuer(&store, &settings.url, host).await.map_err(Failure::refused)?;
     let asked = Publishing { x5c: settings.x5c, max_age: settings.max_age };
     let row = bootstrap::publishing(&store, row, asked, settings.development, host).await.map_err(Failure::refused)?;
+    let others = bootstrap::publishing_for_teams(&store, asked, settings.development, host).await;
+    others.map_err(Failure::refused)?;
     Ok((store, row))
 }
 

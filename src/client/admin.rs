@@ -13,6 +13,7 @@ use crate::wire::admin::effective_settings::EffectiveSettings;
 use crate::wire::admin::enrolment_code::{CreateEnrolmentCode, EnrolmentCode};
 use crate::wire::admin::member::Member;
 use crate::wire::admin::page::{Page, WithKey};
+use crate::wire::admin::platform_key::{ChangePlatformKey, CreatePlatformKey, PlatformKey};
 use crate::wire::admin::policy::{ChangePolicy, Policy};
 use crate::wire::admin::provider_settings::{ChangeProviderSettings, ProviderSettings};
 use crate::wire::admin::public_key::{CreatePublicKey, PublicKey};
@@ -256,6 +257,23 @@ impl Admin {
     /// `DELETE /v1/worker-keys/{id}`
     pub async fn delete_worker_key(&self, id: &str) -> Answer<()> {
         self.client.delete(&self.key, &path(["worker-keys", id])).await
+    }
+
+    /// `GET /v1/platform-keys`
+    pub async fn platform_keys(&self) -> Answer<Vec<PlatformKey>> {
+        self.all("/v1/platform-keys").await
+    }
+    /// `POST /v1/platform-keys`
+    pub async fn create_platform_key(&self, body: &CreatePlatformKey) -> Answer<WithKey<PlatformKey>> {
+        self.send(Method::POST, "/v1/platform-keys", body).await
+    }
+    /// `PATCH /v1/platform-keys/{id}`
+    pub async fn change_platform_key(&self, id: &str, body: &ChangePlatformKey) -> Answer<PlatformKey> {
+        self.send(Method::PATCH, &path(["platform-keys", id]), body).await
+    }
+    /// `DELETE /v1/platform-keys/{id}`
+    pub async fn delete_platform_key(&self, id: &str) -> Answer<()> {
+        self.client.delete(&self.key, &path(["platform-keys", id])).await
     }
 
     /// `GET /v1/teams/{team}/audiences`

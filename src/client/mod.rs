@@ -8,6 +8,7 @@ pub mod admin;
 mod call;
 pub mod discovery;
 pub mod exchange;
+pub mod runs;
 pub mod saved_session;
 mod signing_keys;
 pub mod token;

@@ -10,6 +10,7 @@ mod audit;
 mod enrolment_codes;
 mod error;
 mod members;
+mod platform_keys;
 mod policy;
 mod provider_settings;
 mod public_keys;
@@ -25,6 +26,7 @@ mod worker_keys;
 
 pub use aftermath::{Aftermath, RoleAftermath};
 pub use error::AdminError;
+pub use platform_keys::NewPlatformKey;
 pub use provider_settings::LayerSeen;
 pub use public_keys::NewPublicKey;
 pub(in crate::issuer) use repeat::First;
