@@ -246,8 +246,16 @@ fn concrete(path: &str) -> String {
 }
 
 fn listener(path: &str) -> Listener {
-    let public =
-        ["/.well-known/", "/oauth2/", "/v1/identity-tokens", "/v1/whoami", "/v1/sessions", "/v1/runs", "/v1/worker/"];
+    let public = [
+        "/.well-known/",
+        "/t/",
+        "/oauth2/",
+        "/v1/identity-tokens",
+        "/v1/whoami",
+        "/v1/sessions",
+        "/v1/runs",
+        "/v1/worker/",
+    ];
     if public.iter().any(|start| path.starts_with(start)) { Listener::Public } else { Listener::Admin }
 }
 

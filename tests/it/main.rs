@@ -44,6 +44,7 @@ mod reseal;
 mod retention;
 mod rotation;
 mod runs;
+mod rotation_jwks;
 mod sandbox;
 mod sessions;
 mod signing_keys;

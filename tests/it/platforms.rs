@@ -2,9 +2,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use brevet::domain::audit::Action;
+use brevet::domain::audit::{Action, Decision};
 use brevet::domain::credential::CredentialKind;
 use brevet::domain::platform::PlatformRight;
+use brevet::domain::principal::Principal;
 use brevet::store::{PlatformKeyChange, ServiceAccountChange, UserChange};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -53,7 +54,9 @@ async fn a_platform_mints_in_the_name_of_those_in_its_teams_and_both_are_audited
     refused(&app.mint(&key, &json!({})).await, 400, "on_behalf_of_required");
     refused(&app.mint(&key, &named("agent-1")).await, 400, "invalid_request");
 
-    let row = &app.rows(Action::TokenMint).await[0];
+    let rows = app.rows(Action::TokenMint).await;
+    let mut allowed = rows.iter().filter(|row| row.decision == Decision::Allowed);
+    let row = allowed.find(|row| matches!(row.principal, Some(Principal::ServiceAccount(_)))).unwrap();
     assert_eq!(row.credential, Some((CredentialKind::Platform, id)));
     assert_eq!(row.principal.as_ref().map(ToString::to_string).as_deref(), Some("service_account:agent-1"));
     assert_eq!(row.team.as_ref(), Some(&team));

@@ -315,7 +315,6 @@ async fn a_deleted_team_takes_its_private_issuer_along() {
         i.make("red").await;
         i.mints("red", "private").await;
         i.house.must("DELETE", "/v1/teams/red", None).await;
-        i.round().await;
         assert_eq!(i.jwks("red").await.status, StatusCode::NOT_FOUND);
         assert!(i.house.app.store.team_issuer(&TeamUid::parse("red").unwrap()).await.unwrap().is_none());
     })

@@ -276,8 +276,7 @@ async fn threat_15_a_distrusted_signing_key_mints_nothing_more_anywhere_and_what
     let outage = done.outage.unwrap();
     assert!(outage.until > done.at && outage.surely_until > outage.until);
     assert_eq!(done.accepted_until, Some(done.at + Duration::HOUR));
-    assert_eq!((done.distrusted, done.roles.len()), (vec![second.clone()], 1));
-    assert_eq!(done.roles[0].sessions_until, done.at + Duration::hours(12));
+    assert_eq!(done.distrusted, [second.as_str()].map(|kid| Kid::parse(kid).unwrap()));
     let token = app.token(&key, "sts.amazonaws.com").await;
     assert_eq!(Some(kid_of(&token)), done.signs.map(|kid| kid.to_string()));
     assert!(!listed(&app).await.contains(&second.to_string()));

@@ -36,6 +36,12 @@ pub enum PrepareRefused {
     /// One key more than an issuer may have.
     #[error("an issuer has at most 5 signing keys: wait until a retired one is gone")]
     TooMany,
+    /// Too late to call off the hand-over to the standby: some replica may sign with it already.
+    #[error("signing moves to the standby at {until}: try again after that")]
+    HandingOver {
+        /// When it does.
+        until: OffsetDateTime,
+    },
 }
 
 /// Why a key is not distrusted.
@@ -122,12 +128,22 @@ fn at_once(active: &SigningKey, now: OffsetDateTime) -> OffsetDateTime {
     whole(now).max(began + Duration::MILLISECOND)
 }
 
-/// Replaces the next standby by one of `kind`; a hand-over to the old one is called off.
-pub fn prepare(keys: &[SigningKey], kind: KeyKind, now: OffsetDateTime) -> Result<KeyChange, PrepareRefused> {
+/// Replaces the next standby by one of `kind`; a hand-over to the old one is called off, unless it is so near that a
+/// replica whose clock is ahead may sign with the old one before it learns of that: the key would leave the JWKS with
+/// tokens of it alive.
+pub fn prepare(
+    keys: &[SigningKey],
+    schedule: &KeySchedule,
+    kind: KeyKind,
+    now: OffsetDateTime,
+) -> Result<KeyChange, PrepareRefused> {
     let active = signing_key::signing_key(keys, now)?;
     let mut change = KeyChange::default();
     match standby(keys, now) {
         Some(standby) => {
+            if let Some(until) = pending(active, standby).filter(|at| *at < now + schedule.handover_lead()) {
+                return Err(PrepareRefused::HandingOver { until });
+            }
             change.times.extend(resumed(active, standby));
             change.times.push(Retimed::new(standby, |times| {
                 let at = whole(now).max(times.publish_from);
@@ -402,7 +418,7 @@ mod tests {
         let mut house = House::new();
         house.pass(DAY * 2);
         assert!(house.signs().times.sign_until.is_some(), "a hand-over is planned");
-        let change = prepare(&house.keys, KeyKind::P256, house.now).unwrap();
+        let change = prepare(&house.keys, &house.schedule, KeyKind::P256, house.now).unwrap();
         house.apply(&change);
         let next = standby(&house.keys, house.now).unwrap();
         assert_eq!((next.kind, next.first, house.signs().times.sign_until), (KeyKind::P256, false, None));
@@ -411,6 +427,20 @@ mod tests {
         assert_eq!(house.signs().kind, KeyKind::P256);
         // The algorithm stays: the next standby is of it too.
         assert_eq!(standby(&house.keys, house.now).unwrap().kind, KeyKind::P256);
+    }
+
+    #[test]
+    fn threat_16_a_hand_over_that_some_replica_may_have_made_is_not_called_off() {
+        let mut house = House::new();
+        house.pass(DAY * 2);
+        let at = house.signs().times.sign_until.unwrap();
+        let early = at - house.schedule.handover_lead();
+        let prepared = |now| prepare(&house.keys, &house.schedule, KeyKind::P256, now);
+        assert!(prepared(early).is_ok());
+        for now in [early + Duration::SECOND, at - Duration::MILLISECOND] {
+            assert_eq!(prepared(now), Err(PrepareRefused::HandingOver { until: at }));
+        }
+        assert!(prepared(at).is_ok());
     }
 
     #[test]
@@ -430,7 +460,7 @@ mod tests {
             house.keys.push(SigningKey { kid: kid(n.unsigned_abs()), times, ..retired.clone() });
         }
         house.now += Duration::MINUTE;
-        assert_eq!(prepare(&house.keys, KeyKind::P256, house.now), Err(PrepareRefused::TooMany));
+        assert_eq!(prepare(&house.keys, &house.schedule, KeyKind::P256, house.now), Err(PrepareRefused::TooMany));
         assert_eq!(house.steps(), []);
     }
 

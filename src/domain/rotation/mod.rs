@@ -477,7 +477,7 @@ mod tests {
                 }
             }
             Happening::Prepare(kind) => {
-                if let Ok(change) = prepare(&house.keys, *kind, now) {
+                if let Ok(change) = prepare(&house.keys, &house.schedule, *kind, now) {
                     house.apply(&change);
                     assert_eq!(standby(&house.keys, now).unwrap().kind, *kind);
                 }

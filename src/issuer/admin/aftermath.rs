@@ -61,7 +61,7 @@ impl KeyAdministration {
     /// Whether [`KeyAdministration::prepare`] would be refused now.
     pub async fn would_prepare(&self, kind: KeyKind) -> Result<(), KeyRefused> {
         let snapshot = self.ring.reload().await?;
-        rotation::prepare(&snapshot.keys, kind, self.ring.now())?;
+        rotation::prepare(&snapshot.keys, &snapshot.schedule, kind, self.ring.now())?;
         Ok(())
     }
 

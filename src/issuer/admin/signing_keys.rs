@@ -162,6 +162,7 @@ impl From<PrepareRefused> for KeyRefused {
         match refused {
             PrepareRefused::Keys(error) => Self::Keys(error),
             PrepareRefused::TooMany => Self::TooMany,
+            PrepareRefused::HandingOver { .. } => Self::Busy,
         }
     }
 }
@@ -282,7 +283,7 @@ impl KeyAdministration {
     /// Replaces the next standby by one of `kind`; a change of algorithm is a rotation to it.
     pub async fn prepare(&self, kind: KeyKind) -> Result<KeysChanged, KeyRefused> {
         self.change(Action::SigningKeyPrepare, None, |snapshot, now| {
-            Ok((rotation::prepare(&snapshot.keys, kind, now)?, Told::default()))
+            Ok((rotation::prepare(&snapshot.keys, &snapshot.schedule, kind, now)?, Told::default()))
         })
         .await
     }
@@ -357,7 +358,9 @@ impl KeyAdministration {
             let target = kid.map_or_else(|| format!("issuer:{}", self.ring.id()), |kid| format!("signing_key:{kid}"));
             self.admin.event(action, None, target)
         };
-        self.told(self.ring.change(decide, event).await?).await
+        let done = self.ring.change(decide, event).await?;
+        metrics::counter!("brevet_signing_key_commands_total", "action" => action.as_str()).increment(1);
+        self.told(done).await
     }
 
     async fn told(&self, done: Option<Done<Told>>) -> Result<KeysChanged, KeyRefused> {

@@ -58,8 +58,6 @@ pub(super) enum Off {
     FreshSnapshotAndProof,
     /// A replica signs, plans and serves whatever its clock says.
     ClockCheck,
-    /// A raised max-age changes nothing for the keys that there are.
-    Renumber,
     /// A successor of a distrusted key signs from the very instant of the distrust.
     BackDatedSuccessor,
     /// A key that was made for lack of a standby counts against no bound.
@@ -209,30 +207,6 @@ impl World {
         };
         world.settle(bounds);
         world
-    }
-
-    pub(super) fn told(&self) -> String {
-        use std::fmt::Write as _;
-        let mut told =
-            format!("now {} held {:?} tokens {:?} excused {:?}\n", self.now, self.held, self.tokens, self.excused);
-        for key in &self.keys.rows {
-            let t = key.times;
-            let f = |i: Option<OffsetDateTime>| i.map_or("-".into(), |i| (i - at(0)).as_seconds_f32().to_string());
-            writeln!(
-                told,
-                "  {} pub {} seen {}..{} sign {}..{} gone {} rev {}",
-                number(&key.kid),
-                f(Some(t.publish_from)),
-                f(t.seen_from),
-                f(t.seen_until),
-                f(t.sign_from),
-                f(t.sign_until),
-                f(t.publish_until),
-                f(t.revoked_at)
-            )
-            .unwrap();
-        }
-        told
     }
 
     fn local(&self, replica: usize) -> i64 {
@@ -524,7 +498,7 @@ impl World {
             Intent::Raise => {
                 let change = rotation::renumber(&self.keys.rows, &schedule(bounds, true), now);
                 self.raised = true;
-                (if bounds.rule == Some(Off::Renumber) { KeyChange::default() } else { change }, false, None)
+                (change, false, None)
             }
         };
         if half {
@@ -606,7 +580,7 @@ impl World {
                 let step = rotation::rotate_now(&self.keys.rows, &schedule, now).ok()?;
                 change(step.change(&schedule, now), None)
             }
-            Event::Prepare => change(rotation::prepare(&self.keys.rows, KeyKind::P256, now).ok()?, None),
+            Event::Prepare => change(rotation::prepare(&self.keys.rows, &schedule, KeyKind::P256, now).ok()?, None),
             Event::DistrustSigning | Event::DistrustStandby => {
                 let key = match event {
                     Event::DistrustSigning => signing_key::signing_key(&self.keys.rows, now).ok()?,

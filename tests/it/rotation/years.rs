@@ -247,7 +247,10 @@ fn keys_live(course: &Course, random: &Random) -> History {
             let since = since.max(held.last().unwrap().since);
             held.push(Holding { since, version });
         }
-        due.insert(now + SECOND);
+        // Where clocks are believed that differ by hours, replicas undo each other's plans without end.
+        if version < 2_000 {
+            due.insert(now + SECOND);
+        }
     }
     history
 }
