@@ -309,12 +309,12 @@ const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
     ),
     (&["admin", "service-accounts", "delete-key", "--team", "red", "bot", "x"], ADMIN, 1, "no such key (not_found)"),
     (&["admin", "trust-rules", "list", "--team", "red"], ADMIN, 2, "<UID>"),
-    (&["admin", "trust-rules", "create", "--team", "red", "bot"], ADMIN, 2, "--issuer <URL>"),
+    (&["admin", "trust-rules", "create", "--team", "red", "bot"], ADMIN, 2, "--from <URL>"),
     (
         &["admin", "trust-rules", "create", "--team", "red", "bot", "--template", "kubernetes"],
         ADMIN,
         2,
-        "--issuer is required by this template",
+        "--from is required by this template",
     ),
     (
         &["admin", "trust-rules", "create", "--team", "red", "bot", "--template", "gitlab", "--set", "ref=main"],
@@ -346,7 +346,7 @@ const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
         "conditions must pin the owner by an id that is never given away",
     ),
     (
-        &["admin", "trust-rules", "create", "--team", "red", "bot", "--issuer", "https://x.example", "--jwks", "none"],
+        &["admin", "trust-rules", "create", "--team", "red", "bot", "--from", "https://x.example", "--jwks", "none"],
         ADMIN,
         2,
         "--jwks names none",
