@@ -21,8 +21,12 @@ enum May {
     Anyone,
     /// Every live credential.
     Known,
-    /// Persons and service accounts.
+    /// Persons and service accounts, their runs, and platforms in their names.
     Principal,
+    /// The same but for runs.
+    RunOpener,
+    /// The same, and administrators.
+    RunKeeper,
     /// Persons.
     Person,
     /// Workers.
@@ -31,7 +35,7 @@ enum May {
     Operator,
 }
 
-use May::{Anyone, Known, Operator, Person, Principal, Worker};
+use May::{Anyone, Known, Operator, Person, Principal, RunKeeper, RunOpener, Worker};
 
 /// One row for each operation: who may, and what this request then gets.
 const MATRIX: &[(&str, &str, May, u16)] = &[
@@ -49,6 +53,10 @@ const MATRIX: &[(&str, &str, May, u16)] = &[
     ("POST", "/v1/sessions", Anyone, 415),
     ("GET", "/v1/sessions", Person, 200),
     ("DELETE", "/v1/sessions/{session_id}", Person, 404),
+    ("POST", "/v1/runs", RunOpener, 415),
+    ("GET", "/v1/runs", RunKeeper, 200),
+    ("GET", "/v1/runs/{run_id}", RunKeeper, 404),
+    ("DELETE", "/v1/runs/{run_id}", RunKeeper, 404),
     ("POST", "/v1/worker/exchange", Worker, 415),
     ("POST", "/v1/worker/liveness", Worker, 415),
     ("GET", "/v1/administrators", Operator, 200),
@@ -82,6 +90,10 @@ const MATRIX: &[(&str, &str, May, u16)] = &[
     ("GET", "/v1/teams/{team}/service-accounts/{uid}/keys", Operator, 404),
     ("POST", "/v1/teams/{team}/service-accounts/{uid}/keys", Operator, 415),
     ("DELETE", "/v1/teams/{team}/service-accounts/{uid}/keys/{id}", Operator, 404),
+    ("POST", "/v1/teams/{team}/service-accounts/{uid}/keys/{id}/rotate", Operator, 415),
+    ("GET", "/v1/teams/{team}/service-accounts/{uid}/public-keys", Operator, 404),
+    ("POST", "/v1/teams/{team}/service-accounts/{uid}/public-keys", Operator, 415),
+    ("DELETE", "/v1/teams/{team}/service-accounts/{uid}/public-keys/{id}", Operator, 404),
     ("GET", "/v1/teams/{team}/service-accounts/{uid}/trust-rules", Operator, 404),
     ("POST", "/v1/teams/{team}/service-accounts/{uid}/trust-rules", Operator, 415),
     ("GET", "/v1/teams/{team}/service-accounts/{uid}/trust-rules/{id}", Operator, 404),
@@ -101,7 +113,20 @@ const MATRIX: &[(&str, &str, May, u16)] = &[
     ("GET", "/v1/worker-keys/{id}", Operator, 404),
     ("PATCH", "/v1/worker-keys/{id}", Operator, 415),
     ("DELETE", "/v1/worker-keys/{id}", Operator, 404),
+    ("GET", "/v1/platform-keys", Operator, 200),
+    ("POST", "/v1/platform-keys", Operator, 415),
+    ("GET", "/v1/platform-keys/{id}", Operator, 404),
+    ("PATCH", "/v1/platform-keys/{id}", Operator, 415),
+    ("DELETE", "/v1/platform-keys/{id}", Operator, 404),
     ("GET", "/v1/signing-keys", Operator, 200),
+    ("GET", "/v1/signing-keys/plan", Operator, 200),
+    ("GET", "/v1/signing-keys/schedule", Operator, 200),
+    ("PATCH", "/v1/signing-keys/schedule", Operator, 415),
+    ("GET", "/v1/signing-keys/documents", Operator, 200),
+    ("POST", "/v1/signing-keys/prepare", Operator, 415),
+    ("POST", "/v1/signing-keys/rotate", Operator, 415),
+    ("POST", "/v1/signing-keys/{kid}/distrust", Operator, 415),
+    ("POST", "/v1/signing-keys/replace-all", Operator, 415),
     ("GET", "/v1/audit", Operator, 200),
 ];
 
@@ -148,6 +173,14 @@ async fn callers() -> (House, Vec<CallerKind>) {
     house.must("DELETE", &format!("{}/{}", keys("robot"), text(&revoked, "id")), None).await;
     let worker = json!({"name": "w", "audience": "https://worker.example.com", "teams": ["acme"]});
     let worker = text(&house.must("POST", "/v1/worker-keys", Some(worker)).await, "key");
+    let platform = json!({"name": "p", "teams": ["acme"], "rights": ["open_runs", "mint_for_service_accounts"]});
+    let platform = text(&house.must("POST", "/v1/platform-keys", Some(platform)).await, "key");
+    let open = |key: &str| request(key, "POST", "/v1/runs", Some(json!({})), &[]);
+    let run = text(&house.send(Listener::Public, open(&agent)).await.json(), "bearer");
+    let ended = house.send(Listener::Public, open(&agent)).await.json();
+    let path = format!("/v1/runs/{}", text(&ended, "id"));
+    house.send(Listener::Public, request(&agent, "DELETE", &path, None, &[])).await;
+    let ended_run = text(&ended, "bearer");
     let code = |code: &Value| text(code, "code");
     let first = code(&house.must("POST", "/v1/enrolment-codes", Some(json!({"user_uid": "ada"}))).await);
     let second = code(&house.must("POST", "/v1/enrolment-codes", Some(json!({"user_uid": "ada"}))).await);
@@ -171,9 +204,12 @@ async fn callers() -> (House, Vec<CallerKind>) {
     };
     let callers = vec![
         CallerKind { name: "anonymous", headers: vec![], query: String::new(), may: &[Anyone], refused: 401 },
-        bearer("administrator", &administrator, &[Anyone, Known, Operator], 403),
-        bearer("person", &person, &[Anyone, Known, Principal, Person], 403),
-        bearer("service account", &agent, &[Anyone, Known, Principal], 403),
+        bearer("administrator", &administrator, &[Anyone, Known, Operator, RunKeeper], 403),
+        bearer("person", &person, &[Anyone, Known, Principal, Person, RunOpener, RunKeeper], 403),
+        bearer("service account", &agent, &[Anyone, Known, Principal, RunOpener, RunKeeper], 403),
+        bearer("platform", &platform, &[Anyone, Known, Principal, RunOpener, RunKeeper], 403),
+        bearer("run", &run, &[Anyone, Known, Principal], 403),
+        bearer("ended run", &ended_run, &[Anyone], 401),
         bearer("worker", &worker, &[Anyone, Known, Worker], 403),
         bearer("disabled service account", &asleep, &[Anyone], 403),
         bearer("expired key", &short, &[Anyone], 401),
@@ -206,11 +242,20 @@ async fn callers() -> (House, Vec<CallerKind>) {
 fn concrete(path: &str) -> String {
     let path = path.replace("{team}", "nobody").replace("{user}", "nobody").replace("{uid}", "nobody");
     let id = "01890a5d-ac96-774b-bcce-b302099a8057";
-    path.replace("{id}", id).replace("{session_id}", id)
+    path.replace("{id}", id).replace("{session_id}", id).replace("{run_id}", "0123456789abcdefABCD")
 }
 
 fn listener(path: &str) -> Listener {
-    let public = ["/.well-known/", "/oauth2/", "/v1/identity-tokens", "/v1/whoami", "/v1/sessions", "/v1/worker/"];
+    let public = [
+        "/.well-known/",
+        "/t/",
+        "/oauth2/",
+        "/v1/identity-tokens",
+        "/v1/whoami",
+        "/v1/sessions",
+        "/v1/runs",
+        "/v1/worker/",
+    ];
     if public.iter().any(|start| path.starts_with(start)) { Listener::Public } else { Listener::Admin }
 }
 
@@ -263,18 +308,7 @@ async fn threat_21_each_listener_serves_its_own_routes_and_no_others() {
         let answer = house.send(Listener::Same, outside.unwrap()).await;
         assert!(missing(&answer.short()), "{method} {path} outside: {}", answer.short());
     }
-    for path in [
-        "/",
-        "/v1",
-        "/v1/",
-        "/v1/teams/",
-        "/v1/teams//x",
-        "/v2/teams",
-        "/v1/platform-keys",
-        "/console",
-        "/admin",
-        "/v1/Teams",
-    ] {
+    for path in ["/", "/v1", "/v1/", "/v1/teams/", "/v1/teams//x", "/v2/teams", "/console", "/admin", "/v1/Teams"] {
         let answer = house.send(Listener::Same, request(&house.first, "GET", path, None, &[])).await;
         assert!(missing(&answer.short()), "{path}: {}", answer.short());
     }

@@ -13,7 +13,8 @@ use super::answers::OfList;
 use super::fields::Fields;
 use super::query::Members;
 use super::version::Versioned;
-use crate::domain::id::{ServiceAccountUid, TeamUid};
+use crate::domain::id::{RunId, ServiceAccountUid, TeamUid};
+use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::policy::Refusal;
 use crate::domain::settings::{self, Layer};
 use crate::domain::team::Team;
@@ -34,18 +35,24 @@ struct WhoseQuery {
     team: String,
     /// One of its service accounts; people have the team's settings.
     service_account: Option<String>,
+    /// One run of the team; its service account need not be named.
+    run: Option<String>,
 }
 
 /// Whose settings are asked for.
-struct Whose(TeamUid, Option<ServiceAccountUid>);
+struct Whose(TeamUid, Option<ServiceAccountUid>, Option<RunId>);
 
 /// Shows what the layers of provider settings come to, each value with the layer that said it.
 #[utoipa::path(get, path = "/v1/effective-settings", operation_id = "read_effective_settings",
     tag = "Provider settings", params(WhoseQuery),
     responses((status = 200, description = "The settings", body = EffectiveSettings, headers(("ETag" = String))), OfList))]
-async fn read(Admin(admin): Admin, Whose(team, account): Whose) -> Result<Versioned<EffectiveSettings>, ProblemAnswer> {
-    let (team, settings) = admin.effective_settings(&team, account.as_ref()).await?;
-    Ok(shown(team, settings))
+async fn read(
+    Admin(admin): Admin,
+    Whose(team, account, run): Whose,
+) -> Result<Versioned<EffectiveSettings>, ProblemAnswer> {
+    let (team, settings) = admin.effective_settings(&team, account.as_ref(), run.as_ref()).await?;
+    let issuer = admin.minting_url(&team);
+    Ok(shown(team, settings, &issuer))
 }
 
 impl<S: Sync> FromRequestParts<S> for Whose {
@@ -53,18 +60,19 @@ impl<S: Sync> FromRequestParts<S> for Whose {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ProblemAnswer> {
         let mut fields = Fields::default();
-        let mut members = Members::read(parts, &["team", "service_account"], &mut fields);
+        let mut members = Members::read(parts, &["team", "service_account", "run"], &mut fields);
         let team = match members.take("team") {
             Some(text) => fields.parse("team", TeamUid::parse(&text)),
             None => fields.parse("team", Err("is required")),
         };
         let account =
             fields.optional("service_account", members.take("service_account"), |text| ServiceAccountUid::parse(&text));
-        fields.finish(team.zip(account).map(|(team, account)| Self(team, account))).map_err(ProblemAnswer::fields)
+        let run = fields.optional("run", members.take("run"), |text| RunId::parse(&text));
+        fields.finish((|| Some(Self(team?, account?, run?)))()).map_err(ProblemAnswer::fields)
     }
 }
 
-fn shown(team: Team, settings: settings::EffectiveSettings) -> Versioned<EffectiveSettings> {
+fn shown(team: Team, settings: settings::EffectiveSettings, issuer: &IssuerUrl) -> Versioned<EffectiveSettings> {
     let fault = settings.first_hop().err().map(|fault| Refusal::Settings(fault).code().to_owned());
     let names = |models: BTreeMap<String, settings::ModelId>| {
         models.into_iter().map(|(name, id)| (name, id.to_string())).collect()
@@ -83,6 +91,7 @@ fn shown(team: Team, settings: settings::EffectiveSettings) -> Versioned<Effecti
         source_identity: sourced(settings.source_identity, |on| on),
         base_url: settings.base_url.map(|said| sourced(said, |url| url.to_string())),
         sts_endpoint: settings.sts_endpoint.map(|said| sourced(said, |url| url.to_string())),
+        issuer: issuer.to_string(),
         external_id: team.external_id,
         version: team.version,
     };
