@@ -24,6 +24,18 @@ python_with_venv() {
     return 1
 }
 
+# The nginx at hand, if any: Debian keeps it where ordinary users do not look.
+nginx_program() {
+    local program
+    for program in "$(command -v nginx)" /usr/sbin/nginx "$target/clients/nginx/usr/sbin/nginx"; do
+        if [[ -n $program && -x $program ]]; then
+            printf '%s\n' "$program"
+            return
+        fi
+    done
+    return 1
+}
+
 # missing_packages [--no-postgres] [--no-clients]: Debian packages to install, one a line.
 missing_packages() {
     command -v cc >/dev/null || echo build-essential

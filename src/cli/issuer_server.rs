@@ -147,7 +147,7 @@ impl IssuerServer {
         ops_listener.spawn(served(serve(bound.ops, router, options, stop_ops.clone())));
 
         let (store, row) = database(&settings, &host, new_issuer).await?;
-        let kek = kek(&settings.store, &store, host.entropy.as_ref()).await?;
+        let kek = kek(&settings.store, &store, &host).await?;
         schedule(&row, settings.development)?;
         bootstrap::first_keys(&store, row.id, &kek, &host).await.map_err(Failure::refused)?;
         let (clock, entropy) = (Arc::clone(&host.clock), Arc::clone(&host.entropy));
@@ -241,6 +241,8 @@ async fn database(settings: &IssuerSettings, host: &Host, new_issuer: bool) -> R
     let row = bootstrap::issuer(&store, &settings.url, host).await.map_err(Failure::refused)?;
     let asked = Publishing { x5c: settings.x5c, max_age: settings.max_age };
     let row = bootstrap::publishing(&store, row, asked, settings.development, host).await.map_err(Failure::refused)?;
+    let others = bootstrap::publishing_for_teams(&store, asked, settings.development, host).await;
+    others.map_err(Failure::refused)?;
     Ok((store, row))
 }
 

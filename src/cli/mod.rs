@@ -18,6 +18,7 @@ mod opened_store;
 mod outcome;
 mod output;
 mod remote;
+mod runs;
 mod sandbox;
 mod serve;
 mod shutdown;
@@ -69,6 +70,8 @@ enum Command {
     Logout(logout::Logout),
     Whoami(whoami::WhoamiCommand),
     Token(token::Token),
+    #[command(subcommand)]
+    Runs(runs::Runs),
     #[command(subcommand)]
     Aws(aws::Aws),
     #[command(subcommand)]
@@ -133,6 +136,7 @@ impl Command {
             Self::Logout(command) => command.run(run).await,
             Self::Whoami(command) => command.run(run).await,
             Self::Token(command) => command.run(run).await,
+            Self::Runs(command) => command.run(run).await,
             Self::Aws(command) => command.run(run).await,
             Self::Admin(command) => command.run(run).await,
             Self::Keys(command) => command.run(run).await,

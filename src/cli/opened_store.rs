@@ -6,6 +6,7 @@ use crate::domain::clock::Clock;
 use crate::domain::entropy::Entropy;
 use crate::domain::issuer_url::Development;
 use crate::domain::key_schedule::KeySchedule;
+use crate::issuer::bootstrap::Host;
 use crate::issuer::kek::{self, KekError, KekGiven, KekHome, obtain};
 use crate::store::{IssuerRow, Store, StoreError, Target};
 
@@ -46,15 +47,16 @@ pub(super) fn told(settings: &StoreSettings) -> String {
 }
 
 /// The key-encryption key, which opens everything sealed in `store`. Only SQLite's first start makes one.
-pub(super) async fn kek(settings: &StoreSettings, store: &Store, entropy: &dyn Entropy) -> Result<Kek, Failure> {
+pub(super) async fn kek(settings: &StoreSettings, store: &Store, host: &Host) -> Result<Kek, Failure> {
     let has_keys = !store.sealed().await.map_err(store_failure)?.is_empty();
-    let kek = given_kek(settings, has_keys, entropy)?;
-    match kek::check(store, &kek).await {
+    let kek = given_kek(settings, has_keys, host.entropy.as_ref())?;
+    match kek::check(store, &kek, host.clock.now()).await {
         Ok(()) => Ok(kek),
         Err(KekError::Store(error)) => Err(store_failure(error)),
-        Err(other) => {
-            Err(Failure::Refused(format!("{other} (BREVET_KEK; while it is being replaced also BREVET_PREVIOUS_KEK)")))
-        }
+        Err(other) => Err(Failure::Refused(format!(
+            "{other} (BREVET_KEK; while it is being replaced also BREVET_PREVIOUS_KEK); if it is \
+             lost for ever: `brevet keys reseal --replace-lost`"
+        ))),
     }
 }
 

@@ -20,6 +20,12 @@ pub(super) struct Output {
 pub(super) struct Paint(bool);
 
 impl Paint {
+    /// No colour.
+    #[cfg(test)]
+    pub(super) const fn none() -> Self {
+        Self(false)
+    }
+
     fn sgr(self, code: &str, text: impl Display) -> String {
         if self.0 { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_string() }
     }

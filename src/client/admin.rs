@@ -14,6 +14,7 @@ use crate::wire::admin::effective_settings::EffectiveSettings;
 use crate::wire::admin::enrolment_code::{CreateEnrolmentCode, EnrolmentCode};
 use crate::wire::admin::member::{ChangeMember, CreateMember, Member};
 use crate::wire::admin::page::{Page, WithKey};
+use crate::wire::admin::platform_key::{ChangePlatformKey, CreatePlatformKey, PlatformKey};
 use crate::wire::admin::policy::{ChangePolicy, Policy};
 use crate::wire::admin::provider_settings::{ChangeProviderSettings, ProviderSettings};
 use crate::wire::admin::public_key::{CreatePublicKey, PublicKey};
@@ -24,7 +25,7 @@ use crate::wire::admin::service_account::{
     ServiceAccountKey,
 };
 use crate::wire::admin::session::UserSessions;
-use crate::wire::admin::signing_key::SigningKeys;
+use crate::wire::admin::signing_key::PublicDocuments;
 use crate::wire::admin::team::{ChangeTeam, CreateTeam, Team};
 use crate::wire::admin::team_issuer::TeamIssuers;
 use crate::wire::admin::trust_rule::{ChangeTrustRule, CreateTrustRule, TrustRule};
@@ -38,7 +39,7 @@ pub struct Admin {
     key: Secret,
 }
 
-type Answer<T> = Result<T, ClientError>;
+pub(super) type Answer<T> = Result<T, ClientError>;
 
 impl Admin {
     /// Speaks to the admin API that `client` points at, with an administrator's key.
@@ -46,11 +47,16 @@ impl Admin {
         Self { client, key }
     }
 
-    async fn get<A: DeserializeOwned>(&self, path: &str) -> Answer<A> {
+    pub(super) async fn get<A: DeserializeOwned>(&self, path: &str) -> Answer<A> {
         self.client.get(&self.key, path).await
     }
 
-    async fn send<B: Serialize, A: DeserializeOwned>(&self, method: Method, path: &str, body: &B) -> Answer<A> {
+    pub(super) async fn send<B: Serialize, A: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &B,
+    ) -> Answer<A> {
         self.client.send(method, Some(&self.key), path, body).await
     }
 
@@ -285,6 +291,23 @@ impl Admin {
         self.client.delete(&self.key, &path(["worker-keys", id])).await
     }
 
+    /// `GET /v1/platform-keys`
+    pub async fn platform_keys(&self) -> Answer<Vec<PlatformKey>> {
+        self.all("/v1/platform-keys").await
+    }
+    /// `POST /v1/platform-keys`
+    pub async fn create_platform_key(&self, body: &CreatePlatformKey) -> Answer<WithKey<PlatformKey>> {
+        self.send(Method::POST, "/v1/platform-keys", body).await
+    }
+    /// `PATCH /v1/platform-keys/{id}`
+    pub async fn change_platform_key(&self, id: &str, body: &ChangePlatformKey) -> Answer<PlatformKey> {
+        self.send(Method::PATCH, &path(["platform-keys", id]), body).await
+    }
+    /// `DELETE /v1/platform-keys/{id}`
+    pub async fn delete_platform_key(&self, id: &str) -> Answer<()> {
+        self.client.delete(&self.key, &path(["platform-keys", id])).await
+    }
+
     /// `GET /v1/teams/{team}/audiences`
     pub async fn audiences(&self, team: &str) -> Answer<Audiences> {
         self.get(&path(["teams", team, "audiences"])).await
@@ -362,9 +385,9 @@ impl Admin {
         };
         format!("{base}{end}?{}", query.join("&"))
     }
-    /// `GET /v1/signing-keys`
-    pub async fn signing_keys(&self) -> Answer<SigningKeys> {
-        self.get("/v1/signing-keys").await
+    /// `GET /v1/signing-keys/documents`
+    pub async fn public_documents(&self) -> Answer<PublicDocuments> {
+        self.get("/v1/signing-keys/documents").await
     }
 }
 
@@ -375,12 +398,12 @@ fn settings_path(team: &str, account: Option<&str>) -> String {
     }
 }
 
-fn path<const N: usize>(segments: [&str; N]) -> String {
+pub(super) fn path<const N: usize>(segments: [&str; N]) -> String {
     segments.iter().fold("/v1".to_owned(), |path, segment| format!("{path}/{}", encode(segment)))
 }
 
 /// One path segment or query value. `.` and `..` would be taken for steps, so their dots are encoded too.
-fn encode(text: &str) -> String {
+pub(super) fn encode(text: &str) -> String {
     if matches!(text, "." | "..") {
         return text.replace('.', "%2E");
     }

@@ -8,7 +8,10 @@ pub mod admin;
 mod call;
 pub mod discovery;
 pub mod exchange;
+pub mod runs;
 pub mod saved_session;
+mod signing_keys;
 pub mod token;
 
 pub use call::{Client, ClientError};
+pub use signing_keys::KeysOf;

@@ -224,6 +224,9 @@ mod tests {
         insta::assert_json_snapshot!(claims(true, "agent-1", Some(&run)), @r#"
         {
           "act": {
+            "act": {
+              "sub": "platform_key:00000000-0000-0000-0000-000000000008"
+            },
             "sub": "worker_key:00000000-0000-0000-0000-000000000009"
           },
           "actor_type": "service_account",
@@ -235,6 +238,12 @@ mod tests {
           "https://aws.amazon.com/source_identity": "s.agent-1",
           "https://aws.amazon.com/tags": {
             "principal_tags": {
+              "CostCenter": [
+                "42"
+              ],
+              "Project": [
+                "apollo"
+              ],
               "brevet:actor": [
                 "service_account"
               ],

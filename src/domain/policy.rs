@@ -461,12 +461,12 @@ mod tests {
 
         /// Opens a run, which must be allowed.
         fn open(&mut self, change: impl FnOnce(&mut RunTerms)) {
-            let terms = self.terms(change);
+            let terms = Self::terms(change);
             assert_eq!(self.with(|standing| decide_run(standing, &terms, None)), Ok(()));
             self.run = Some(run(terms));
         }
 
-        fn terms(&self, change: impl FnOnce(&mut RunTerms)) -> RunTerms {
+        fn terms(change: impl FnOnce(&mut RunTerms)) -> RunTerms {
             let mut terms = RunTerms {
                 audiences: vec![Audience::sts()],
                 role: None,
@@ -610,13 +610,15 @@ mod tests {
         assert_eq!(house.decide(&MintRequest::default()).map(|_| ()), Err(Refusal::AudienceNotAllowed));
     }
 
+    type Change = fn(&mut RunTerms);
+
     #[test]
     fn a_run_is_opened_within_the_teams_rules_or_not_at_all() {
         let mut house = House::new();
         house.layer.allowed_models = Some(vec![ModelId::parse("a").unwrap()]);
         house.layer.session_tags = Some(true);
         house.layer.source_identity = Some(true);
-        let refused: [(&str, Refusal, fn(&mut RunTerms)); 8] = [
+        let refused: [(&str, Refusal, Change); 8] = [
             ("audience", Refusal::AudienceNotAllowed, |terms| terms.audiences.push(audience("vault"))),
             ("issuer", Refusal::AudienceReserved, |terms| terms.audiences.push(audience("https://id.example.com"))),
             ("role", Refusal::RoleNotAllowed, |terms| terms.role = Some(role("admin"))),
@@ -637,7 +639,7 @@ mod tests {
             }),
         ];
         for (name, refusal, change) in refused {
-            let terms = house.terms(change);
+            let terms = House::terms(change);
             assert_eq!(house.with(|standing| decide_run(standing, &terms, None)), Err(refusal), "{name}");
         }
         house.open(|terms| terms.audiences = vec![audience("https://worker.example.com")]);
@@ -661,7 +663,7 @@ mod tests {
         for (address, fits) in [(from("10.1.2.3"), true), (from("11.1.2.3"), false), (None, false)] {
             assert_eq!(house.decide_from(&MintRequest::default(), address).is_ok(), fits, "{address:?}");
         }
-        let terms = house.terms(|_| ());
+        let terms = House::terms(|_| ());
         let opened = house.with(|standing| decide_run(standing, &terms, from("11.1.2.3")));
         assert_eq!(opened, Err(Refusal::AddressNotAllowed));
         assert!(house.exchange().is_ok(), "the address of an exchange is the worker's");
@@ -669,8 +671,8 @@ mod tests {
 
     /// Keys that name one thing in many spellings: a few stems, each letter in either case.
     fn any_key() -> impl Strategy<Value = String> {
-        let stems = ["project", "team", "brevet:team", "aws:x", "costcenter", "brevet:project", "stage"];
-        (proptest::sample::select(stems.to_vec()), any::<u32>()).prop_map(|(stem, upper)| {
+        const STEMS: [&str; 7] = ["project", "team", "brevet:team", "aws:x", "costcenter", "brevet:project", "stage"];
+        (proptest::sample::select(&STEMS[..]), any::<u32>()).prop_map(|(stem, upper)| {
             let case = |(at, c): (usize, char)| if upper >> (at % 32) & 1 == 1 { c.to_ascii_uppercase() } else { c };
             stem.chars().enumerate().map(case).collect()
         })
@@ -694,7 +696,7 @@ mod tests {
                 .iter()
                 .filter_map(|(key, value)| Some((TagKey::parse(key).ok()?, TagValue::parse(value).unwrap())))
                 .collect();
-            house.run = Some(run(house.terms(|terms| terms.labels = kept.clone())));
+            house.run = Some(run(House::terms(|terms| terms.labels = kept.clone())));
             let grant = house.decide(&MintRequest::default()).unwrap();
             let SessionTags { tags, transitive } = grant.tags().unwrap();
 
@@ -711,13 +713,12 @@ mod tests {
                     continue;
                 }
                 let key = TagKey::parse(key).unwrap();
-                match house.policy.cost_tags.get(&key) {
-                    Some(paid) => prop_assert_eq!(value, paid.as_str()),
-                    None => {
-                        prop_assert!(house.policy.session_tag_keys.contains(&key));
-                        prop_assert_eq!(Some(value.as_str()), kept.get(&key).map(TagValue::as_str));
-                    }
+                if let Some(paid) = house.policy.cost_tags.get(&key) {
+                    prop_assert_eq!(value, paid.as_str());
+                    continue;
                 }
+                prop_assert!(house.policy.session_tag_keys.contains(&key));
+                prop_assert_eq!(Some(value.as_str()), kept.get(&key).map(TagValue::as_str));
             }
             let expected = kept.keys().filter(|key| house.policy.session_tag_keys.contains(key));
             for key in expected.chain(house.policy.cost_tags.keys()) {

@@ -14,7 +14,6 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::state::IssuerState;
-use crate::domain::rotation::{self, What};
 use crate::domain::signing_key::{self, KeyState};
 use crate::issuer::Issuer;
 use crate::issuer::keys::KeyRing;
@@ -134,11 +133,12 @@ fn keys(ring: &KeyRing, now: OffsetDateTime) {
     let labels = [("issuer", issuer)];
     let published = signing_key::published(&snapshot.keys, now).len();
     metrics::gauge!("brevet_signing_keys_published", &labels).set(published as f64);
-    let year = now + time::Duration::days(366);
-    let moves = rotation::forecast(&snapshot.keys, &snapshot.schedule, now, year);
-    let next = moves.iter().find(|transition| transition.what == What::Signs);
-    let ahead = next.map_or(f64::INFINITY, |transition| (transition.at - now).as_seconds_f64());
-    metrics::gauge!("brevet_signing_key_next_hand_over_seconds", &labels).set(ahead);
+    if let Ok(times) = signing_key::signing_key(&snapshot.keys, now).map(|key| key.times) {
+        // Planned or, until it is, due; negative where it is overdue.
+        let due = times.sign_from.map(|from| snapshot.schedule.turn_until(from));
+        let ahead = times.sign_until.or(due).map_or(f64::INFINITY, |at| (at - now).as_seconds_f64());
+        metrics::gauge!("brevet_signing_key_next_hand_over_seconds", &labels).set(ahead);
+    }
     metrics::gauge!("brevet_public_keys_warnings", &labels).set(ring.public_warnings().len() as f64);
     if let Some(looked) = snapshot.row.probed_at {
         metrics::gauge!("brevet_public_keys_seen_age_seconds", &labels).set((now - looked).as_seconds_f64());

@@ -99,11 +99,11 @@ pub struct Trail<'a> {
 
 impl Trail<'_> {
     /// The AWS CLI call that lists them from the event history (90 days, every account, no set-up), for a POSIX shell.
-    /// `region` is that of the STS endpoint; history is kept apart by region.
+    /// `region` is that of the STS endpoint, since history is kept apart by region; without it the caller's own.
     ///
     /// The history takes one attribute; role, provider and subject are found by their quoted text in the event, so that
     /// no name matches one that it begins.
-    pub fn lookup_command(&self, region: &Region) -> String {
+    pub fn lookup_command(&self, region: Option<&Region>) -> String {
         let provider = provider_arn(self.issuer, self.role);
         let subject = self.subject.map(ToString::to_string);
         let mut wanted = String::new();
@@ -112,8 +112,9 @@ impl Trail<'_> {
             let text = text.replace('\\', r"\\").replace('\'', r"\'");
             let _ = write!(wanted, "{and}contains(CloudTrailEvent, '\"{text}\"')");
         }
+        let region = region.map_or_else(String::new, |region| format!("--region {region} "));
         format!(
-            "aws cloudtrail lookup-events --region {region} --start-time {} \
+            "aws cloudtrail lookup-events {region}--start-time {} \
              --lookup-attributes AttributeKey=EventName,AttributeValue=AssumeRoleWithWebIdentity \
              --query {} --output text",
             written(self.since),
@@ -325,7 +326,7 @@ mod tests {
         let (issuer, role) = (issuer(), role());
         let since = datetime!(2026-11-22 02:00 UTC);
         let trail = Trail { issuer: &issuer, role: &role, subject: Some(&subject), since };
-        let lookup = trail.lookup_command(&Region::parse("eu-central-1").unwrap());
+        let lookup = trail.lookup_command(Region::parse("eu-central-1").ok().as_ref());
         assert_eq!(
             lookup,
             "aws cloudtrail lookup-events --region eu-central-1 --start-time 2026-11-22T02:00:00Z --lookup-attributes \

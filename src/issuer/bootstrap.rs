@@ -125,6 +125,23 @@ pub async fn publishing(
     Ok(IssuerRow { keys_version, ..wanted })
 }
 
+/// The same for the private issuers of teams. What another replica, started with the same words, has changed meanwhile
+/// is left to it.
+pub async fn publishing_for_teams(
+    store: &Store,
+    asked: Publishing,
+    development: Development,
+    host: &Host,
+) -> Result<(), BootstrapError> {
+    for row in store.team_issuers().await? {
+        match publishing(store, row, asked, development, host).await {
+            Ok(_) | Err(BootstrapError::Change(ChangeError::Conflict(_))) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// Makes the issuer's first key and its standby, in one transaction, where it has none; whether it made them.
 /// Of two replicas that start at once, one's keys stand.
 pub async fn first_keys(store: &Store, issuer: IssuerId, kek: &Kek, host: &Host) -> Result<bool, BootstrapError> {
@@ -194,7 +211,7 @@ async fn generate() -> Result<KeyPair, NewKeyError> {
     generate_kind(KeyKind::default()).await
 }
 
-async fn generate_kind(kind: KeyKind) -> Result<KeyPair, NewKeyError> {
+pub(super) async fn generate_kind(kind: KeyKind) -> Result<KeyPair, NewKeyError> {
     let made = tokio::task::spawn_blocking(move || KeyPair::generate(kind)).await;
     Ok(made.unwrap_or(Err(KeyError::Generate))?)
 }

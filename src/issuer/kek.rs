@@ -4,6 +4,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use time::OffsetDateTime;
+
 use super::publish::replace_private;
 use crate::crypto::seal::{Kek, SealError};
 use crate::domain::entropy::Entropy;
@@ -131,10 +133,10 @@ fn parsed(text: &Secret, origin: impl Fn() -> String) -> Result<Kek, KekError> {
     Kek::parse(text).map_err(|source| KekError::Form { origin: origin(), source })
 }
 
-/// Whether everything sealed in the store can be opened with `kek`, by the names of the keys: a standby that will not
-/// open is noticed at the start, not at the hand-over.
-pub async fn check(store: &Store, kek: &Kek) -> Result<(), KekError> {
-    for sealed in store.sealed().await? {
+/// Whether everything sealed in the store that may have to be opened can be with `kek`, by the names of the keys: a
+/// standby that will not open is noticed at the start, not at the hand-over.
+pub async fn check(store: &Store, kek: &Kek, now: OffsetDateTime) -> Result<(), KekError> {
+    for sealed in store.sealed().await?.into_iter().filter(|sealed| sealed.is_needed(now)) {
         kek.knows(&sealed.text).map_err(|source| KekError::Other { what: sealed.place.to_string(), source })?;
     }
     Ok(())

@@ -124,6 +124,11 @@ impl KeyRing {
         &self.source.url
     }
 
+    /// Whose private issuer it is; `None` for the shared one.
+    pub const fn team(&self) -> Option<&TeamUid> {
+        self.source.team.as_ref()
+    }
+
     /// The issuer's id, on keys and audit rows.
     pub const fn id(&self) -> IssuerId {
         self.source.id
@@ -152,6 +157,11 @@ impl KeyRing {
     /// Whether what is at hand may be acted on: young enough, and our clock right.
     pub(super) fn believed(&self) -> Result<(), Unavailable> {
         self.snapshot().believed(self.now(), self.source.clock.elapsed())
+    }
+
+    /// By how much our clock is off, in milliseconds, where that is more than it may be.
+    pub(super) fn clock_doubt(&self) -> Option<i64> {
+        self.snapshot().clock_doubt(self.now(), self.source.clock.elapsed())
     }
 
     /// Makes the process's upkeep do its round at once.
@@ -231,12 +241,15 @@ impl Snapshot {
         if age > i64::from(self.row.schedule.oldest_snapshot) {
             return Err(Unavailable::StaleKeys(age));
         }
-        for off in [self.clock_off, self.jumped(now, elapsed)] {
-            if off.abs() > self.clock_error() {
-                return Err(Unavailable::Clock(off));
-            }
+        match self.clock_doubt(now, elapsed) {
+            Some(off) => Err(Unavailable::Clock(off)),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// By how much our clock is off, in milliseconds, where that is more than it may be.
+    fn clock_doubt(&self, now: OffsetDateTime, elapsed: Duration) -> Option<i64> {
+        [self.clock_off, self.jumped(now, elapsed)].into_iter().find(|off| off.abs() > self.clock_error())
     }
 
     /// How far our clock may be off, in milliseconds.

@@ -30,13 +30,17 @@ impl Issuer {
     /// refuses: before a refusal everything is read afresh. Nothing after `decide` can widen the grant.
     pub async fn mint(&self, minter: &Minter, call: &MintCall, origin: &Origin) -> Result<Minted, MintError> {
         let _place = self.0.admission.enter().map_err(Unavailable::from)?;
-        let mut minter = minter.clone();
+        let (mut minter, mut counted) = (minter.clone(), false);
         for freshness in [Freshness::Remembered, Freshness::Fresh, Freshness::Fresh] {
             let principal = match platform::principal(&minter, call.on_behalf_of.as_ref(), Act::Mint) {
                 Ok(principal) => principal,
+                Err(_) if freshness == Freshness::Remembered => {
+                    minter = self.read_again(minter).await?;
+                    continue;
+                }
                 Err(error) => return Err(self.refused(&minter, None, call, error, origin).await),
             };
-            if freshness == Freshness::Remembered {
+            if !std::mem::replace(&mut counted, true) {
                 self.count_limited(self.0.limits.principal(&principal), Action::TokenMint, origin)?;
             }
             let decided = match self.standing(&minter, &principal, call.team.as_ref(), freshness).await {
@@ -47,7 +51,10 @@ impl Issuer {
             };
             let (grant, team_version) = match decided {
                 Ok(decided) => decided,
-                Err(_) if freshness == Freshness::Remembered => continue,
+                Err(_) if freshness == Freshness::Remembered => {
+                    minter = self.read_again(minter).await?;
+                    continue;
+                }
                 Err(error) => return Err(self.refused(&minter, Some(principal), call, error, origin).await),
             };
             self.count_limited(self.0.limits.team(grant.subject().team()), Action::TokenMint, origin)?;
@@ -61,7 +68,8 @@ impl Issuer {
             let record = self.look_again(minter.credential).await?;
             let error = match (record.as_ref().and_then(|record| record.dead), &released) {
                 (Some(reason), _) => Some(MintError::Dead(reason)),
-                (None, Released::RunExhausted) => Some(Refusal::RunExhausted.into()),
+                // Decided on what was remembered, it may be refused for something else by now.
+                (None, Released::RunExhausted) if freshness == Freshness::Fresh => Some(Refusal::RunExhausted.into()),
                 (None, _) => None,
             };
             if let Some(error) = error {
@@ -74,6 +82,16 @@ impl Issuer {
             self.keys().reload().await?;
         }
         Err(Unavailable::Changing.into())
+    }
+
+    /// A platform with the teams and rights it has now, so that it is not refused for what it had a moment ago. Nobody
+    /// else's credential changes.
+    async fn read_again(&self, minter: Minter) -> Result<Minter, MintError> {
+        if !matches!(minter.who, MinterIdentity::Platform { .. }) {
+            return Ok(minter);
+        }
+        let Some(record) = self.look_again(minter.credential).await? else { return Ok(minter) };
+        Ok(Caller { credential: record.id, kind: record.kind, identity: record.identity }.minter()?)
     }
 
     /// Writes the row of a refusal, and gives the refusal back.

@@ -34,10 +34,8 @@ pub(super) fn principal(minter: &Minter, named: Option<&Principal>, act: Act) ->
             let right = act.right(named.actor_type());
             if rights.includes(right) { Ok(named.clone()) } else { Err(MintError::RightMissing(right)) }
         }
-        (MinterIdentity::Platform { .. }, _, None) => Err(MintError::OnBehalfOfRequired),
         (_, _, Some(_)) => Err(Denied(minter.kind, "no on_behalf_of: only a platform_key names somebody").into()),
-        (_, Some(own), None) => Ok(own),
-        (_, None, None) => Err(MintError::OnBehalfOfRequired),
+        (_, own, None) => own.ok_or(MintError::OnBehalfOfRequired),
     }
 }
 

@@ -58,8 +58,8 @@ impl Presented {
 impl Issuer {
     /// The cheap and the cryptographic checks, in that order: our own published keys, the URL of the issuer that they
     /// belong to byte for byte, the worker's own audience, our own clock without leeway, a team that the worker serves.
-    pub(super) async fn presented_token(&self, worker: &Exchanger, token: &Secret) -> Result<Presented, ExchangeError> {
-        let (token, ring) = self.verify_own(token, &worker.audience, &worker.teams).await?;
+    pub(super) async fn presented_token(&self, worker: &Exchanger, shown: &Secret) -> Result<Presented, ExchangeError> {
+        let (token, ring) = self.verify_own(shown, &worker.audience, &worker.teams).await?;
         if token.expires_at() <= self.now() {
             return Err(TokenRefused::Expired(token.expires_at()).into());
         }
@@ -74,9 +74,7 @@ impl Issuer {
         shown: &Secret,
         origin: &Origin,
     ) -> Result<Presented, ExchangeError> {
-        let Some(bearer) = bearer(shown)? else {
-            return self.presented_token(worker, shown).await;
-        };
+        let Some(bearer) = bearer(shown)? else { return self.presented_token(worker, shown).await };
         let found = self.store().credential(&bearer.hash(), self.now()).await.map_err(Unavailable::from)?;
         if found.is_none() {
             // A worker that tries bearers is as nobody: its tries are counted by address, like a caller's own.

@@ -60,6 +60,9 @@ impl KeyRing {
         let fault = found.as_ref().err().map(ToString::to_string);
         {
             let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+            if let (None, Some(cause)) = (&looked.fault, &fault) {
+                tracing::warn!(jwks_uri = self.jwks_uri(), cause, "the public jwks_uri does not show our keys");
+            }
             looked.fault = fault.map(|fault| (looked.fault.as_ref().map_or(now, |(since, _)| *since), fault));
             if let Ok(listed) = &found {
                 let ours = signing_key::published(&snapshot.keys, now);

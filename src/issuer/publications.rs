@@ -36,6 +36,15 @@ impl TeamPublications {
         kept.get(team).and_then(|publication| publication.current())
     }
 
+    /// What every private issuer publishes, in the order of the teams.
+    pub fn all(&self) -> Vec<(TeamUid, Arc<Published>)> {
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        let published = kept.iter().filter_map(|(team, publication)| Some((team.clone(), publication.current()?)));
+        let mut all: Vec<_> = published.collect();
+        all.sort_by(|(one, _), (other, _)| one.cmp(other));
+        all
+    }
+
     /// Serves the saved documents until the database answers; how many issuers there were. A file that is not
     /// understood is told and passed over: the others still serve.
     pub fn restore(&self) -> Result<usize, SavedError> {

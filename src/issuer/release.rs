@@ -100,7 +100,8 @@ impl Issuer {
             Ok(token) => {
                 metrics::counter!("brevet_tokens_total", "action" => authority.action.as_str()).increment(1);
                 let expires_at = OffsetDateTime::from_unix_timestamp(claims.expires_at()).unwrap_or(now);
-                Ok(Released::Token(Box::new(Minted { token, issuer: ring.url().clone(), expires_at, grant, token_id })))
+                let issuer = ring.url().clone();
+                Ok(Released::Token(Box::new(Minted { token, issuer, expires_at, grant, token_id })))
             }
             Err(error) => {
                 self.record_failed_signature(event).await;

@@ -1,10 +1,20 @@
 //! A change of the key-encryption key: everything sealed in the store is sealed anew with the current one.
 
-use super::bootstrap::Host;
+use std::collections::BTreeSet;
+
+use time::OffsetDateTime;
+
+use super::bootstrap::{Host, generate_kind};
+use crate::crypto::new_key::{NewKeyError, new_signing_key};
 use crate::crypto::seal::{Kek, SealError, Sealing};
 use crate::domain::audit::Action;
+use crate::domain::id::IssuerId;
+use crate::domain::issuer_url::IssuerUrl;
+use crate::domain::key_schedule::KeySchedule;
+use crate::domain::rotation::{self, NewKey, Outage};
 use crate::domain::sealed::Sealed;
-use crate::store::{ChangeError, SealedPlace, SealedText, Store, StoreError};
+use crate::domain::signing_key::{self, KeyKind, Kid};
+use crate::store::{ChangeError, IssuerRow, KeysUpdate, SealedPlace, SealedText, Store, StoreError};
 
 /// What a run did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -13,6 +23,8 @@ pub struct Resealed {
     pub done: usize,
     /// Sealed with the current key before it came to them.
     pub already: usize,
+    /// Left as they are: no key at hand opens them, and nobody needs to. They are destroyed when their time is over.
+    pub left: usize,
 }
 
 /// Why a run stopped. What it had done stays done; the next run goes on from there.
@@ -53,14 +65,19 @@ pub async fn reseal(
     let mut done = 0;
     let mut left = 0;
     for _ in 0..ROUNDS {
-        let all = store.sealed().await?;
+        let now = host.clock.now();
+        let (all, lost): (Vec<_>, Vec<_>) = store
+            .sealed()
+            .await?
+            .into_iter()
+            .partition(|sealed| kek.knows(&sealed.text).is_ok() || sealed.is_needed(now));
         // Nothing is begun that cannot be finished: a text of a third key is told before any is changed.
         for sealed in &all {
             kek.knows(&sealed.text).map_err(|source| ResealError::Seal { what: sealed.place.to_string(), source })?;
         }
         let (current, older): (Vec<_>, Vec<_>) = all.iter().partition(|sealed| sealed.text.kek_id() == kek.id());
         if older.is_empty() {
-            return Ok(Resealed { done, already: current.len().saturating_sub(done) });
+            return Ok(Resealed { done, already: current.len().saturating_sub(done), left: lost.len() });
         }
         left = older.len();
         for (at, old) in older.into_iter().enumerate() {
@@ -71,10 +88,76 @@ pub async fn reseal(
             progress(current.len() + at + 1, all.len());
         }
     }
-    match store.sealed().await?.iter().filter(|sealed| sealed.text.kek_id() != kek.id()).count() {
-        0 => Ok(Resealed { done, already: 0 }),
-        _ => Err(ResealError::Restless(left)),
+    Err(ResealError::Restless(left))
+}
+
+/// Keys replaced because what sealed them is lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replaced {
+    /// The issuer whose keys they are.
+    pub issuer: IssuerUrl,
+    /// The key that signs from now on.
+    pub signs: Kid,
+    /// Which verifiers fail, and until when.
+    pub outage: Outage,
+}
+
+/// Issuers with a signing key or a standby that nobody can open with `kek`.
+pub async fn lost(store: &Store, kek: &Kek, now: OffsetDateTime) -> Result<Vec<IssuerRow>, StoreError> {
+    let sealed = store.sealed().await?;
+    let lost = sealed.iter().filter(|sealed| sealed.is_needed(now) && kek.knows(&sealed.text).is_err());
+    let issuers: BTreeSet<_> = lost.map(|sealed| issuer_of(&sealed.place)).collect();
+    let mut rows = Vec::new();
+    for issuer in issuers {
+        rows.extend(store.issuer_of(issuer).await?);
     }
+    Ok(rows)
+}
+
+/// Replaces the keys of `issuer` by two new ones under `kek`, of which the first signs at once. The old ones were not
+/// stolen: they sign no more, and stay published until their last tokens have ended.
+pub async fn replace_lost(
+    store: &Store,
+    issuer: &IssuerRow,
+    kek: &Kek,
+    host: &Host,
+) -> Result<Replaced, ReplaceLostError> {
+    let keys = store.signing_keys(issuer.id).await?;
+    let kind = signing_key::signing_key(&keys, host.clock.now()).map_or(KeyKind::default(), |key| key.kind);
+    let pairs = (generate_kind(kind).await?, generate_kind(kind).await?);
+    let now = host.clock.now();
+    let schedule = KeySchedule::stored(issuer.schedule);
+    let rotation::ReplaceAll { change, outage, .. } = rotation::retire_all(&keys, &schedule, kind, now);
+    let [first, second] = change.make[..] else { return Err(ReplaceLostError::Shape) };
+    let row = |pair, new: NewKey| new_signing_key(pair, issuer.id, new.times, kek, host.entropy.as_ref(), now);
+    let made = [row(&pairs.0, first)?, row(&pairs.1, second)?];
+    let update = KeysUpdate {
+        expected_version: issuer.keys_version,
+        times: &change.times,
+        made: &made,
+        ..KeysUpdate::default()
+    };
+    let mut event = host.event(issuer.id, Action::SigningKeyReplaceAll);
+    event.target = Some(format!("issuer:{}", issuer.id));
+    store.change_keys(issuer.id, &update, &event).await?;
+    Ok(Replaced { issuer: issuer.url.clone(), signs: made[0].kid.clone(), outage })
+}
+
+/// Why lost keys were not replaced; nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplaceLostError {
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store did not take the change.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// A key was not made.
+    #[error(transparent)]
+    Key(#[from] NewKeyError),
+    /// The plan is not the one of two new keys.
+    #[error("the plan of two new keys does not have two")]
+    Shape,
 }
 
 fn sealed_anew(kek: &Kek, old: &SealedText, host: &Host) -> Result<Sealed, ResealError> {
@@ -86,7 +169,7 @@ fn sealed_anew(kek: &Kek, old: &SealedText, host: &Host) -> Result<Sealed, Resea
     kek.seal(host.entropy.as_ref(), &plain, &sealing).map_err(error)
 }
 
-const fn issuer_of(place: &SealedPlace) -> crate::domain::id::IssuerId {
+const fn issuer_of(place: &SealedPlace) -> IssuerId {
     match place {
         SealedPlace::SigningKey { issuer, .. } => *issuer,
     }

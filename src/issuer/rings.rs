@@ -124,7 +124,10 @@ impl Issuer {
             MintingIssuer::Shared => Ok(Some(Arc::clone(self.keys()))),
             MintingIssuer::Private => {
                 // The shared ring is read every few seconds, so it notices first that our clock is off.
-                self.keys().believed()?;
+                if self.keys().believed().is_err() {
+                    self.keys().reload().await?;
+                    self.keys().believed()?;
+                }
                 self.private_ring(team).await
             }
         }

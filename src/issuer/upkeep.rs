@@ -1,5 +1,6 @@
 //! What goes on beside the requests: keys read again and rotated, documents published, last uses written.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,19 @@ impl Issuer {
             Ok(_) => keep_rotating(self.keys()).await,
             Err(error) => tracing::warn!(cause = %error, "the signing keys were not read; publishing goes on"),
         }
+        match self.keys().clock_doubt().filter(|_| publication.current().is_some()) {
+            // By a clock that is hours ahead, keys would leave the JWKS while tokens of theirs are alive.
+            Some(off) => tracing::warn!(off_milliseconds = off, "the clock is off; what is published stays as it is"),
+            None => {
+                self.publish(publication).await;
+                self.refresh_private_issuers().await;
+            }
+        }
+        self.write_last_used().await;
+    }
+
+    /// Publishes what the keys at hand make now.
+    async fn publish(&self, publication: &Arc<Publication>) {
         let (snapshot, now) = (self.keys().snapshot(), self.now());
         let (endpoints, max_age) = (metadata::endpoints(self.url()), snapshot.max_age);
         let published = Published::with_endpoints(self.url(), endpoints, &snapshot.keys, snapshot.x5c, max_age, now);
@@ -50,8 +64,6 @@ impl Issuer {
             Ok(Err(error)) => tracing::warn!(cause = %error, "the public documents were not saved"),
             Err(error) => tracing::error!(cause = %error, "publishing failed"),
         }
-        self.refresh_private_issuers().await;
-        self.write_last_used().await;
     }
 
     /// Rounds without end, each followed by this replica's word on what it publishes; the composition root drops it at
@@ -119,7 +131,7 @@ impl Issuer {
 
     /// Says that this replica lives and which state of the keys it publishes, where that is news.
     async fn confirm(&self, serving: Serving, confirmed: &mut Confirmed) -> Result<(), StoreError> {
-        let published: Vec<_> =
+        let published: BTreeSet<_> =
             self.every_ring().iter().map(|ring| (ring.id(), ring.snapshot().row.keys_version)).collect();
         let elapsed = self.keys().elapsed();
         let recent = confirmed.after.is_some_and(|after| elapsed - after < SIGN_OF_LIFE);
@@ -128,7 +140,9 @@ impl Issuer {
         }
         let now = self.now();
         let version = env!("CARGO_PKG_VERSION");
-        self.store().confirm_keys(serving.id, version, serving.started_at, now, &published).await?;
+        // There may be a thousand issuers, and few of them change.
+        let news: Vec<_> = published.iter().filter(|said| !confirmed.published.contains(said)).copied().collect();
+        self.store().confirm_keys(serving.id, version, serving.started_at, now, &news).await?;
         self.store().forget_replicas(now - SILENCE).await?;
         *confirmed = Confirmed { after: Some(elapsed), published };
         let behind = self.keys().unconfirmed().await?.len();
@@ -151,7 +165,7 @@ impl KeyRing {
 #[derive(Debug, Default)]
 struct Confirmed {
     after: Option<time::Duration>,
-    published: Vec<(IssuerId, i64)>,
+    published: BTreeSet<(IssuerId, i64)>,
 }
 
 /// Does what the clock asks for; what fails is tried again at the next round.

@@ -12,7 +12,7 @@ use super::{run_json, settings_json};
 use crate::domain::access::RunsOf;
 use crate::domain::audit::Event;
 use crate::domain::credential::CredentialKind;
-use crate::domain::id::{Handle, RunId, TeamUid};
+use crate::domain::id::{Handle, RunId, ServiceAccountUid, TeamUid, UserUid};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::principal::Principal;
 use crate::domain::role_arn::RoleArn;
@@ -62,8 +62,8 @@ impl Store {
                     run.id.as_str().into(),
                     (&run.team).into(),
                     run.principal.to_string().into(),
-                    run.principal.user().map(|uid| uid.as_str()).into(),
-                    run.principal.service_account().map(|uid| uid.as_str()).into(),
+                    run.principal.user().map(UserUid::as_str).into(),
+                    run.principal.service_account().map(ServiceAccountUid::as_str).into(),
                     run.opener.kind.as_str().into(),
                     run.opener.credential.into(),
                     run.opener.session.into(),

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use time::OffsetDateTime;
+
 use super::Store;
 use super::db::Row;
 use super::error::{ChangeError, StoreError};
@@ -38,12 +40,22 @@ pub struct SealedText {
     pub place: SealedPlace,
     /// What.
     pub text: Sealed,
+    /// From when on nobody needs to open it any more: the key signs no longer, or is distrusted.
+    pub unneeded_from: Option<OffsetDateTime>,
+}
+
+impl SealedText {
+    /// Whether somebody may have to open it at `now` or later.
+    pub fn is_needed(&self, now: OffsetDateTime) -> bool {
+        self.unneeded_from.is_none_or(|from| from > now)
+    }
 }
 
 impl Store {
     /// Every sealed text there is, of every issuer. What was destroyed is not among them.
     pub async fn sealed(&self) -> Result<Vec<SealedText>, StoreError> {
-        let sql = "SELECT issuer_id, kid, sealed_private FROM signing_keys WHERE forgotten_at IS NULL ORDER BY kid";
+        let sql = "SELECT issuer_id, kid, sealed_private, sign_until, revoked_at
+            FROM signing_keys WHERE forgotten_at IS NULL ORDER BY kid";
         self.db.fetch_all(sql, []).await?.iter().map(signing_key).collect()
     }
 
@@ -74,6 +86,7 @@ fn signing_key(row: &Row) -> Result<SealedText, StoreError> {
             kid: row.parsed("kid", |text| Kid::parse(text).ok())?,
         },
         text: row.parsed("sealed_private", |text| Sealed::parse(text).ok())?,
+        unneeded_from: row.optional_time("sign_until")?.into_iter().chain(row.optional_time("revoked_at")?).min(),
     })
 }
 

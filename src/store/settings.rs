@@ -7,7 +7,6 @@ use super::settings_json;
 use super::team_row;
 use crate::domain::audit::Event;
 use crate::domain::id::{ServiceAccountUid, TeamUid};
-use crate::domain::role_arn::RoleArn;
 use crate::domain::settings::ProviderLayer;
 
 impl Store {
@@ -20,19 +19,6 @@ impl Store {
         let sql = "SELECT layer, version FROM provider_settings WHERE team_uid = $1 AND service_account_uid = $2";
         let row = self.db.fetch_optional(sql, [team.into(), column(account).into()]).await?;
         row.map(|row| Ok((settings_json::read(&row.text("layer")?)?, row.int("version")?))).transpose()
-    }
-
-    /// Every role that a layer of a living team names, once for each team.
-    pub async fn registered_roles(&self) -> Result<Vec<(TeamUid, RoleArn)>, StoreError> {
-        let sql = "SELECT p.team_uid, p.layer FROM provider_settings p JOIN teams t ON t.uid = p.team_uid
-            WHERE t.deleted_at IS NULL ORDER BY p.team_uid, p.service_account_uid";
-        let mut roles = Vec::new();
-        for row in self.db.fetch_all(sql, []).await? {
-            let named = settings_json::read(&row.text("layer")?)?.role_arn;
-            let role = named.map(|role| Ok::<_, StoreError>((row.uid("team_uid")?, role))).transpose()?;
-            roles.extend(role.filter(|role| !roles.contains(role)));
-        }
-        Ok(roles)
     }
 
     /// Writes a layer if its version is `expected` (0 where there is none) and tells the new one. The team counts

@@ -12,7 +12,7 @@ use super::secret_text::SecretText;
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExchangeRequest {
-    /// The caller's identity token, minted for this worker's audience.
+    /// The caller's identity token, minted for this worker's audience, or the bearer of a run opened for it alone.
     pub token: SecretText,
 }
 
@@ -31,6 +31,9 @@ pub struct Exchange {
     /// The caller's run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<String>,
+    /// When that run ends by itself.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub run_ends_at: Option<OffsetDateTime>,
     /// The RoleSessionName to use.
     pub session_name: String,
     /// The effective settings.
@@ -71,7 +74,7 @@ pub struct WorkerSettings {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LivenessRequest {
-    /// Callers' live tokens for this worker's audience.
+    /// Callers' live tokens for this worker's audience, and bearers of runs opened for it alone.
     pub tokens: Vec<SecretText>,
 }
 

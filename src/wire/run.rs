@@ -84,7 +84,7 @@ pub struct RunSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Run {
     /// Its id: 20 letters and digits, in every token of it.
-    pub run_id: String,
+    pub id: String,
     /// In which team.
     pub team_uid: String,
     /// Whose tokens its bearer mints: `user:<uid>` or `service_account:<uid>`.

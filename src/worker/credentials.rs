@@ -14,7 +14,6 @@ use crate::aws::error::AwsError;
 use crate::aws::flight_cache::Loaded;
 use crate::aws::sts::{Sts, WebIdentity};
 use crate::aws::sts_fault::StsFault;
-use crate::domain::policy::fixed_tags;
 use crate::domain::session_name::SourceIdentity;
 
 /// Sessions by what makes them differ, opened where there is none.
@@ -81,7 +80,9 @@ impl Sessions {
 fn key_of(caller: &Caller, grant: &Grant) -> CredentialKey {
     let settings = &grant.settings;
     let subject = &caller.owner.subject;
-    let tags = if settings.session_tags { fixed_tags(subject, caller.run.as_ref()) } else { BTreeMap::new() };
+    // What STS is told, label by label: another label or cost tag makes another session.
+    let tags: BTreeMap<_, _> =
+        grant.tags.principal_tags.iter().map(|(key, [value])| (key.clone(), value.clone())).collect();
     let source_identity = settings.source_identity.then(|| SourceIdentity::new(subject.principal()));
     CredentialKey {
         owner: grant.owner(caller),
@@ -92,7 +93,7 @@ fn key_of(caller: &Caller, grant: &Grant) -> CredentialKey {
             role: settings.role.clone(),
             session_name: grant.session_name.as_str().into(),
             duration_seconds: settings.duration.seconds(),
-            transitive_tag_keys: tags.keys().cloned().collect(),
+            transitive_tag_keys: grant.tags.transitive_tag_keys.iter().cloned().collect(),
             tags,
         }],
         sts_endpoint: settings.sts_endpoint.clone(),

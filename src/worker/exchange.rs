@@ -5,18 +5,19 @@ use std::sync::Arc;
 use time::{Duration, OffsetDateTime};
 
 use super::error::WorkerError;
-use super::identity_token::stated_claims;
+use super::identity_token::{StatedTags, stated_claims};
 use super::liveness::{Checks, of_reason, refused};
 use super::refusal::Refusal;
 use super::settings::Settings;
-use super::token_source::caller::Caller;
+use super::token_source::caller::{Caller, Shown};
 use crate::aws::credential::Owner;
 use crate::aws::credential_cache::CredentialCache;
 use crate::aws::flight_cache::{Cache, Failure as _, Loaded};
 use crate::client::Client;
 use crate::domain::clock::Clock;
+use crate::domain::credential::{OpaqueCredential, SecretHash};
 use crate::domain::entropy::Entropy;
-use crate::domain::id::{RunId, TokenId};
+use crate::domain::id::RunId;
 use crate::domain::issuer_url;
 use crate::domain::secret::Secret;
 use crate::domain::session_name::SessionName;
@@ -46,6 +47,8 @@ pub(super) struct Grant {
     pub(super) issuer: Box<str>,
     /// For which STS it is, by its `aud`.
     pub(super) audience: Box<str>,
+    /// The session tags that it carries.
+    pub(super) tags: StatedTags,
     /// Its end.
     pub(super) identity_token_expires_at: OffsetDateTime,
     /// The `RoleSessionName`.
@@ -77,6 +80,25 @@ struct Alive {
     version: i64,
 }
 
+/// Whose a bearer is, which never changes; whether it is alive, is asked like of a token.
+struct Whose {
+    owner: Owner,
+    run: RunId,
+    ends_at: OffsetDateTime,
+}
+
+impl Whose {
+    fn caller(&self, hash: SecretHash, token: Secret) -> Caller {
+        Caller {
+            owner: self.owner.clone(),
+            run: Some(self.run.clone()),
+            shown: Shown::Bearer(hash),
+            expires_at: self.ends_at,
+            token,
+        }
+    }
+}
+
 /// Grants by principal and run, and liveness by token: a principal's other sessions and keys say nothing about
 /// the one that minted this token.
 #[derive(Clone)]
@@ -86,7 +108,8 @@ pub(super) struct Exchanges {
     listed: Arc<[String]>,
     clock: Arc<dyn Clock>,
     grants: Cache<GrantKey, Grant, WorkerError>,
-    alive: Cache<TokenId, Alive, WorkerError>,
+    alive: Cache<Shown, Alive, WorkerError>,
+    bearers: Cache<SecretHash, Whose, WorkerError>,
     sessions: CredentialCache<WorkerError>,
     checks: Checks,
 }
@@ -103,7 +126,8 @@ impl Exchanges {
     ) -> Self {
         Self {
             grants: Cache::new("exchanges", capacity, clock.clone(), entropy.clone()),
-            alive: Cache::new("liveness", capacity, clock.clone(), entropy),
+            alive: Cache::new("liveness", capacity, clock.clone(), entropy.clone()),
+            bearers: Cache::new("bearers", capacity, clock.clone(), entropy),
             checks: Checks::new(client.clone(), worker_key.clone()),
             listed: listed.into(),
             sessions,
@@ -113,15 +137,39 @@ impl Exchanges {
         }
     }
 
+    /// Who presents the bearer of a run. The worker cannot verify one by itself, so that it asks by exchanging it, once;
+    /// what it learns thereby is this caller's grant.
+    pub(super) async fn recognise(&self, bearer: &OpaqueCredential) -> Result<Caller, WorkerError> {
+        let (hash, token) = (bearer.hash(), bearer.secret().clone());
+        let ask = || self.clone().whose(hash, token.clone());
+        let whose = self.bearers.get(&hash, ask).await.map_err(WorkerError::from)?;
+        Ok(whose.caller(hash, token))
+    }
+
+    async fn whose(self, hash: SecretHash, token: Secret) -> Result<Loaded<Whose>, WorkerError> {
+        let exchanged = self.ask(&token).await?;
+        let mixed_up = |what: &str| WorkerError::refused(Refusal::IssuerUnexpected, what);
+        let subject = Subject::parse(&exchanged.subject).map_err(|_| mixed_up("the exchange names no subject"))?;
+        let run = exchanged.run_id.as_deref().and_then(|run| RunId::parse(run).ok());
+        let run = run.ok_or_else(|| mixed_up("the exchange of a run's bearer names no run"))?;
+        let ends_at = exchanged.run_ends_at.ok_or_else(|| mixed_up("the exchange of a run's bearer names no end"))?;
+        let whose = Whose { owner: Owner { issuer: self.client.issuer_url().into(), subject }, run, ends_at };
+        let caller = whose.caller(hash, token);
+        let grant = self.take(&caller, exchanged)?;
+        self.grants.put(&GrantKey::of(&caller), grant);
+        let now = self.clock.now();
+        Ok(Loaded { value: whose, fresh_until: now + KEPT, last_good_until: now + KEPT + LAST_GOOD })
+    }
+
     /// The grant of `caller`, who was alive at most a minute ago (15 where the issuer cannot be asked).
     pub(super) async fn of(&self, caller: &Caller) -> Result<Arc<Grant>, WorkerError> {
-        if let Some(error) = self.alive.remembered(&caller.token_id).filter(|error| !error.is_outage()) {
+        if let Some(error) = self.alive.remembered(&caller.shown).filter(|error| !error.is_outage()) {
             return Err(error);
         }
         let key = GrantKey::of(caller);
         let grant = self.granted_to(caller, &key).await?;
         let check = || self.clone().check(caller.clone());
-        let alive = self.alive.get(&caller.token_id, check).await.map_err(WorkerError::from)?;
+        let alive = self.alive.get(&caller.shown, check).await.map_err(WorkerError::from)?;
         if alive.version <= grant.version {
             return Ok(grant);
         }
@@ -134,7 +182,7 @@ impl Exchanges {
     async fn granted_to(&self, caller: &Caller, key: &GrantKey) -> Result<Arc<Grant>, WorkerError> {
         let exchange = || self.clone().exchange(caller.clone());
         match self.grants.get(key, exchange).await.map_err(WorkerError::from) {
-            Err(error) if error.is_of_the_token() && self.alive.remembered(&caller.token_id).is_none() => {
+            Err(error) if error.is_of_the_token() && self.alive.remembered(&caller.shown).is_none() => {
                 self.grants.forgive(key);
                 Ok(self.grants.get(key, exchange).await?)
             }
@@ -170,20 +218,28 @@ impl Exchanges {
         self.grants.discard_all(|key| key.owner.subject == *subject && Some(key) != landing);
         self.sessions.discard_all(|key| key.owner.subject == *subject);
         if error.is_of_the_token() {
-            self.alive.remember(&caller.token_id, error.clone());
+            self.alive.remember(&caller.shown, error.clone());
         }
     }
 
     async fn exchange(self, caller: Caller) -> Result<Loaded<Grant>, WorkerError> {
-        let exchanged = self.client.exchange(&self.worker_key, caller.token.clone()).await;
+        let exchanged = self.ask(&caller.token).await;
+        let exchanged = exchanged.inspect_err(|error| self.learn(&caller, error, Some(&GrantKey::of(&caller))))?;
+        self.take(&caller, exchanged)
+    }
+
+    async fn ask(&self, token: &Secret) -> Result<Exchange, WorkerError> {
+        let exchanged = self.client.exchange(&self.worker_key, token.clone()).await;
         let outcome = if exchanged.is_ok() { "granted" } else { "refused" };
         metrics::counter!("brevet_worker_exchanges_total", "outcome" => outcome).increment(1);
-        let exchanged = exchanged
-            .map_err(|error| refused(&error))
-            .inspect_err(|error| self.learn(&caller, error, Some(&GrantKey::of(&caller))))?;
+        exchanged.map_err(|error| refused(&error))
+    }
+
+    /// What an exchange gave, with the caller known to be alive.
+    fn take(&self, caller: &Caller, exchanged: Exchange) -> Result<Loaded<Grant>, WorkerError> {
         let recheck_after = exchanged.recheck_after_seconds;
-        let grant = self.granted(&caller, exchanged)?;
-        self.alive.put(&caller.token_id, self.alive_for(&caller, grant.version, recheck_after));
+        let grant = self.granted(caller, exchanged)?;
+        self.alive.put(&caller.shown, self.alive_for(caller, grant.version, recheck_after));
         let now = self.clock.now();
         Ok(Loaded { value: grant, fresh_until: now + KEPT, last_good_until: now + KEPT + LAST_GOOD })
     }
@@ -211,6 +267,7 @@ impl Exchanges {
             settings: Settings::read(&sent.settings, &self.listed)?,
             issuer: stated.iss.into(),
             audience: stated.aud.into(),
+            tags: stated.tags.unwrap_or_default(),
             version: sent.settings_version,
             identity_token: sent.identity_token.0,
             identity_token_expires_at: sent.identity_token_expires_at,

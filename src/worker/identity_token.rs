@@ -1,6 +1,8 @@
 //! What an identity token from the issuer says of itself, read without verifying: STS verifies it. Read so that a
 //! mix-up is noticed before it is shown to anybody, and so that the cache key holds what STS will be told.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
@@ -16,6 +18,18 @@ pub(super) struct StatedClaims {
     pub(super) sub: String,
     /// `aud`.
     pub(super) aud: String,
+    /// `https://aws.amazon.com/tags`.
+    #[serde(rename = "https://aws.amazon.com/tags")]
+    pub(super) tags: Option<StatedTags>,
+}
+
+/// Session tags in the nested form.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub(super) struct StatedTags {
+    /// Each value is a list of one.
+    pub(super) principal_tags: BTreeMap<String, [String; 1]>,
+    /// Which of them stay through role chaining.
+    pub(super) transitive_tag_keys: BTreeSet<String>,
 }
 
 /// The claims of `token`, or nothing where it is no token.

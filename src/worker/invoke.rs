@@ -12,6 +12,7 @@ use super::error::WorkerError;
 use super::exchange::Grant;
 use super::refusal::Refusal;
 use super::token_source::caller::Caller;
+use super::token_source::presented::{Presented, presented};
 use crate::aws::bedrock::Operation;
 use crate::aws::bedrock_client::{AnswerBody, Call};
 use crate::aws::bedrock_fault::BedrockFault;
@@ -45,7 +46,10 @@ impl Worker {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let Request { operation, model, query, headers, body } = request;
-        let caller = Caller::of(&headers, query.as_deref(), &self.keys, &self.audience).await?;
+        let caller = match presented(&headers, query.as_deref())? {
+            Presented::Token(token) => Caller::of_token(token, &self.keys, &self.audience).await?,
+            Presented::Bearer(bearer) => self.exchanges.recognise(&bearer).await?,
+        };
         let (subject, team) = (&caller.owner.subject, caller.owner.subject.team());
         let _places = (
             self.own_places.take(subject, 1).map_err(|_| WorkerError::refused(Refusal::Busy, OWN_BUSY))?,

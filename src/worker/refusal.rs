@@ -205,7 +205,7 @@ impl Refusal {
             ),
             _ => unauthorized(
                 "caller_not_identity_token",
-                "A Brevet key, session or code was sent where the identity token belongs.",
+                "A Brevet key, session or code was sent where the identity token or the bearer of a run belongs.",
                 "Mint a token for the worker's audience (brevet token --audience …) and send that; revoke the credential if it should not have left the machine.",
             ),
         }

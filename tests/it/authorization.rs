@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use brevet::domain::credential::{CredentialKind, OpaqueCredential};
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
@@ -21,12 +23,20 @@ enum May {
     Anyone,
     /// Every live credential.
     Known,
-    /// Persons and service accounts.
+    /// Persons and service accounts, their runs, and platforms in their names.
     Principal,
+    /// The same but for runs.
+    RunOpener,
+    /// The same, and administrators.
+    RunKeeper,
     /// Persons.
     Person,
     /// Workers.
     Worker,
+    /// Who may open a run: persons, service accounts, platforms with that right.
+    RunOpener,
+    /// Who may see runs, and end them: openers of theirs, and administrators of all.
+    RunKeeper,
     /// Operators of the installation.
     Operator,
     /// Those, and auditors of the installation.
@@ -51,7 +61,7 @@ enum May {
 
 use May::{
     Anyone, Enrols, Founder, Known, Operator, Person, Principal, Reader, Reads, ReadsByQuery, Registers, Registrar,
-    Registry, Rules, Worker,
+    Registry, Rules, RunKeeper, RunOpener, Worker,
 };
 
 /// One row for each operation: who may, and what this request then gets.
@@ -70,6 +80,10 @@ const MATRIX: &[(&str, &str, May, u16)] = &[
     ("POST", "/v1/sessions", Anyone, 415),
     ("GET", "/v1/sessions", Person, 200),
     ("DELETE", "/v1/sessions/{session_id}", Person, 404),
+    ("POST", "/v1/runs", RunOpener, 415),
+    ("GET", "/v1/runs", RunKeeper, 200),
+    ("GET", "/v1/runs/{run_id}", RunKeeper, 404),
+    ("DELETE", "/v1/runs/{run_id}", RunKeeper, 404),
     ("POST", "/v1/worker/exchange", Worker, 415),
     ("POST", "/v1/worker/liveness", Worker, 415),
     ("GET", "/v1/administrators", Reader, 200),
@@ -104,6 +118,10 @@ const MATRIX: &[(&str, &str, May, u16)] = &[
     ("GET", "/v1/teams/{team}/service-accounts/{uid}/keys", Registry, 404),
     ("POST", "/v1/teams/{team}/service-accounts/{uid}/keys", Registrar, 415),
     ("DELETE", "/v1/teams/{team}/service-accounts/{uid}/keys/{id}", Registrar, 404),
+    ("POST", "/v1/teams/{team}/service-accounts/{uid}/keys/{id}/rotate", Registrar, 415),
+    ("GET", "/v1/teams/{team}/service-accounts/{uid}/public-keys", Registry, 404),
+    ("POST", "/v1/teams/{team}/service-accounts/{uid}/public-keys", Registrar, 415),
+    ("DELETE", "/v1/teams/{team}/service-accounts/{uid}/public-keys/{id}", Registrar, 404),
     ("GET", "/v1/teams/{team}/service-accounts/{uid}/provider-settings", Reads, 404),
     ("PATCH", "/v1/teams/{team}/service-accounts/{uid}/provider-settings", Rules, 415),
     ("GET", "/v1/effective-settings", ReadsByQuery, 400),
@@ -130,7 +148,20 @@ const MATRIX: &[(&str, &str, May, u16)] = &[
     ("GET", "/v1/worker-keys/{id}", Reader, 404),
     ("PATCH", "/v1/worker-keys/{id}", Operator, 415),
     ("DELETE", "/v1/worker-keys/{id}", Operator, 404),
-    ("GET", "/v1/signing-keys", Reader, 200),
+    ("GET", "/v1/platform-keys", Reader, 200),
+    ("POST", "/v1/platform-keys", Operator, 415),
+    ("GET", "/v1/platform-keys/{id}", Reader, 404),
+    ("PATCH", "/v1/platform-keys/{id}", Operator, 415),
+    ("DELETE", "/v1/platform-keys/{id}", Operator, 404),
+    ("GET", "/v1/signing-keys", Operator, 200),
+    ("GET", "/v1/signing-keys/plan", Operator, 200),
+    ("GET", "/v1/signing-keys/schedule", Operator, 200),
+    ("PATCH", "/v1/signing-keys/schedule", Operator, 415),
+    ("GET", "/v1/signing-keys/documents", Operator, 200),
+    ("POST", "/v1/signing-keys/prepare", Operator, 415),
+    ("POST", "/v1/signing-keys/rotate", Operator, 415),
+    ("POST", "/v1/signing-keys/{kid}/distrust", Operator, 415),
+    ("POST", "/v1/signing-keys/replace-all", Operator, 415),
     ("GET", "/v1/audit", Reader, 200),
     ("GET", "/v1/audit/export", Reader, 200),
     ("GET", "/v1/teams/{team}/audit", Reads, 404),
@@ -148,6 +179,12 @@ enum Kind {
     /// A person, with a role in team `acme`, if any.
     Person(Option<&'static str>),
     Agent,
+    /// The bearer of a run.
+    Run,
+    /// A platform that lists `acme`, and whether it registers principals and teams or mints and opens runs.
+    Platform {
+        registers: bool,
+    },
     Worker,
 }
 
@@ -158,15 +195,21 @@ impl Kind {
             (Anyone, _) => return then,
             (_, Self::Nobody(refused)) => return refused,
             (Known, _) => true,
-            (Principal, kind) => matches!(kind, Self::Person(_) | Self::Agent),
+            (Principal, kind) => {
+                matches!(kind, Self::Person(_) | Self::Agent | Self::Run | Self::Platform { .. })
+            }
+            (RunOpener, kind) => matches!(kind, Self::Person(_) | Self::Agent | Self::Platform { .. }),
+            (RunKeeper, kind) => !matches!(kind, Self::Run | Self::Worker),
             (Person, kind) => matches!(kind, Self::Person(_)),
             (Worker, kind) => kind == Self::Worker,
-            (Operator | Founder | Registers, kind) => kind == Self::Operator,
+            (Operator, kind) => kind == Self::Operator,
+            (Founder | Registers, kind) => matches!(kind, Self::Operator | Self::Platform { registers: true }),
             (Reader, kind) => matches!(kind, Self::Operator | Self::Auditor),
             (Enrols, kind) => matches!(kind, Self::Operator | Self::Person(_)),
             (ReadsByQuery, kind) => matches!(kind, Self::Operator | Self::Auditor | Self::Person(_)),
             // Of a team that they are not in, people learn nothing: it is as if there were none.
-            (Rules | Reads | Registrar | Registry, Self::Person(_)) => return 404,
+            (Rules | Reads | Registrar | Registry, Self::Person(_))
+            | (Registrar | Registry, Self::Platform { registers: true }) => return 404,
             (Rules | Registrar, kind) => kind == Self::Operator,
             (Reads | Registry, kind) => matches!(kind, Self::Operator | Self::Auditor),
         };
@@ -180,7 +223,8 @@ impl Kind {
             Self::Operator => Some(true),
             Self::Auditor => Some(!changes),
             Self::Person(role) => role.map(|role| role == "admin" || (role == "auditor" && !changes)),
-            Self::Agent | Self::Worker | Self::Nobody(_) => Some(false),
+            Self::Platform { registers } => Some(registers && matches!(may, Registrar | Registry)),
+            Self::Agent | Self::Run | Self::Worker | Self::Nobody(_) => Some(false),
         }
     }
 }
@@ -239,6 +283,22 @@ async fn callers() -> (House, Vec<CallerKind>) {
     house.must("DELETE", &format!("{}/{}", keys("robot"), text(&revoked, "id")), None).await;
     let worker = json!({"name": "w", "audience": "https://worker.example.com", "teams": ["acme"]});
     let worker = text(&house.must("POST", "/v1/worker-keys", Some(worker)).await, "key");
+    let platform_of = |rights: &[&str]| json!({"name": "p", "teams": ["acme"], "rights": rights});
+    let minting = platform_of(&["open_runs", "mint_for_service_accounts"]);
+    let platform = text(&house.must("POST", "/v1/platform-keys", Some(minting)).await, "key");
+    let registering = platform_of(&["register_principals", "register_teams"]);
+    let registrar = text(&house.must("POST", "/v1/platform-keys", Some(registering)).await, "key");
+    let open = |key: &str| request(key, "POST", "/v1/runs", Some(json!({})), &[]);
+    let run = text(&house.send(Listener::Public, open(&agent)).await.json(), "bearer");
+    let ended = house.send(Listener::Public, open(&agent)).await.json();
+    let path = format!("/v1/runs/{}", text(&ended, "id"));
+    house.send(Listener::Public, request(&agent, "DELETE", &path, None, &[])).await;
+    let ended_run = text(&ended, "bearer");
+    let grant = Request::builder().method("POST").uri("/brevet/oauth2/token");
+    let grant = grant.header("content-type", "application/x-www-form-urlencoded");
+    let grant = grant.header("authorization", format!("Basic {}", STANDARD.encode(format!("robot:{agent}"))));
+    let grant = grant.body(axum::body::Body::from("grant_type=client_credentials")).unwrap();
+    let agent_token = text(&house.send(Listener::Public, grant).await.json(), "access_token");
     let audience = json!({"audience": "https://worker.example.com"});
     let token = text(&house.mint(&agent, audience).await.json(), "token");
     // The first start's administrator ends as the second one is made.
@@ -280,6 +340,11 @@ async fn callers() -> (House, Vec<CallerKind>) {
         bearer("operator", &administrator, Kind::Operator),
         bearer("auditor", &auditor, Kind::Auditor),
         bearer("service account", &agent, Kind::Agent),
+        bearer("access token of a service account", &agent_token, Kind::Agent),
+        bearer("platform that mints", &platform, Kind::Platform { registers: false }),
+        bearer("platform that registers", &registrar, Kind::Platform { registers: true }),
+        bearer("run", &run, Kind::Run),
+        bearer("ended run", &ended_run, Kind::Nobody(401)),
         bearer("worker", &worker, Kind::Worker),
         bearer("disabled service account", &asleep, Kind::Nobody(403)),
         bearer("expired key", &short, Kind::Nobody(401)),
@@ -306,11 +371,20 @@ async fn callers() -> (House, Vec<CallerKind>) {
 fn concrete(path: &str) -> String {
     let path = path.replace("{team}", "nobody").replace("{user}", "nobody").replace("{uid}", "nobody");
     let id = "01890a5d-ac96-774b-bcce-b302099a8057";
-    path.replace("{id}", id).replace("{session_id}", id)
+    path.replace("{id}", id).replace("{session_id}", id).replace("{run_id}", "0123456789abcdefABCD")
 }
 
 fn listener(path: &str) -> Listener {
-    let public = ["/.well-known/", "/oauth2/", "/v1/identity-tokens", "/v1/whoami", "/v1/sessions", "/v1/worker/"];
+    let public = [
+        "/.well-known/",
+        "/t/",
+        "/oauth2/",
+        "/v1/identity-tokens",
+        "/v1/whoami",
+        "/v1/sessions",
+        "/v1/runs",
+        "/v1/worker/",
+    ];
     if public.iter().any(|start| path.starts_with(start)) { Listener::Public } else { Listener::Admin }
 }
 
@@ -407,18 +481,7 @@ async fn threat_21_each_listener_serves_its_own_routes_and_no_others() {
         let answer = house.send(Listener::Same, outside.unwrap()).await;
         assert!(missing(&answer.short()), "{method} {path} outside: {}", answer.short());
     }
-    for path in [
-        "/",
-        "/v1",
-        "/v1/",
-        "/v1/teams/",
-        "/v1/teams//x",
-        "/v2/teams",
-        "/v1/platform-keys",
-        "/console",
-        "/admin",
-        "/v1/Teams",
-    ] {
+    for path in ["/", "/v1", "/v1/", "/v1/teams/", "/v1/teams//x", "/v2/teams", "/console", "/admin", "/v1/Teams"] {
         let answer = house.send(Listener::Same, request(&house.first, "GET", path, None, &[])).await;
         assert!(missing(&answer.short()), "{path}: {}", answer.short());
     }

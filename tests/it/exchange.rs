@@ -107,18 +107,23 @@ async fn threat_34_a_worker_key_without_a_live_callers_token_for_it_gets_nothing
             "invalid_token",
             "token aud is sts.amazonaws.com and must be https://worker.example.com",
         ),
-        ("a session", access, "invalid_token", "token must be an identity token, and an access_token was presented"),
+        (
+            "a session",
+            access,
+            "invalid_token",
+            "token must be an identity token or a run bearer, and an access_token was presented",
+        ),
         (
             "a key",
             key.clone(),
             "invalid_token",
-            "token must be an identity token, and a service_account_key was presented",
+            "token must be an identity token or a run bearer, and a service_account_key was presented",
         ),
         (
             "its own key",
             worker.clone(),
             "invalid_token",
-            "token must be an identity token, and a worker_key was presented",
+            "token must be an identity token or a run bearer, and a worker_key was presented",
         ),
         (
             "nothing",

@@ -33,7 +33,9 @@ async fn readiness_is_honest_and_metrics_name_no_caller() {
     assert_eq!(ready.status, StatusCode::OK);
     assert_eq!(
         ready.json(),
-        json!({ "ready": true, "parts": { "database": "ok", "keys": "ok", "clock": "ok", "audit": "ok", "admission": "ok" } })
+        json!({ "ready": true, "parts": {
+            "database": "ok", "keys": "ok", "clock": "ok", "audit": "ok", "admission": "ok", "public_keys": "ok",
+        } })
     );
     let metrics = String::from_utf8(ask(&router, "/metrics").await.body).unwrap();
     for name in [
@@ -42,7 +44,11 @@ async fn readiness_is_honest_and_metrics_name_no_caller() {
         "brevet_audit_queue_depth",
         "brevet_audit_last_batch_rows",
         "brevet_signing_seconds_bucket",
-        "brevet_signing_key_age_seconds",
+        "brevet_signing_key_age_seconds{issuer=\"https://id.example.com/brevet\",state=\"active\"} 0",
+        "brevet_signing_keys{issuer=\"https://id.example.com/brevet\",state=\"next\"} 1",
+        "brevet_signing_keys_published{issuer=\"https://id.example.com/brevet\"} 2",
+        "brevet_signing_key_next_hand_over_seconds{issuer=\"https://id.example.com/brevet\"} 2592000",
+        "brevet_public_keys_warnings{issuer=\"https://id.example.com/brevet\"} 0",
         "brevet_http_requests_total{method=\"POST\",route=\"/brevet/v1/identity-tokens\",status=\"200\"}",
     ] {
         assert!(metrics.contains(name), "{name} in {metrics}");

@@ -163,6 +163,8 @@ async fn the_policy_says_which_issuer_mints_and_the_next_token_follows_it() {
         assert_eq!(claims(&i.token(&i.blue, "sts.amazonaws.com").await)["iss"], ISSUER, "only that team");
         let whoami = i.house.send(Listener::Public, request(&i.red, "GET", "/v1/whoami", None, &[])).await;
         assert_eq!(whoami.json()["teams"][0]["issuer"], of_team("red"));
+        let effective = i.house.must("GET", "/v1/effective-settings?team=red", None).await;
+        assert_eq!(effective["issuer"], of_team("red"));
         i.mints("red", "shared").await;
         assert_eq!(claims(&i.token(&i.red, "sts.amazonaws.com").await)["iss"], ISSUER);
 
@@ -313,7 +315,6 @@ async fn a_deleted_team_takes_its_private_issuer_along() {
         i.make("red").await;
         i.mints("red", "private").await;
         i.house.must("DELETE", "/v1/teams/red", None).await;
-        i.round().await;
         assert_eq!(i.jwks("red").await.status, StatusCode::NOT_FOUND);
         assert!(i.house.app.store.team_issuer(&TeamUid::parse("red").unwrap()).await.unwrap().is_none());
     })

@@ -92,6 +92,7 @@ async fn threat_17_publishing_goes_on_with_the_database_gone_and_minting_does_no
     let app = App::start().await;
     let team = app.team("team-1").await;
     let (key, _) = app.agent_key(&app.agent(&team, "agent-1").await).await;
+    app.plan_hand_over().await;
     assert_eq!(app.mint(&key, &json!({})).await.status, StatusCode::OK);
     let before = app.get(JWKS, None).await.body;
 

@@ -12,6 +12,7 @@ mod people;
 mod presented;
 mod races;
 mod rotation;
+mod runs;
 mod schema;
 mod tables;
 mod world;

@@ -21,6 +21,7 @@ struct Whole {
     app: App,
     aws: Running,
     worker: String,
+    key: String,
     token: String,
     client: brevet::fetch::Client,
 }
@@ -42,12 +43,16 @@ impl Whole {
         let (worker_key, _) = app.worker(AUDIENCE, &[&team]).await;
         let worker = start_worker(&url, &worker_key, vec![aws.url()], app.clock.clone()).await;
         let token = app.token(&key, AUDIENCE).await;
-        Self { app, aws, worker, token, client: client() }
+        Self { app, aws, worker, key, token, client: client() }
     }
 
     async fn converse(&self) -> (u16, Value) {
+        self.converse_as(&self.token).await
+    }
+
+    async fn converse_as(&self, shown: &str) -> (u16, Value) {
         let request = http::Request::post(format!("{}/bedrock/model/haiku/converse", self.worker))
-            .header("authorization", format!("Bearer {}", self.token))
+            .header("authorization", format!("Bearer {shown}"))
             .header("content-type", "application/json")
             .body(Bytes::from(prompt().to_string()))
             .unwrap();
@@ -86,6 +91,42 @@ async fn threat_28_a_hundred_first_requests_are_one_audited_exchange_and_one_sts
     assert_eq!(session.subject.as_deref(), Some("scoped_principal:team-1/service_account:agent-1"));
     assert_eq!(session.source_identity.as_deref(), Some("s.agent-1"));
     assert_eq!(session.tags["brevet:sub"], "scoped_principal:team-1/service_account:agent-1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn threat_25_bearers_of_runs_get_sessions_of_their_own_run_and_end_with_it() {
+    let whole = Whole::start().await;
+    let open = serde_json::json!({ "audiences": [AUDIENCE] });
+    let (first, first_id) = whole.app.run(&whole.key, &open).await;
+    let (second, second_id) = whole.app.run(&whole.key, &open).await;
+    let (elsewhere, _) = whole.app.run(&whole.key, &serde_json::json!({})).await;
+    for (status, body) in join_all((0..20).map(|_| whole.converse_as(&first))).await {
+        assert_eq!(status, 200, "{body}");
+    }
+    // One exchange tells whose the bearer is and grants, however many ask.
+    assert_eq!(whole.exchanges().await, 1);
+    assert_eq!(whole.converse_as(&second).await.0, 200);
+    assert_eq!(whole.converse().await.0, 200);
+    let runs: Vec<_> = whole
+        .aws
+        .handle()
+        .trail()
+        .iter()
+        .filter(|event| event.action == "AssumeRoleWithWebIdentity")
+        .map(|session| session.tags.get("brevet:run").cloned())
+        .collect();
+    assert_eq!(runs, [Some(first_id.clone()), Some(second_id), None]);
+
+    for (shown, code) in [(&elsewhere, "token_not_accepted"), (&whole.key, "caller_not_identity_token")] {
+        let (status, body) = whole.converse_as(shown).await;
+        assert_eq!((status / 100, body["code"].as_str()), (4, Some(code)), "{body}");
+        assert!(!body.to_string().contains(&shown[8..]), "the bearer is in the answer");
+    }
+    whole.app.end_run(&whole.key, &first_id).await;
+    whole.app.clock.advance(time::Duration::seconds(61));
+    let (status, body) = whole.converse_as(&first).await;
+    assert_eq!((status, body["code"].as_str()), (403, Some("caller_not_alive")), "{body}");
+    assert_eq!(whole.converse_as(&second).await.0, 200);
 }
 
 #[tokio::test]

@@ -20,11 +20,13 @@ use brevet::domain::entropy::Entropy;
 use brevet::domain::id::{CredentialId, EventId, IssuerId, ServiceAccountUid, TeamUid, UserUid};
 use brevet::domain::issuer_url::{Development, IssuerUrl};
 use brevet::domain::key_schedule::KeySchedule;
+use brevet::domain::platform::{PlatformRight, PlatformRights};
 use brevet::domain::region::Region;
 use brevet::domain::role_arn::RoleArn;
-use brevet::domain::secret::SecretBytes;
+use brevet::domain::rotation::sighting;
+use brevet::domain::secret::{Secret, SecretBytes};
 use brevet::domain::settings::ProviderLayer;
-use brevet::domain::signing_key::{KeyKind, SigningKey};
+use brevet::domain::signing_key::{KeyKind, SigningKey, published};
 use brevet::domain::team::{Membership, ServiceAccount, Team, TeamPolicy, User};
 use brevet::fetch::{self, Reach};
 use brevet::http::layer::Naming;
@@ -64,6 +66,8 @@ pub(crate) struct App {
     pub(crate) state: IssuerState,
     pub(crate) router: Router,
     pub(crate) dir: TempDir,
+    /// The key-encryption key, for more replicas.
+    pub(crate) kek: Secret,
 }
 
 /// What an app is made with, where a test cares.
@@ -143,6 +147,7 @@ impl App {
         store.migrate(clock.now()).await.unwrap();
         let id = bootstrap::issuer(&store, &url, &host).await.unwrap().id;
         let kek = Kek::generate(entropy.as_ref()).unwrap();
+        let kek_text = kek.to_text();
         let keys = if options.own_keys {
             let pairs = [(); 2].map(|()| KeyPair::generate(KeyKind::P256).unwrap());
             first_keys(pairs, id, &kek, clock.as_ref(), entropy.as_ref())
@@ -171,7 +176,23 @@ impl App {
         let state = IssuerState::starting(url, publication.clone(), naming).publishing_for_teams(teams);
         state.started(issuer.clone());
         let router = brevet::http::issuer::router(state.clone());
-        Self { issuer, store, clock, entropy, publication, state, router, dir }
+        Self { issuer, store, clock, entropy, publication, state, router, dir, kek: kek_text }
+    }
+
+    /// A look at the public address that sees every published key there.
+    pub(crate) async fn look(&self) {
+        let (keys, now) = (self.issuer.keys().reload().await.unwrap().keys.clone(), self.clock.now());
+        let listed: Vec<_> = published(&keys, now).into_iter().map(|key| key.kid.clone()).collect();
+        let seen = sighting(&keys, &listed, now);
+        assert!(self.store.note_look(self.issuer.id(), now, &seen.times).await.unwrap());
+    }
+
+    /// Lets the lead time pass with both keys in sight, so that the hand-over to the standby is planned.
+    pub(crate) async fn plan_hand_over(&self) {
+        self.look().await;
+        self.clock.advance(Duration::hours(26));
+        self.look().await;
+        self.issuer.round(&self.publication).await;
     }
 
     /// An audit row for what a test does to the store by itself.
@@ -306,6 +327,37 @@ impl App {
         let teams: Vec<_> = teams.iter().map(|team| (*team).clone()).collect();
         self.store.create_worker_key(&new, &audience, &teams, &self.event(), None).await.unwrap();
         (text, new.id)
+    }
+
+    /// A platform key with every right: its text and its id.
+    pub(crate) async fn platform(&self, teams: &[&TeamUid]) -> (String, CredentialId) {
+        self.platform_with(teams, PlatformRight::ALL.into_iter().collect()).await
+    }
+
+    pub(crate) async fn platform_with(&self, teams: &[&TeamUid], rights: PlatformRights) -> (String, CredentialId) {
+        let (text, new) = self.new_credential(CredentialKind::Platform);
+        let teams: Vec<_> = teams.iter().map(|team| (*team).clone()).collect();
+        self.store.create_platform_key(&new, &teams, &rights, &self.event(), None).await.unwrap();
+        (text, new.id)
+    }
+
+    /// A run, which must be opened: its bearer and its id.
+    pub(crate) async fn run(&self, opener: &str, body: &Value) -> (String, String) {
+        let answer = self.post("/v1/runs", Some(opener), body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer}");
+        let opened = answer.json();
+        let text = |member: &str| opened[member].as_str().unwrap().to_owned();
+        (text("bearer"), text("id"))
+    }
+
+    /// Ends a run, which must be known to the bearer.
+    pub(crate) async fn end_run(&self, bearer: &str, id: &str) {
+        let answer = self.delete(&format!("/v1/runs/{id}"), bearer).await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT, "{answer}");
+    }
+
+    pub(crate) async fn delete(&self, path: &str, bearer: &str) -> Answer {
+        self.send(request(Method::DELETE, path, Some(bearer), Body::empty())).await
     }
 
     /// The first administrator's key.

@@ -88,6 +88,11 @@ impl Client {
         self.home.path()
     }
 
+    /// The command itself, for who keeps it running.
+    pub(crate) fn command(&mut self) -> &mut Command {
+        &mut self.command
+    }
+
     /// Runs it to its end.
     #[track_caller]
     pub(crate) fn run(self) -> Ended {

@@ -10,6 +10,7 @@ use std::thread;
 pub(crate) struct Documents {
     origin: String,
     bodies: Arc<Mutex<BTreeMap<String, String>>>,
+    asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Documents {
@@ -18,19 +19,25 @@ impl Documents {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let origin = format!("http://{}", listener.local_addr().expect("a bound address"));
         let bodies = Arc::new(Mutex::new(BTreeMap::new()));
-        let shown = Arc::clone(&bodies);
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let (shown, seen) = (Arc::clone(&bodies), Arc::clone(&asked));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 // A client that goes away early is its own affair.
-                let _ = answer(&stream, &shown);
+                let _ = answer(&stream, &shown, &seen);
             }
         });
-        Self { origin, bodies }
+        Self { origin, bodies, asked }
     }
 
     /// `http://127.0.0.1:PORT`.
     pub(crate) fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// Every path that was asked for, in order.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().expect("no server panics").clone()
     }
 
     /// Serves `body` at `path` from now on, as JSON.
@@ -39,11 +46,16 @@ impl Documents {
     }
 }
 
-fn answer(stream: &TcpStream, bodies: &Mutex<BTreeMap<String, String>>) -> std::io::Result<()> {
+fn answer(
+    stream: &TcpStream,
+    bodies: &Mutex<BTreeMap<String, String>>,
+    asked: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream).lines();
     let request = lines.next().transpose()?.unwrap_or_default();
     while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
     let path = request.split(' ').nth(1).unwrap_or_default();
+    asked.lock().expect("no server panics").push(path.to_owned());
     let body = bodies.lock().expect("no server panics").get(path).cloned();
     let status = if body.is_some() { "200 OK" } else { "404 Not Found" };
     let body = body.unwrap_or_default();

@@ -9,13 +9,17 @@ pub(crate) mod clients;
 pub(crate) mod clock;
 pub(crate) mod documents;
 pub(crate) mod entropy;
+pub(crate) mod foreign_issuer;
 pub(crate) mod house;
+pub(crate) mod leash;
 pub(crate) mod logs;
 pub(crate) mod postgres;
 pub(crate) mod process;
+pub(crate) mod replicas;
 pub(crate) mod served;
 pub(crate) mod stand_in;
 pub(crate) mod token_keys;
+pub(crate) mod watchers;
 pub(crate) mod worker_house;
 
 use std::ffi::OsString;

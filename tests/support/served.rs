@@ -20,8 +20,12 @@ pub(crate) fn free_port() -> u16 {
 
 impl Served {
     pub(crate) fn start() -> Self {
-        let home = Home::new();
-        let url = format!("http://127.0.0.1:{}", free_port());
+        Self::start_in(Home::new(), &format!("http://127.0.0.1:{}", free_port()))
+    }
+
+    /// The same in a home that has something in it already.
+    pub(crate) fn start_in(home: Home, url: &str) -> Self {
+        let url = url.to_owned();
         let mut served = Self { home, url, admin_key: String::new(), running: None };
         served.serve();
         let key = fs::read_to_string(served.home.path().join("first-administrator.key")).expect("the first key");

@@ -10,6 +10,7 @@ mod enrolment_codes;
 mod init;
 mod issuer;
 mod members;
+mod platform_keys;
 mod policy;
 mod provider_settings;
 mod public_keys;
@@ -57,6 +58,8 @@ pub(super) enum Admin {
     #[command(subcommand)]
     WorkerKeys(worker_keys::WorkerKeys),
     #[command(subcommand)]
+    PlatformKeys(platform_keys::PlatformKeys),
+    #[command(subcommand)]
     Administrators(administrators::Administrators),
     #[command(subcommand)]
     Audiences(audiences::Audiences),
@@ -85,6 +88,7 @@ impl Admin {
             Self::RemainingSessions(command) => command.run(run).await,
             Self::EnrolmentCodes(command) => command.run(run).await,
             Self::WorkerKeys(command) => command.run(run).await,
+            Self::PlatformKeys(command) => command.run(run).await,
             Self::Administrators(command) => command.run(run).await,
             Self::Audiences(command) => command.run(run).await,
             Self::Roles(command) => command.run(run).await,

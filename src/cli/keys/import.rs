@@ -71,7 +71,7 @@ impl Import {
         let host = Host { clock: run.clock.clone(), entropy: run.entropy.clone() };
         let store = opened(&settings, true, run.clock.as_ref()).await.map_err(store_failure)?;
         let row = bootstrap::issuer(&store, &url, &host).await.map_err(Failure::refused)?;
-        let kek = kek(&settings, &store, run.entropy.as_ref()).await?;
+        let kek = kek(&settings, &store, &host).await?;
         schedule(&row, development)?;
         let told =
             Told { kid: pair.kid().to_string(), algorithm: pair.kind().algorithm().as_str(), bits: pair.kind().bits() };

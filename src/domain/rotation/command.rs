@@ -36,6 +36,12 @@ pub enum PrepareRefused {
     /// One key more than an issuer may have.
     #[error("an issuer has at most 5 signing keys: wait until a retired one is gone")]
     TooMany,
+    /// Too late to call off the hand-over to the standby: some replica may sign with it already.
+    #[error("signing moves to the standby at {until}: try again after that")]
+    HandingOver {
+        /// When it does.
+        until: OffsetDateTime,
+    },
 }
 
 /// Why a key is not distrusted.
@@ -122,12 +128,22 @@ fn at_once(active: &SigningKey, now: OffsetDateTime) -> OffsetDateTime {
     whole(now).max(began + Duration::MILLISECOND)
 }
 
-/// Replaces the next standby by one of `kind`; a hand-over to the old one is called off.
-pub fn prepare(keys: &[SigningKey], kind: KeyKind, now: OffsetDateTime) -> Result<KeyChange, PrepareRefused> {
+/// Replaces the next standby by one of `kind`; a hand-over to the old one is called off, unless it is so near that a
+/// replica whose clock is ahead may sign with the old one before it learns of that: the key would leave the JWKS with
+/// tokens of it alive.
+pub fn prepare(
+    keys: &[SigningKey],
+    schedule: &KeySchedule,
+    kind: KeyKind,
+    now: OffsetDateTime,
+) -> Result<KeyChange, PrepareRefused> {
     let active = signing_key::signing_key(keys, now)?;
     let mut change = KeyChange::default();
     match standby(keys, now) {
         Some(standby) => {
+            if let Some(until) = pending(active, standby).filter(|at| *at < now + schedule.handover_lead()) {
+                return Err(PrepareRefused::HandingOver { until });
+            }
             change.times.extend(resumed(active, standby));
             change.times.push(Retimed::new(standby, |times| {
                 let at = whole(now).max(times.publish_from);
@@ -205,6 +221,33 @@ pub fn replace_all(keys: &[SigningKey], schedule: &KeySchedule, kind: KeyKind, n
         outage: outage_from(now, schedule),
         accepted_until: schedule.cached_until(now),
     }
+}
+
+/// Retires every key, because nobody can open them any more, and publishes and signs with a new one of `kind` at once, a
+/// standby beside it. What was signed stays good: the signing key stays published as after any hand-over, the standbys,
+/// which never signed, are withdrawn.
+pub fn retire_all(keys: &[SigningKey], schedule: &KeySchedule, kind: KeyKind, now: OffsetDateTime) -> ReplaceAll {
+    let mut done = replace_all(keys, schedule, kind, now);
+    // Nobody who could sign with the old key is to be stopped: the new one begins where the old one ends, now.
+    let turns = signing_key::signing_key(keys, now).map_or_else(|_| whole(now), |active| at_once(active, now));
+    if let Some(first) = done.change.make.first_mut() {
+        first.times = KeyTimes { sign_from: Some(turns), ..KeyTimes::published(whole(now)) };
+    }
+    for change in &mut done.change.times {
+        let was = change.expected;
+        change.times = match was.state(now) {
+            KeyState::Next => {
+                let at = Some(whole(now).max(was.publish_from));
+                KeyTimes { sign_from: at, sign_until: at, publish_until: at, ..was }
+            }
+            KeyState::Active => {
+                KeyTimes { sign_until: Some(turns), publish_until: Some(schedule.keep_until(turns)), ..was }
+            }
+            KeyState::Retired | KeyState::Gone | KeyState::Revoked => was,
+        };
+    }
+    done.change.times.retain(|change| change.times != change.expected);
+    done
 }
 
 /// From when a successor signs that takes over at once: so far back that it does on a replica whose clock is behind,
@@ -362,11 +405,29 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_nobody_can_open_are_retired_and_their_tokens_stay_good() {
+        let mut house = young();
+        house.pass(DAY * 2);
+        let done = retire_all(&house.keys, &house.schedule, KeyKind::P256, house.now);
+        house.apply(&done.change);
+        // Also a key that began to sign a moment ago stays published.
+        let moment = House::new();
+        let done = retire_all(&moment.keys, &moment.schedule, KeyKind::P256, EPOCH);
+        let first = done.change.times.iter().find(|change| change.kid == kid(0)).unwrap();
+        assert_eq!(first.times.state(EPOCH + Duration::SECOND), KeyState::Retired);
+        let states: Vec<_> = house.keys.iter().map(|key| key.state(house.now)).collect();
+        assert_eq!(states[1..], [KeyState::Retired, KeyState::Gone, KeyState::Active, KeyState::Next]);
+        assert_eq!(house.signs().kind, KeyKind::P256);
+        assert!(house.keys[1].times.publish_until.unwrap() >= house.now + Duration::seconds(7570));
+        assert!(house.keys.iter().all(|key| key.times.revoked_at.is_none()));
+    }
+
+    #[test]
     fn prepare_changes_the_algorithm_by_rotation() {
         let mut house = House::new();
         house.pass(DAY * 2);
         assert!(house.signs().times.sign_until.is_some(), "a hand-over is planned");
-        let change = prepare(&house.keys, KeyKind::P256, house.now).unwrap();
+        let change = prepare(&house.keys, &house.schedule, KeyKind::P256, house.now).unwrap();
         house.apply(&change);
         let next = standby(&house.keys, house.now).unwrap();
         assert_eq!((next.kind, next.first, house.signs().times.sign_until), (KeyKind::P256, false, None));
@@ -375,6 +436,20 @@ mod tests {
         assert_eq!(house.signs().kind, KeyKind::P256);
         // The algorithm stays: the next standby is of it too.
         assert_eq!(standby(&house.keys, house.now).unwrap().kind, KeyKind::P256);
+    }
+
+    #[test]
+    fn threat_16_a_hand_over_that_some_replica_may_have_made_is_not_called_off() {
+        let mut house = House::new();
+        house.pass(DAY * 2);
+        let at = house.signs().times.sign_until.unwrap();
+        let early = at - house.schedule.handover_lead();
+        let prepared = |now| prepare(&house.keys, &house.schedule, KeyKind::P256, now);
+        assert!(prepared(early).is_ok());
+        for now in [early + Duration::SECOND, at - Duration::MILLISECOND] {
+            assert_eq!(prepared(now), Err(PrepareRefused::HandingOver { until: at }));
+        }
+        assert!(prepared(at).is_ok());
     }
 
     #[test]
@@ -394,7 +469,7 @@ mod tests {
             house.keys.push(SigningKey { kid: kid(n.unsigned_abs()), times, ..retired.clone() });
         }
         house.now += Duration::MINUTE;
-        assert_eq!(prepare(&house.keys, KeyKind::P256, house.now), Err(PrepareRefused::TooMany));
+        assert_eq!(prepare(&house.keys, &house.schedule, KeyKind::P256, house.now), Err(PrepareRefused::TooMany));
         assert_eq!(house.steps(), []);
     }
 

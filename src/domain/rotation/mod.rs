@@ -15,7 +15,7 @@ use time::{Duration, OffsetDateTime};
 
 pub use self::command::{
     Distrust, DistrustRefused, Outage, PrepareRefused, ReplaceAll, RotateRefused, distrust, prepare, renumber,
-    replace_all, rotate_now,
+    replace_all, retire_all, rotate_now,
 };
 pub use self::forecast::{KeyRef, Span, Transition, What, forecast, spans};
 pub use self::proof::{Gap, Proof, prove};
@@ -477,7 +477,7 @@ mod tests {
                 }
             }
             Happening::Prepare(kind) => {
-                if let Ok(change) = prepare(&house.keys, *kind, now) {
+                if let Ok(change) = prepare(&house.keys, &house.schedule, *kind, now) {
                     house.apply(&change);
                     assert_eq!(standby(&house.keys, now).unwrap().kind, *kind);
                 }

@@ -34,6 +34,8 @@ pub(super) struct OfCreate;
 pub(super) struct OfChange;
 /// The refusals of a delete.
 pub(super) struct OfDelete;
+/// The refusals of a change of signing keys.
+pub(super) struct OfKeyChange;
 
 impl IntoResponses for OfList {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
@@ -64,6 +66,13 @@ impl IntoResponses for OfDelete {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let more = [Code::NotFound, Code::Conflict, Code::VersionMismatch];
         problems(ALWAYS.into_iter().chain(more))
+    }
+}
+
+impl IntoResponses for OfKeyChange {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let more = [Code::NotFound, Code::Conflict, Code::StandbyTooYoung, Code::OutageNotAccepted];
+        problems(ALWAYS.into_iter().chain(BODY).chain(more))
     }
 }
 

@@ -14,7 +14,8 @@ use super::fields::Fields;
 use super::query::Members;
 use super::version::Versioned;
 use crate::domain::authority::{TeamReader, Withheld};
-use crate::domain::id::{ServiceAccountUid, TeamUid};
+use crate::domain::id::{RunId, ServiceAccountUid, TeamUid};
+use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::policy::Refusal;
 use crate::domain::settings::{self, Layer};
 use crate::domain::team::Team;
@@ -36,18 +37,21 @@ struct WhoseQuery {
     team: String,
     /// One of its service accounts; people have the team's settings.
     service_account: Option<String>,
+    /// One run of the team; its service account need not be named.
+    run: Option<String>,
 }
 
 /// Whose settings are asked for.
-struct Whose(OfTeam<TeamReader>, Option<ServiceAccountUid>);
+struct Whose(OfTeam<TeamReader>, Option<ServiceAccountUid>, Option<RunId>);
 
 /// Shows what the layers of provider settings come to, each value with the layer that said it.
 #[utoipa::path(get, path = "/v1/effective-settings", operation_id = "read_effective_settings",
     tag = "Provider settings", params(WhoseQuery),
     responses((status = 200, description = "The settings", body = EffectiveSettings, headers(("ETag" = String))), OfList))]
-async fn read(Whose(OfTeam(admin, team), account): Whose) -> Result<Versioned<EffectiveSettings>, ProblemAnswer> {
-    let (team, settings) = admin.effective_settings(&team, account.as_ref()).await?;
-    Ok(shown(team, settings))
+async fn read(Whose(OfTeam(admin, team), account, run): Whose) -> Result<Versioned<EffectiveSettings>, ProblemAnswer> {
+    let (team, settings) = admin.effective_settings(&team, account.as_ref(), run.as_ref()).await?;
+    let issuer = admin.minting_url(&team);
+    Ok(shown(team, settings, &issuer))
 }
 
 impl FromRequestParts<IssuerState> for Whose {
@@ -56,16 +60,17 @@ impl FromRequestParts<IssuerState> for Whose {
     async fn from_request_parts(parts: &mut Parts, state: &IssuerState) -> Result<Self, ProblemAnswer> {
         let (caller, origin) = capability::caller(parts, state).await?;
         let mut fields = Fields::default();
-        let mut members = Members::read(parts, &["team", "service_account"], &mut fields);
+        let mut members = Members::read(parts, &["team", "service_account", "run"], &mut fields);
         let team = match members.take("team") {
             Some(text) => fields.parse("team", TeamUid::parse(&text)),
             None => fields.parse("team", Err("is required")),
         };
         let account =
             fields.optional("service_account", members.take("service_account"), |text| ServiceAccountUid::parse(&text));
-        match fields.finish(team.zip(account)) {
-            Ok((team, account)) => {
-                Ok(Self(capability::of_team(state, &caller, Some(team.as_str()), origin).await?, account))
+        let run = fields.optional("run", members.take("run"), |text| RunId::parse(&text));
+        match fields.finish((|| Some((team?, account?, run?)))()) {
+            Ok((team, account, run)) => {
+                Ok(Self(capability::of_team(state, &caller, Some(team.as_str()), origin).await?, account, run))
             }
             // Who may look at no team at all is told that first.
             Err(faults) => match state.issuer()?.capability_in::<TeamReader>(&caller, None, &origin).await {
@@ -76,7 +81,7 @@ impl FromRequestParts<IssuerState> for Whose {
     }
 }
 
-fn shown(team: Team, settings: settings::EffectiveSettings) -> Versioned<EffectiveSettings> {
+fn shown(team: Team, settings: settings::EffectiveSettings, issuer: &IssuerUrl) -> Versioned<EffectiveSettings> {
     let fault = settings.first_hop().err().map(|fault| Refusal::Settings(fault).code().to_owned());
     let names = |models: BTreeMap<String, settings::ModelId>| {
         models.into_iter().map(|(name, id)| (name, id.to_string())).collect()
@@ -95,6 +100,7 @@ fn shown(team: Team, settings: settings::EffectiveSettings) -> Versioned<Effecti
         source_identity: sourced(settings.source_identity, |on| on),
         base_url: settings.base_url.map(|said| sourced(said, |url| url.to_string())),
         sts_endpoint: settings.sts_endpoint.map(|said| sourced(said, |url| url.to_string())),
+        issuer: issuer.to_string(),
         external_id: team.external_id,
         version: team.version,
     };

@@ -14,10 +14,12 @@ pub(super) mod create;
 mod effective_settings;
 mod enrolment_codes;
 pub(super) mod fields;
+mod key_schedule;
 mod members;
 mod names;
 mod openapi;
 pub(super) mod page;
+mod platform_keys;
 mod policy;
 pub(super) mod provider_settings;
 mod public_keys;
@@ -86,8 +88,10 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .merge(service_account_keys::router())
         .merge(public_keys::router())
         .merge(trust_rules::router())
+        .merge(platform_keys::router())
         .merge(worker_keys::router())
         .merge(signing_keys::router())
+        .merge(key_schedule::router())
         .merge(audit::router())
 }
 

@@ -51,7 +51,8 @@ pub fn document() -> spec::OpenApi {
         let problems =
             |operation: &&mut spec::path::Operation| operation.tags.as_deref() != Some(&["oauth".to_owned()]);
         for operation in operations(item).filter(problems) {
-            let codes = refusals(operation.operation_id.as_deref().unwrap_or_default());
+            let name = operation.operation_id.as_deref().unwrap_or_default();
+            let codes = run_refusals(name).unwrap_or_else(|| refusals(name));
             operation.responses.responses.remove("default");
             operation.responses.responses.extend(answers::problems(codes.iter().copied()));
         }
@@ -84,17 +85,23 @@ fn refusals(operation: &str) -> &'static [Code] {
             C::TeamRequired,
             C::RoleRequired,
             C::RoleNotApplicable,
+            C::OnBehalfOfRequired,
             C::CredentialRequired,
             C::InvalidCredential,
             C::NotPermitted,
             C::AudienceNotAllowed,
+            C::AudienceNotInRun,
             C::AudienceReserved,
             C::RoleNotAllowed,
+            C::AddressNotAllowed,
+            C::RunRequired,
+            C::RunExhausted,
             C::ProviderDisabled,
             C::SignInNotAccepted,
             C::PrincipalDisabled,
             C::TeamDisabled,
             C::TeamNotFound,
+            C::PrincipalNotFound,
             C::BodyTooLarge,
             C::UnsupportedMediaType,
             C::RateLimited,
@@ -110,6 +117,10 @@ fn refusals(operation: &str) -> &'static [Code] {
             C::NotPermitted,
             C::TeamNotServed,
             C::CallerNotAlive,
+            C::SignInNotAccepted,
+            C::AddressNotAllowed,
+            C::RunRequired,
+            C::RoleNotAllowed,
             C::ProviderDisabled,
             C::ProviderNotConfigured,
             C::ProviderMisconfigured,
@@ -145,6 +156,57 @@ fn refusals(operation: &str) -> &'static [Code] {
             C::Unavailable,
             C::Timeout,
         ],
+    }
+}
+
+/// What the operations on runs refuse with.
+fn run_refusals(operation: &str) -> Option<&'static [Code]> {
+    use Code as C;
+    match operation {
+        "open_run" => Some(&[
+            C::InvalidRequest,
+            C::InvalidJson,
+            C::TeamRequired,
+            C::RoleNotApplicable,
+            C::OnBehalfOfRequired,
+            C::CredentialRequired,
+            C::InvalidCredential,
+            C::NotPermitted,
+            C::AudienceNotAllowed,
+            C::AudienceReserved,
+            C::RoleNotAllowed,
+            C::ModelNotAllowed,
+            C::SettingNotAllowed,
+            C::AddressNotAllowed,
+            C::SignInNotAccepted,
+            C::PrincipalDisabled,
+            C::TeamDisabled,
+            C::TeamNotFound,
+            C::PrincipalNotFound,
+            C::RunNotFound,
+            C::IdempotencyKeyReused,
+            C::Conflict,
+            C::BodyTooLarge,
+            C::UnsupportedMediaType,
+            C::RateLimited,
+            C::Internal,
+            C::Unavailable,
+            C::Timeout,
+        ]),
+        "list_runs" | "read_run" | "end_run" => Some(&[
+            C::InvalidRequest,
+            C::CredentialRequired,
+            C::InvalidCredential,
+            C::NotPermitted,
+            C::PrincipalDisabled,
+            C::TeamDisabled,
+            C::RunNotFound,
+            C::RateLimited,
+            C::Internal,
+            C::Unavailable,
+            C::Timeout,
+        ]),
+        _ => None,
     }
 }
 

@@ -1,8 +1,11 @@
 //! What the admin API refuses.
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 use super::{Code, ProblemAnswer};
 use crate::domain::authority::Withheld;
-use crate::issuer::admin::{AdminError, CapabilityError};
+use crate::issuer::admin::{AdminError, CapabilityError, KeyRefused};
 
 impl From<AdminError> for ProblemAnswer {
     fn from(error: AdminError) -> Self {
@@ -33,4 +36,49 @@ impl From<CapabilityError> for ProblemAnswer {
             CapabilityError::Unavailable(unavailable) => unavailable.into(),
         }
     }
+}
+
+impl From<KeyRefused> for ProblemAnswer {
+    fn from(error: KeyRefused) -> Self {
+        let detail = error.to_string();
+        match error {
+            KeyRefused::Admin(error) => error.into(),
+            KeyRefused::Unavailable(error) => error.into(),
+            KeyRefused::Key(error) => Self::internal(error),
+            KeyRefused::Unknown(_) => Self::new(Code::NotFound, detail),
+            KeyRefused::TooYoung { kid, until } => Self::new(
+                Code::StandbyTooYoung,
+                format!(
+                    "the standby {kid} may not sign before {}; distrust the signing key if it must stop now",
+                    written(until)
+                ),
+            ),
+            KeyRefused::OutageNotAccepted(outage) => Self::new(
+                Code::OutageNotAccepted,
+                format!(
+                    "verifiers whose JWKS is from before the new signing key will fail, those that honour max-age \
+                     until {}, any other until {}: accept_outage must say that they may",
+                    written(outage.until),
+                    written(outage.surely_until)
+                ),
+            ),
+            KeyRefused::Busy
+            | KeyRefused::Keys(_)
+            | KeyRefused::NoStandby
+            | KeyRefused::TooMany
+            | KeyRefused::Over { .. } => Self::new(Code::Conflict, detail),
+            KeyRefused::Schedule(error) => {
+                let field = format!("{}_seconds", error.number);
+                let rule = format!("is {} and must be at least {}: {}", error.given, error.needed, error.sum);
+                Self::field(field, rule)
+            }
+        }
+    }
+}
+
+/// RFC 3339 in whole seconds, rounded up: from that one on.
+fn written(at: OffsetDateTime) -> String {
+    let whole = at.replace_nanosecond(0).unwrap_or(at);
+    let up = if whole < at { whole + time::Duration::SECOND } else { whole };
+    up.format(&Rfc3339).unwrap_or_default()
 }

@@ -77,6 +77,10 @@ pub enum Code {
     MethodNotAllowed,
     /// Another state than the request assumes.
     Conflict,
+    /// Verifiers may hold a JWKS without the standby.
+    StandbyTooYoung,
+    /// Verifiers would fail, and nobody said that they may.
+    OutageNotAccepted,
     /// The uid was used before, which is for ever.
     UidTaken,
     /// The idempotency key came with another request before.
@@ -99,7 +103,7 @@ pub enum Code {
 
 impl Code {
     /// Every code there is, in the order of their status.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 47] = [
         Self::InvalidRequest,
         Self::InvalidJson,
         Self::TeamRequired,
@@ -136,6 +140,8 @@ impl Code {
         Self::SessionNotFound,
         Self::MethodNotAllowed,
         Self::Conflict,
+        Self::StandbyTooYoung,
+        Self::OutageNotAccepted,
         Self::UidTaken,
         Self::IdempotencyKeyReused,
         Self::VersionMismatch,
@@ -191,6 +197,8 @@ impl Code {
             Self::SessionNotFound => ("session_not_found", S::NOT_FOUND, "No such session"),
             Self::MethodNotAllowed => ("method_not_allowed", S::METHOD_NOT_ALLOWED, "The route has other methods"),
             Self::Conflict => ("conflict", S::CONFLICT, "The request conflicts with the current state"),
+            Self::StandbyTooYoung => ("standby_too_young", S::CONFLICT, "The next signing key may not sign yet"),
+            Self::OutageNotAccepted => ("outage_not_accepted", S::CONFLICT, "Verifiers would fail meanwhile"),
             Self::UidTaken => ("uid_taken", S::CONFLICT, "The uid is or was in use"),
             Self::IdempotencyKeyReused => {
                 ("idempotency_key_reused", S::CONFLICT, "The idempotency key came with another request")

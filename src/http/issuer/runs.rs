@@ -252,7 +252,7 @@ fn whole<T>(parsed: Option<Option<T>>) -> Option<Option<T>> {
 fn shown(run: crate::domain::run::Run, now: OffsetDateTime) -> Run {
     let layer = run.terms.layer.clone();
     Run {
-        run_id: run.id.to_string(),
+        id: run.id.to_string(),
         team_uid: run.team.to_string(),
         principal: run.principal.to_string(),
         opener: format!("{}:{}", run.opener.kind, run.opener.credential),

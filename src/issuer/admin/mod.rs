@@ -5,11 +5,13 @@
 //! May import: what its parent may.
 
 mod administrators;
+mod aftermath;
 mod audit;
 mod capability;
 mod enrolment_codes;
 mod error;
 mod members;
+mod platform_keys;
 mod policy;
 mod provider_settings;
 mod public_keys;
@@ -25,9 +27,11 @@ mod trust_rules;
 mod users;
 mod worker_keys;
 
+pub use aftermath::{Aftermath, RoleAftermath};
 pub use capability::CapabilityError;
 pub use error::AdminError;
 pub use members::ChangeMember;
+pub use platform_keys::NewPlatformKey;
 pub use provider_settings::LayerSeen;
 pub use public_keys::NewPublicKey;
 pub use remaining_sessions::{ReadyDeny, RemainingSessions};
@@ -35,9 +39,7 @@ pub(in crate::issuer) use repeat::First;
 pub use repeat::Repeatable;
 pub use service_account_keys::{NewServiceAccountKey, RotateServiceAccountKey};
 pub use service_accounts::{ChangeServiceAccount, NewServiceAccount};
-pub use signing_keys::{
-    ChangeNumbers, KeyAdministration, KeyAt, KeyRefused, KeysChanged, KeysPlan, KeysSeen, RegisteredRole,
-};
+pub use signing_keys::{ChangeNumbers, KeyAdministration, KeyAt, KeyRefused, KeysChanged, KeysPlan, KeysSeen};
 pub use team_issuers::TeamIssuers;
 pub use teams::{ChangeTeam, NewTeam};
 pub use trust_rules::{ChangeTrustRule, NewTrustRule};

@@ -2,7 +2,7 @@
 
 use super::{AdminError, Administration, Reading};
 use crate::domain::audit::Action;
-use crate::domain::id::{ServiceAccountUid, TeamUid};
+use crate::domain::id::{RunId, ServiceAccountUid, TeamUid};
 use crate::domain::settings::{EffectiveSettings, Layer, ProviderLayer};
 use crate::domain::team::Team;
 use crate::store::TeamFacts;
@@ -33,14 +33,29 @@ impl Reading {
         Ok(LayerSeen { layer, version, external_id: facts.team.external_id })
     }
 
-    /// What the layers come to for a service account, or for the people of a team.
+    /// What the layers come to for a service account, or for the people of a team; in one of their runs, if one is
+    /// named.
     pub async fn effective_settings(
         &self,
         team: &TeamUid,
         account: Option<&ServiceAccountUid>,
+        run: Option<&RunId>,
     ) -> Result<(Team, EffectiveSettings), AdminError> {
+        let run = match run {
+            None => None,
+            Some(id) => {
+                let run = self.store().run(id).await?.filter(|run| run.team == *team);
+                let run = run.filter(|run| account.is_none_or(|uid| run.principal.service_account() == Some(uid)));
+                Some(run.ok_or(AdminError::NotFound("run"))?)
+            }
+        };
+        let account = run.as_ref().map_or(account, |run| run.principal.service_account());
         let facts = self.facts(team, account).await?;
         let settings = effective(&facts, account, &layer_of(&facts, account));
+        let settings = match &run {
+            Some(run) => settings.in_run(&run.terms.provider_layer()),
+            None => settings,
+        };
         Ok((facts.team, settings))
     }
 

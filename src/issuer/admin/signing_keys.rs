@@ -10,11 +10,9 @@ use crate::domain::audit::Action;
 use crate::domain::id::TeamUid;
 use crate::domain::issuer_url::Development;
 use crate::domain::key_schedule::{KeySchedule, ScheduleError, ScheduleNumbers};
-use crate::domain::role_arn::RoleArn;
 use crate::domain::rotation::{
     self, DistrustRefused, KeyChange, Outage, PrepareRefused, RotateRefused, Span, Transition, spans,
 };
-use crate::domain::settings::SessionDuration;
 use crate::domain::signing_key::{self, KeyKind, KeySetError, KeyState, Kid, SigningKey};
 use crate::issuer::keys::{KeyRing, Snapshot};
 use crate::issuer::refusals::Unavailable;
@@ -64,18 +62,6 @@ pub struct KeysPlan {
     pub transitions: Vec<Transition>,
 }
 
-/// A role that the provider settings name: sessions that were opened with a token of a distrusted key live on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RegisteredRole {
-    /// Whose settings name it.
-    pub team: TeamUid,
-    /// The role.
-    pub role: RoleArn,
-    /// Until when AWS may accept a session of it that begins now, with the role's maximum of twelve hours, which AWS
-    /// allows at most and we cannot see.
-    pub sessions_until: OffsetDateTime,
-}
-
 /// What a change of the keys did, and what stays accepted for how long.
 #[derive(Debug, Clone)]
 pub struct KeysChanged {
@@ -91,8 +77,6 @@ pub struct KeysChanged {
     pub accepted_until: Option<OffsetDateTime>,
     /// Which verifiers fail, and until when.
     pub outage: Option<Outage>,
-    /// Roles whose sessions outlive a distrust.
-    pub roles: Vec<RegisteredRole>,
     /// Replicas that have not said yet that they publish the new state.
     pub unconfirmed: Vec<Replica>,
 }
@@ -178,6 +162,7 @@ impl From<PrepareRefused> for KeyRefused {
         match refused {
             PrepareRefused::Keys(error) => Self::Keys(error),
             PrepareRefused::TooMany => Self::TooMany,
+            PrepareRefused::HandingOver { .. } => Self::Busy,
         }
     }
 }
@@ -227,8 +212,8 @@ impl ChangeNumbers {
 /// The keys of one issuer in the hands of an operator.
 #[derive(Debug, Clone)]
 pub struct KeyAdministration {
-    admin: Administration,
-    ring: Arc<KeyRing>,
+    pub(super) admin: Administration,
+    pub(super) ring: Arc<KeyRing>,
 }
 
 /// What a command remembers of its decision.
@@ -300,7 +285,7 @@ impl KeyAdministration {
     /// Replaces the next standby by one of `kind`; a change of algorithm is a rotation to it.
     pub async fn prepare(&self, kind: KeyKind) -> Result<KeysChanged, KeyRefused> {
         self.change(Action::SigningKeyPrepare, None, |snapshot, now| {
-            Ok((rotation::prepare(&snapshot.keys, kind, now)?, Told::default()))
+            Ok((rotation::prepare(&snapshot.keys, &snapshot.schedule, kind, now)?, Told::default()))
         })
         .await
     }
@@ -375,7 +360,9 @@ impl KeyAdministration {
             let target = kid.map_or_else(|| format!("issuer:{}", self.ring.id()), |kid| format!("signing_key:{kid}"));
             self.admin.event(action, None, target)
         };
-        self.told(self.ring.change(decide, event).await?).await
+        let done = self.ring.change(decide, event).await?;
+        metrics::counter!("brevet_signing_key_commands_total", "action" => action.as_str()).increment(1);
+        self.told(done).await
     }
 
     async fn told(&self, done: Option<Done<Told>>) -> Result<KeysChanged, KeyRefused> {
@@ -383,25 +370,17 @@ impl KeyAdministration {
         let Done { at, told, .. } = done.ok_or(KeyRefused::Busy)?;
         let snapshot = self.ring.snapshot();
         let kid = |key: &SigningKey| key.kid.clone();
-        let roles = if told.distrusted.is_empty() { Vec::new() } else { self.roles(at).await? };
+        // Instants are whole milliseconds, rounded up: what was done is so from the next one on.
+        let settled = at + time::Duration::MILLISECOND;
         Ok(self.admin.changed(KeysChanged {
             at,
-            signs: signing_key::signing_key(&snapshot.keys, at).ok().map(kid),
-            standby: rotation::standby(&snapshot.keys, at).map(kid),
+            signs: signing_key::signing_key(&snapshot.keys, settled).ok().map(kid),
+            standby: rotation::standby(&snapshot.keys, settled).map(kid),
             distrusted: told.distrusted,
             accepted_until: told.accepted_until,
             outage: told.outage,
-            roles,
             unconfirmed: self.ring.unconfirmed().await.map_err(AdminError::from)?,
         }))
-    }
-
-    /// Every role that provider settings name.
-    async fn roles(&self, now: OffsetDateTime) -> Result<Vec<RegisteredRole>, KeyRefused> {
-        let roles = self.admin.store().registered_roles().await.map_err(AdminError::from)?;
-        let longest = time::Duration::seconds(i64::from(SessionDuration::MAX.seconds()));
-        let told = |(team, role)| RegisteredRole { team, role, sessions_until: now + longest };
-        Ok(roles.into_iter().map(told).collect())
     }
 }
 

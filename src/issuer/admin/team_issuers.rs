@@ -10,7 +10,7 @@ use crate::domain::id::{IssuerId, TeamUid};
 use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::key_schedule::KeySchedule;
 use crate::domain::signing_key::{self, KeyKind, SigningKey};
-use crate::domain::team::MintingIssuer;
+use crate::domain::team::{MintingIssuer, Team};
 use crate::store::{IssuerRow, StoreError};
 
 /// The issuers of a team: whoever serves or registers both serves it through a change-over.
@@ -39,6 +39,11 @@ impl Reading {
             deleted_at: self.store().team_issuer_deleted_at(uid).await?,
             version: team.version,
         })
+    }
+
+    /// The URL of the issuer that mints for `team`.
+    pub fn minting_url(&self, team: &Team) -> IssuerUrl {
+        self.issuer.minting_url(&team.uid, team.policy.issuer)
     }
 
     /// The issuer whose keys a request is about: the shared one, or the private one of `team`.

@@ -91,9 +91,11 @@ impl Administration {
         self.changed(team.map_err(AdminError::of("team")))
     }
 
-    /// Deletes a team for ever.
+    /// Deletes a team for ever, and its private issuer with it.
     pub async fn delete_team(&self, uid: &TeamUid, expected: Option<i64>) -> Result<(), AdminError> {
         let event = self.event(Action::AdminDelete, Some(uid), format!("team:{uid}"));
-        self.changed(self.store().delete_team(uid, expected, &event).await.map_err(AdminError::of("team")))
+        self.changed(self.store().delete_team(uid, expected, &event).await.map_err(AdminError::of("team")))?;
+        self.issuer.notice_private_issuers().await;
+        Ok(())
     }
 }

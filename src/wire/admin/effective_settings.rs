@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 pub struct Sourced<T> {
     /// The value.
     pub value: T,
-    /// `team` or `service_account`; `default` where no layer said it.
+    /// `team`, `service_account` or `run`; `default` where no layer said it.
     pub layer: String,
 }
 
@@ -46,6 +46,9 @@ pub struct EffectiveSettings {
     /// STS's endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sts_endpoint: Option<Sourced<String>>,
+    /// The `iss` of tokens minted for the team.
+    #[serde(default)]
+    pub issuer: String,
     /// The team's external id: ours, read-only.
     pub external_id: String,
     /// The team's version.

@@ -11,6 +11,7 @@ pub mod effective_settings;
 pub mod enrolment_code;
 pub mod member;
 pub mod page;
+pub mod platform_key;
 pub mod policy;
 pub mod provider_settings;
 pub mod public_key;

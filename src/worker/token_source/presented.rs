@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::{HeaderMap, HeaderName, header::AUTHORIZATION};
 use percent_encoding::percent_decode_str;
 
-use crate::domain::credential::CredentialKind;
+use crate::domain::credential::{CredentialKind, OpaqueCredential};
 use crate::domain::secret::Secret;
 use crate::worker::error::WorkerError;
 use crate::worker::refusal::Refusal;
@@ -18,11 +18,20 @@ const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token
 /// Members of a query that sign a URL (SigV4 query parameters), in lower case.
 const QUERY_SIGNATURE: [&str; 4] = ["x-amz-signature", "x-amz-credential", "x-amz-algorithm", "x-amz-security-token"];
 
-/// The one token of a request. A token that stands in several places must be the same in all of them.
+/// What a request carries: an identity token, or the bearer of a run.
+#[derive(Debug, Clone)]
+pub enum Presented {
+    /// An identity token, not verified yet.
+    Token(Secret),
+    /// A well-formed bearer of a run; whose, only the issuer can tell.
+    Bearer(OpaqueCredential),
+}
+
+/// The one token or bearer of a request. What stands in several places must be the same in all of them.
 ///
 /// The signature of a signed request is not checked: its secret is known to nobody in particular, and the token is
 /// a bearer by itself. It is never forwarded either.
-pub fn presented(headers: &HeaderMap, query: Option<&str>) -> Result<Secret, WorkerError> {
+pub fn presented(headers: &HeaderMap, query: Option<&str>) -> Result<Presented, WorkerError> {
     if query.is_some_and(signs) {
         return Err(WorkerError::refused(Refusal::QuerySignature, "the URL carries a signature"));
     }
@@ -38,10 +47,13 @@ pub fn presented(headers: &HeaderMap, query: Option<&str>) -> Result<Secret, Wor
     if found.iter().any(|other| other != first) {
         return Err(WorkerError::refused(Refusal::CallerSeveral, "two credentials differ"));
     }
-    if let Some(kind) = CredentialKind::ALL.into_iter().find(|kind| first.starts_with(kind.prefix())) {
-        return Err(WorkerError::refused(Refusal::NotIdentityToken, format!("a {kind} was sent")));
+    match CredentialKind::ALL.into_iter().find(|kind| first.starts_with(kind.prefix())) {
+        None => Ok(Presented::Token(Secret::new((*first).to_owned()))),
+        Some(CredentialKind::Run) => OpaqueCredential::parse(first)
+            .map(Presented::Bearer)
+            .map_err(|error| WorkerError::refused(Refusal::TokenInvalid, format!("the bearer of a run {error}"))),
+        Some(kind) => Err(WorkerError::refused(Refusal::NotIdentityToken, format!("a {kind} was sent"))),
     }
-    Ok(Secret::new((*first).to_owned()))
 }
 
 fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Vec<&'a str>, WorkerError> {
@@ -87,6 +99,7 @@ fn signs(query: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::entropy::seeded::SeededEntropy;
 
     fn of(headers: &[(&str, &str)], query: Option<&str>) -> Result<String, Refusal> {
         let mut map = HeaderMap::new();
@@ -94,7 +107,8 @@ mod tests {
             map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
         }
         match presented(&map, query) {
-            Ok(token) => Ok(token.expose().to_owned()),
+            Ok(Presented::Token(token)) => Ok(token.expose().to_owned()),
+            Ok(Presented::Bearer(bearer)) => Ok(bearer.secret().expose().to_owned()),
             Err(WorkerError::Refused { why, .. }) => Err(why),
             Err(other) => panic!("{other}"),
         }
@@ -117,6 +131,9 @@ mod tests {
             assert_eq!(of(headers, None).as_deref(), Ok("a.b.c"), "{headers:?}");
         }
         assert_eq!(of(&[("x-api-key", "a.b.c")], Some("x=1")).as_deref(), Ok("a.b.c"));
+        let bearer = OpaqueCredential::generate(CredentialKind::Run, &SeededEntropy::new(1));
+        let text = bearer.secret().expose();
+        assert_eq!(of(&[("x-api-key", text)], None).as_deref(), Ok(text));
     }
 
     #[test]
@@ -147,6 +164,7 @@ mod tests {
             ),
             (&[("authorization", "Bearer bvt_sa_xyz")], None, Refusal::NotIdentityToken),
             (&[("x-api-key", "bvt_wk_xyz")], None, Refusal::NotIdentityToken),
+            (&[("x-api-key", "bvt_run_xyz")], None, Refusal::TokenInvalid),
             (&[bearer], Some("X-Amz-Signature=00"), Refusal::QuerySignature),
             (&[bearer], Some("a=b&x-amz-credential=c"), Refusal::QuerySignature),
             (&[bearer], Some("X%2DAmz%2DSecurity%2DToken=c"), Refusal::QuerySignature),

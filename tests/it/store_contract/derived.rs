@@ -151,16 +151,16 @@ async fn public_keys_are_kept_listed_used_and_revoked() {
     for world in World::each().await {
         let store = &world.store;
         let scene = Scene::set(store).await;
-        let (account, event) = (&scene.account, scene.event());
+        let (account, event) = (&scene.account, || scene.event());
         let (jwk, place) = (
             client_key(None),
             ClientKey { source: KeySource::JwksUri("https://x.example/j".into()), ..client_key(Some(Duration::HOUR)) },
         );
         for key in [&jwk, &place] {
-            store.create_public_key(account, key, &event, None).await.unwrap();
+            store.create_public_key(account, key, &event(), None).await.unwrap();
             assert_eq!(store.public_key(account, key.id).await.unwrap().as_ref(), Some(key));
         }
-        let missing = store.create_public_key(&account_uid("nobody"), &client_key(None), &event, None).await;
+        let missing = store.create_public_key(&account_uid("nobody"), &client_key(None), &event(), None).await;
         assert_eq!(missing, Err(ChangeError::NotFound));
         assert_eq!(store.public_key(&account_uid("agent-2"), jwk.id).await.unwrap(), None);
         let live = store.client_keys(account, NOW).await.unwrap().unwrap();
@@ -170,8 +170,8 @@ async fn public_keys_are_kept_listed_used_and_revoked() {
 
         access_token(store, &scene, account, DerivesFrom::PublicKey(jwk.id)).await;
         assert_eq!(store.public_key(account, jwk.id).await.unwrap().unwrap().last_used_at, Some(NOW));
-        store.revoke_public_key(account, jwk.id, &event).await.unwrap();
-        assert_eq!(store.revoke_public_key(account, jwk.id, &event).await, Err(ChangeError::NotFound));
+        store.revoke_public_key(account, jwk.id, &event()).await.unwrap();
+        assert_eq!(store.revoke_public_key(account, jwk.id, &event()).await, Err(ChangeError::NotFound));
         assert_eq!(store.client_keys(account, NOW).await.unwrap().unwrap().keys, [place.clone()]);
         let listed = store.public_keys(account, &Page { after: None, limit: 1 }).await.unwrap();
         assert_eq!((listed.items.len(), listed.next.is_some()), (1, true));
@@ -179,9 +179,9 @@ async fn public_keys_are_kept_listed_used_and_revoked() {
         assert_eq!(store.service_account_keys(account, &Page::default()).await.unwrap().items.len(), 1);
 
         for _ in 1..brevet::domain::client_key::CLIENT_KEYS_MAX {
-            store.create_public_key(account, &client_key(None), &event, None).await.unwrap();
+            store.create_public_key(account, &client_key(None), &event(), None).await.unwrap();
         }
-        let full = store.create_public_key(account, &client_key(None), &event, None).await;
+        let full = store.create_public_key(account, &client_key(None), &event(), None).await;
         assert_eq!(full, Err(ChangeError::Conflict("public_keys_max")), "{}", world.name);
     }
 }

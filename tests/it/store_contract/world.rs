@@ -78,7 +78,8 @@ impl World {
     pub(super) async fn empty(&self) {
         self.sabotage(
             "DELETE FROM audit_events; DELETE FROM provider_settings; DELETE FROM enrolment_codes;
-             DELETE FROM worker_key_teams;
+             DELETE FROM worker_key_teams; DELETE FROM platform_key_teams; DELETE FROM platform_keys; DELETE FROM runs;
+             DELETE FROM public_keys; DELETE FROM trust_rules;
              DELETE FROM worker_keys; DELETE FROM credentials; DELETE FROM sessions; DELETE FROM service_accounts;
              DELETE FROM memberships; DELETE FROM users; DELETE FROM teams; DELETE FROM signing_keys;
              DELETE FROM replicas; DELETE FROM issuers",

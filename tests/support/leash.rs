@@ -1,0 +1,139 @@
+//! Servers that a drill brings along and may take away: a PostgreSQL that it stops and starts, and nginx in front of
+//! two replicas.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::{unmet, variable};
+
+/// A PostgreSQL server of one's own. It ends when the value is dropped, and when this process is killed.
+pub(crate) struct LeashedPostgres {
+    child: Child,
+    words: Option<ChildStdin>,
+    answers: Lines<BufReader<ChildStdout>>,
+    url: String,
+}
+
+impl LeashedPostgres {
+    /// `None` after saying that the test is skipped.
+    pub(crate) fn start() -> Option<Self> {
+        if variable("BREVET_TEST_POSTGRES").is_none() {
+            unmet("PostgreSQL", "BREVET_TEST_REQUIRE_POSTGRES");
+            return None;
+        }
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/lib/leashed-postgres");
+        let mut child = Command::new(script)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("scripts/lib/leashed-postgres runs");
+        let words = child.stdin.take();
+        let mut answers = BufReader::new(child.stdout.take().expect("a pipe was asked for")).lines();
+        let url = answers.next().expect("PostgreSQL starts").expect("its URL is text");
+        Some(Self { child, words, answers, url })
+    }
+
+    /// A superuser's URL.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Ends the server as a crash would.
+    pub(crate) fn stop(&mut self) {
+        self.ask("stop");
+    }
+
+    /// Starts it again, on the same port and with what it had committed.
+    pub(crate) fn resume(&mut self) {
+        self.ask("start");
+    }
+
+    fn ask(&mut self, word: &str) {
+        let words = self.words.as_mut().expect("it is open until the drop");
+        writeln!(words, "{word}").expect("it listens");
+        let answer = self.answers.next().expect("it answers").expect("its answer is text");
+        assert_eq!(answer, word);
+    }
+}
+
+impl Drop for LeashedPostgres {
+    fn drop(&mut self) {
+        // The end of its input is its end; the folder goes with it.
+        self.words = None;
+        let _ = self.child.wait();
+    }
+}
+
+/// nginx on one loopback port before several upstreams, of which it leaves out those that fail.
+pub(crate) struct Nginx {
+    child: Child,
+    _folder: TempDir,
+}
+
+impl Nginx {
+    /// `None` after saying that the test is skipped.
+    pub(crate) fn start(port: u16, upstreams: &[u16]) -> Option<Self> {
+        let Some(program) = variable("BREVET_TEST_NGINX") else {
+            unmet("nginx", "BREVET_TEST_REQUIRE_CLIENTS");
+            return None;
+        };
+        let folder = TempDir::with_prefix("brevet-nginx-").expect("a temporary directory");
+        let path = folder.path().display();
+        let mut servers = String::new();
+        for port in upstreams {
+            write!(servers, "server 127.0.0.1:{port} max_fails=1 fail_timeout=1s; ").expect("a string grows");
+        }
+        // One process that never detaches, so that it cannot outlive its child handle. A mint that met a replica
+        // without the database goes to the other one.
+        let configuration = format!(
+            "daemon off; master_process off; pid {path}/pid; error_log {path}/error.log;\n\
+             events {{ worker_connections 512; }}\n\
+             http {{\n\
+               access_log off; client_body_temp_path {path}/body; proxy_temp_path {path}/proxy;\n\
+               fastcgi_temp_path {path}/fastcgi; uwsgi_temp_path {path}/uwsgi; scgi_temp_path {path}/scgi;\n\
+               upstream replicas {{ {servers} }}\n\
+               server {{\n\
+                 listen 127.0.0.1:{port};\n\
+                 location / {{\n\
+                   proxy_pass http://replicas; proxy_set_header Host $http_host;\n\
+                   proxy_next_upstream error timeout http_502 http_503 non_idempotent;\n\
+                 }}\n\
+               }}\n\
+             }}\n"
+        );
+        let file = folder.path().join("nginx.conf");
+        fs::write(&file, configuration).expect("a file in a folder of our own");
+        let child = Command::new(program)
+            .arg("-p")
+            .arg(folder.path())
+            .arg("-c")
+            .arg(&file)
+            .arg("-e")
+            .arg(folder.path().join("error.log"))
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("nginx runs");
+        for _ in 0..200 {
+            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return Some(Self { child, _folder: folder });
+            }
+            thread::sleep(Duration::from_millis(25));
+        }
+        panic!("nginx does not listen: {}", fs::read_to_string(folder.path().join("error.log")).unwrap_or_default())
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
