@@ -208,8 +208,8 @@ fn worker_caller(data: &[u8]) {
             let is_credential = |kind: CredentialKind| token.expose().starts_with(kind.prefix());
             assert!(!CredentialKind::ALL.into_iter().any(is_credential), "a credential is no identity token");
         }
-        Ok(Presented::Bearer(bearer)) => assert_eq!(bearer.kind(), CredentialKind::Run, "no other credential is taken"),
-        Err(refused) => drop(black_box(refused)),
+        Ok(Presented::Bearer(bearer)) => assert_eq!(bearer.kind(), CredentialKind::Run),
+        Err(_) => {}
     }
 }
 

@@ -356,12 +356,12 @@ const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
     (&["admin", "public-keys", "add", "--team", "red", "bot", "--jwk", "missing.json"], ADMIN, 2, "missing.json"),
     (&["admin", "public-keys", "delete", "--team", "red", "bot", "x"], ADMIN, 1, "no such public key (not_found)"),
     (&["admin", "trust-rules", "list", "--team", "red"], ADMIN, 2, "<UID>"),
-    (&["admin", "trust-rules", "create", "--team", "red", "bot"], ADMIN, 2, "--issuer <URL>"),
+    (&["admin", "trust-rules", "create", "--team", "red", "bot"], ADMIN, 2, "--from <URL>"),
     (
         &["admin", "trust-rules", "create", "--team", "red", "bot", "--template", "kubernetes"],
         ADMIN,
         2,
-        "--issuer is required by this template",
+        "--from is required by this template",
     ),
     (
         &["admin", "trust-rules", "create", "--team", "red", "bot", "--template", "gitlab", "--set", "ref=main"],
@@ -393,7 +393,7 @@ const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
         "conditions must pin the owner by an id that is never given away",
     ),
     (
-        &["admin", "trust-rules", "create", "--team", "red", "bot", "--issuer", "https://x.example", "--jwks", "none"],
+        &["admin", "trust-rules", "create", "--team", "red", "bot", "--from", "https://x.example", "--jwks", "none"],
         ADMIN,
         2,
         "--jwks names none",

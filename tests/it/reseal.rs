@@ -131,7 +131,7 @@ async fn threat_15_a_reseal_that_is_cut_off_goes_on_and_every_key_opens_at_every
             assert!(matches!(refused, ResealError::Seal { source: SealError::OtherKek { .. }, .. }), "{refused}");
             assert_eq!(world.by(&new).await, done, "a run that cannot finish changes nothing");
         }
-        assert_eq!(world.run(&both).await.unwrap(), Resealed { done: 0, already: 6 });
+        assert_eq!(world.run(&both).await.unwrap(), Resealed { done: 0, already: 6, left: 0 });
         world.all_open(&new).await;
         assert!(kek::check(&world.store, &new, world.host.clock.now()).await.is_ok());
         let filter = EventFilter { action: Some(Action::SigningKeyReseal), ..EventFilter::default() };

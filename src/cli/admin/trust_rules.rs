@@ -29,7 +29,7 @@ pub(in crate::cli) enum TrustRules {
     List(OfAgent),
     /// Make a rule, from a template or from conditions
     #[command(
-        after_help = "Templates and what --set takes:\n  kubernetes      namespace service_account [service_account_uid node]; needs --issuer\n  github-actions  owner_id or repository_id [repository ref environment workflow event]\n  gitlab          project_id or namespace_id [ref ref_type ref_protected environment source]\n  brevet          subject [team run]; needs --issuer\n\nExample:\n  brevet admin trust-rules create --team red builder --template kubernetes --issuer https://oidc.eks.eu-central-1.amazonaws.com/id/EXAMPLE --set namespace=prod --set service_account=agent"
+        after_help = "Templates and what --set takes:\n  kubernetes      namespace service_account [service_account_uid node]; needs --from\n  github-actions  owner_id or repository_id [repository ref environment workflow event]\n  gitlab          project_id or namespace_id [ref ref_type ref_protected environment source]\n  brevet          subject [team run]; needs --from\n\nExample:\n  brevet admin trust-rules create --team red builder --template kubernetes --from https://oidc.eks.eu-central-1.amazonaws.com/id/EXAMPLE --set namespace=prod --set service_account=agent"
     )]
     Create(Box<Create>),
     /// Show one rule
@@ -100,7 +100,7 @@ pub(in crate::cli) struct Create {
     values: Vec<(String, String)>,
     /// Whose tokens, byte for byte their iss; the template's by default
     #[arg(long, value_name = "URL", required_unless_present = "template")]
-    issuer: Option<String>,
+    from: Option<String>,
     /// For whom they must be; the issuer URL and /teams/TEAM by default
     #[arg(long)]
     audience: Option<String>,
@@ -155,8 +155,8 @@ impl Said {
 impl Create {
     fn body(&self) -> Result<CreateTrustRule, Failure> {
         let usage = |words: String| Failure::Usage(words);
-        let issuer = self.issuer.clone().or_else(|| self.template?.issuer().map(str::to_owned));
-        let issuer = issuer.ok_or_else(|| usage("--issuer is required by this template".to_owned()))?;
+        let issuer = self.from.clone().or_else(|| self.template?.issuer().map(str::to_owned));
+        let issuer = issuer.ok_or_else(|| usage("--from is required by this template".to_owned()))?;
         let mut conditions = match self.template {
             Some(template) => template.conditions(&self.values).map_err(|error| usage(format!("--set: {error}")))?,
             None => Vec::new(),

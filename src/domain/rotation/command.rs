@@ -228,6 +228,11 @@ pub fn replace_all(keys: &[SigningKey], schedule: &KeySchedule, kind: KeyKind, n
 /// which never signed, are withdrawn.
 pub fn retire_all(keys: &[SigningKey], schedule: &KeySchedule, kind: KeyKind, now: OffsetDateTime) -> ReplaceAll {
     let mut done = replace_all(keys, schedule, kind, now);
+    // Nobody who could sign with the old key is to be stopped: the new one begins where the old one ends, now.
+    let turns = signing_key::signing_key(keys, now).map_or_else(|_| whole(now), |active| at_once(active, now));
+    if let Some(first) = done.change.make.first_mut() {
+        first.times = KeyTimes { sign_from: Some(turns), ..KeyTimes::published(whole(now)) };
+    }
     for change in &mut done.change.times {
         let was = change.expected;
         change.times = match was.state(now) {
@@ -236,8 +241,7 @@ pub fn retire_all(keys: &[SigningKey], schedule: &KeySchedule, kind: KeyKind, no
                 KeyTimes { sign_from: at, sign_until: at, publish_until: at, ..was }
             }
             KeyState::Active => {
-                let until = change.times.sign_until;
-                KeyTimes { sign_until: until, publish_until: Some(schedule.keep_until(whole(now))), ..was }
+                KeyTimes { sign_until: Some(turns), publish_until: Some(schedule.keep_until(turns)), ..was }
             }
             KeyState::Retired | KeyState::Gone | KeyState::Revoked => was,
         };
@@ -406,6 +410,11 @@ mod tests {
         house.pass(DAY * 2);
         let done = retire_all(&house.keys, &house.schedule, KeyKind::P256, house.now);
         house.apply(&done.change);
+        // Also a key that began to sign a moment ago stays published.
+        let moment = House::new();
+        let done = retire_all(&moment.keys, &moment.schedule, KeyKind::P256, EPOCH);
+        let first = done.change.times.iter().find(|change| change.kid == kid(0)).unwrap();
+        assert_eq!(first.times.state(EPOCH + Duration::SECOND), KeyState::Retired);
         let states: Vec<_> = house.keys.iter().map(|key| key.state(house.now)).collect();
         assert_eq!(states[1..], [KeyState::Retired, KeyState::Gone, KeyState::Active, KeyState::Next]);
         assert_eq!(house.signs().kind, KeyKind::P256);

@@ -1,5 +1,8 @@
 //! What the admin API refuses.
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 use super::{Code, ProblemAnswer};
 use crate::issuer::admin::{AdminError, KeyRefused};
 
@@ -28,8 +31,22 @@ impl From<KeyRefused> for ProblemAnswer {
             KeyRefused::Unavailable(error) => error.into(),
             KeyRefused::Key(error) => Self::internal(error),
             KeyRefused::Unknown(_) => Self::new(Code::NotFound, detail),
-            KeyRefused::TooYoung { .. } => Self::new(Code::StandbyTooYoung, detail),
-            KeyRefused::OutageNotAccepted(_) => Self::new(Code::OutageNotAccepted, detail),
+            KeyRefused::TooYoung { kid, until } => Self::new(
+                Code::StandbyTooYoung,
+                format!(
+                    "the standby {kid} may not sign before {}; distrust the signing key if it must stop now",
+                    written(until)
+                ),
+            ),
+            KeyRefused::OutageNotAccepted(outage) => Self::new(
+                Code::OutageNotAccepted,
+                format!(
+                    "verifiers whose JWKS is from before the new signing key will fail, those that honour max-age \
+                     until {}, any other until {}: accept_outage must say that they may",
+                    written(outage.until),
+                    written(outage.surely_until)
+                ),
+            ),
             KeyRefused::Busy
             | KeyRefused::Keys(_)
             | KeyRefused::NoStandby
@@ -42,4 +59,11 @@ impl From<KeyRefused> for ProblemAnswer {
             }
         }
     }
+}
+
+/// RFC 3339 in whole seconds, rounded up: from that one on.
+fn written(at: OffsetDateTime) -> String {
+    let whole = at.replace_nanosecond(0).unwrap_or(at);
+    let up = if whole < at { whole + time::Duration::SECOND } else { whole };
+    up.format(&Rfc3339).unwrap_or_default()
 }

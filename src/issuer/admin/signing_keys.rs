@@ -256,12 +256,11 @@ impl KeyAdministration {
     /// The keys as they stand.
     pub async fn list(&self) -> Result<KeysSeen, KeyRefused> {
         let (snapshot, now) = (self.ring.reload().await?, self.ring.now());
-        let moves = rotation::forecast(&snapshot.keys, &snapshot.schedule, now, now + time::Duration::days(3660));
         Ok(KeysSeen {
             at: now,
             keys: in_order(snapshot.keys.clone(), now),
             numbers: snapshot.row.schedule,
-            next: moves.into_iter().find(|transition| transition.what == rotation::What::Signs),
+            next: rotation::next_hand_over(&snapshot.keys, &snapshot.schedule, now),
             looked_at: snapshot.row.probed_at,
             warnings: self.ring.public_warnings(),
             unconfirmed: self.ring.unconfirmed().await.map_err(AdminError::from)?,
@@ -368,10 +367,12 @@ impl KeyAdministration {
         let Done { at, told, .. } = done.ok_or(KeyRefused::Busy)?;
         let snapshot = self.ring.snapshot();
         let kid = |key: &SigningKey| key.kid.clone();
+        // Instants are whole milliseconds, rounded up: what was done is so from the next one on.
+        let settled = at + time::Duration::MILLISECOND;
         Ok(self.admin.changed(KeysChanged {
             at,
-            signs: signing_key::signing_key(&snapshot.keys, at).ok().map(kid),
-            standby: rotation::standby(&snapshot.keys, at).map(kid),
+            signs: signing_key::signing_key(&snapshot.keys, settled).ok().map(kid),
+            standby: rotation::standby(&snapshot.keys, settled).map(kid),
             distrusted: told.distrusted,
             accepted_until: told.accepted_until,
             outage: told.outage,
