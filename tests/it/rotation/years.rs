@@ -198,7 +198,7 @@ fn keys_live(course: &Course, random: &Random) -> History {
         versions: vec![(i64::MIN, start)],
         cut,
         wrong: OFF.map(|_| spans(random, years, 60 * DAY, 6 * HOUR)),
-        frozen: spans(random, years, 90 * DAY, 12 * DAY),
+        frozen: spans(random, years, 120 * DAY, 60 * DAY),
         oldest_snapshot: i64::from(course.numbers.oldest_snapshot) * SECOND,
     };
     // Somebody does a round every hour, and at once where something has just changed or is about to.
@@ -361,7 +361,7 @@ fn threat_16_in_five_years_no_verification_fails_not_even_without_the_margins() 
     for (what, numbers) in [("production", ScheduleNumbers::default()), ("lean", lean())] {
         let outcome = live_through(&Course { numbers, off: None, years: 5 });
         assert_eq!(outcome.failed, 0, "{what}: {outcome:?}");
-        assert!(outcome.hand_overs > 45, "{what}: {outcome:?}");
+        assert!(outcome.hand_overs > 30, "{what}: {outcome:?}");
     }
 }
 
@@ -404,7 +404,8 @@ fn threat_16_without_the_stay_for_clock_error_verifications_fail() {
 
 #[test]
 fn threat_40_without_a_look_at_the_public_address_verifications_fail() {
-    fails(without(Some(Rule::Seen), |_| ()));
+    // Such a copy must have been made before the standby, and be forgotten until that signs.
+    fails(live_through(&Course { numbers: lean(), off: Some(Rule::Seen), years: 3 }));
 }
 
 #[test]
