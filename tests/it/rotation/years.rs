@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use brevet::domain::key_schedule::{STS_TOLERANCE, ScheduleNumbers};
 use brevet::domain::rotation::{self, KeyChange, Step};
-use brevet::domain::signing_key::{self, KeyState, Kid, SigningKey};
+use brevet::domain::signing_key::{self, KeyKind, KeyState, Kid, SigningKey};
 use time::{Duration, OffsetDateTime};
 
 use super::rows::{first_pair, key, kid, number, unchecked};
@@ -232,6 +232,20 @@ fn keys_live(course: &Course, random: &Random) -> History {
             rotation::plan(&after, &schedule, at(local)).into_iter().find(|step| !matches!(step, Step::Forget { .. }));
         if let Some(step) = step {
             after = step.change(&schedule, at(local)).apply(&after, at(local), &mut make).unwrap();
+        }
+        // The worst of operators: one prepares another standby in the last hour before each turn is over, so that all
+        // the world waits for it.
+        if after == keys {
+            let turn =
+                signing_key::signing_key(&keys, at(local)).map(|key| schedule.turn_until(key.times.sign_from.unwrap()));
+            let old = rotation::standby(&keys, at(local))
+                .is_some_and(|key| at(local) - key.times.publish_from > Duration::DAY);
+            let late = turn.is_ok_and(|turn| turn - at(local) < Duration::HOUR);
+            if let Some(change) =
+                (old && late).then(|| rotation::prepare(&keys, &schedule, KeyKind::P256, at(local)).ok()).flatten()
+            {
+                after = change.apply(&keys, at(local), &mut make).unwrap();
+            }
         }
         signing_key::check(&after, super::rows::issuer(), at(now)).unwrap();
         if after == keys {
