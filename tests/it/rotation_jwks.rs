@@ -11,6 +11,7 @@ use brevet::issuer::bootstrap::{self, Host, Publishing};
 use serde_json::Value;
 use time::Duration;
 
+use crate::signing_keys;
 use crate::support::app::App;
 
 const JWKS: &str = "/.well-known/jwks.json";
@@ -88,7 +89,7 @@ async fn lives_through(kind: KeyKind, x5c: bool) {
     let asked = Publishing { x5c: Some(x5c), ..Publishing::default() };
     bootstrap::publishing(&app.store, row, asked, Development::Off, &host).await.unwrap();
     let named = |moment: &str| format!("{kind:?}, x5c {x5c}, {moment}");
-    let keys = app.issuer.keys_of(None).await.unwrap();
+    let keys = signing_keys::operator(&app).await;
 
     let first = facts(&app, x5c, &named("at the start")).await;
     keys.prepare(kind).await.unwrap();
