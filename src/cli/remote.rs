@@ -47,17 +47,24 @@ impl Remote {
     }
 }
 
-/// The admin API, with an administrator's key.
+/// The admin API, with an administrator's or platform's key, or the saved session of a team's admin or auditor.
 pub(super) fn admin(run: &Run, flags: &AdminFlags) -> Result<Admin, Failure> {
     let settings = ClientSettings::read(&flags.add(run.given.clone()))?;
-    let Some(key) = settings.token.clone() else {
+    let (key, issuer) = if let Some(token) = &settings.token {
+        (token.clone(), None)
+    } else if let Ok(session) = live_session(run, &settings) {
+        (session.access_token.0, Some(session.issuer))
+    } else {
         return Err(Failure::Refused(
-            "administration needs an administrator key (bvt_ad_…): set BREVET_TOKEN or BREVET_TOKEN_FILE".to_owned(),
+            "administration needs an administrator key (bvt_ad_…) in BREVET_TOKEN or BREVET_TOKEN_FILE, or the session \
+             of an admin of the team: sign in with `brevet login`"
+                .to_owned(),
         ));
     };
-    let base = match &settings.admin_url {
-        Some(url) => url.clone(),
-        None => named_issuer(&settings)?.to_string(),
+    let base = match (&settings.admin_url, issuer) {
+        (Some(url), _) => url.clone(),
+        (None, Some(issuer)) => issuer,
+        (None, None) => named_issuer(&settings)?.to_string(),
     };
     Ok(Admin::new(client(&base, &settings.outbound)?, key))
 }

@@ -4,24 +4,27 @@ use http::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::call::{Client, ClientError};
+use super::call::{Client, ClientError, Lines};
+use crate::domain::credential::CredentialKind;
 use crate::domain::secret::Secret;
-use crate::wire::admin::administrator::{Administrator, CreateAdministrator};
+use crate::wire::admin::administrator::{Administrator, ChangeAdministrator, CreateAdministrator};
 use crate::wire::admin::audience::{Audiences, SetAudiences};
 use crate::wire::admin::audit::AuditEvent;
 use crate::wire::admin::effective_settings::EffectiveSettings;
 use crate::wire::admin::enrolment_code::{CreateEnrolmentCode, EnrolmentCode};
-use crate::wire::admin::member::Member;
+use crate::wire::admin::member::{ChangeMember, CreateMember, Member};
 use crate::wire::admin::page::{Page, WithKey};
 use crate::wire::admin::platform_key::{ChangePlatformKey, CreatePlatformKey, PlatformKey};
 use crate::wire::admin::policy::{ChangePolicy, Policy};
 use crate::wire::admin::provider_settings::{ChangeProviderSettings, ProviderSettings};
 use crate::wire::admin::public_key::{CreatePublicKey, PublicKey};
+use crate::wire::admin::remaining_sessions::RemainingSessions;
 use crate::wire::admin::role::{Roles, SetRoles};
 use crate::wire::admin::service_account::{
     ChangeServiceAccount, CreateServiceAccount, CreateServiceAccountKey, RotateServiceAccountKey, ServiceAccount,
     ServiceAccountKey,
 };
+use crate::wire::admin::session::UserSessions;
 use crate::wire::admin::signing_key::PublicDocuments;
 use crate::wire::admin::team::{ChangeTeam, CreateTeam, Team};
 use crate::wire::admin::team_issuer::TeamIssuers;
@@ -83,6 +86,10 @@ impl Admin {
     pub async fn create_administrator(&self, body: &CreateAdministrator) -> Answer<WithKey<Administrator>> {
         self.send(Method::POST, "/v1/administrators", body).await
     }
+    /// `PATCH /v1/administrators/{id}`
+    pub async fn change_administrator(&self, id: &str, body: &ChangeAdministrator) -> Answer<Administrator> {
+        self.send(Method::PATCH, &path(["administrators", id]), body).await
+    }
     /// `DELETE /v1/administrators/{id}`
     pub async fn delete_administrator(&self, id: &str) -> Answer<()> {
         self.client.delete(&self.key, &path(["administrators", id])).await
@@ -129,6 +136,23 @@ impl Admin {
     pub async fn delete_user(&self, user: &str) -> Answer<()> {
         self.client.delete(&self.key, &path(["users", user])).await
     }
+    /// `GET /v1/users/{user}/sessions`
+    pub async fn user_sessions(&self, user: &str) -> Answer<UserSessions> {
+        self.get(&path(["users", user, "sessions"])).await
+    }
+    /// `DELETE /v1/users/{user}/sessions`, or of one of them
+    pub async fn end_user_sessions(&self, user: &str, session: Option<&str>) -> Answer<()> {
+        let at = match session {
+            None => path(["users", user, "sessions"]),
+            Some(id) => path(["users", user, "sessions", id]),
+        };
+        self.client.delete(&self.key, &at).await
+    }
+    /// `GET /v1/teams/{team}/remaining-sessions`
+    pub async fn remaining_sessions(&self, team: &str, principal: Option<&str>) -> Answer<RemainingSessions> {
+        let query = principal.map(|principal| format!("?principal={}", encode(principal))).unwrap_or_default();
+        self.get(&format!("{}{query}", path(["teams", team, "remaining-sessions"]))).await
+    }
     /// `POST /v1/enrolment-codes`
     pub async fn create_enrolment_code(&self, body: &CreateEnrolmentCode) -> Answer<EnrolmentCode> {
         self.send(Method::POST, "/v1/enrolment-codes", body).await
@@ -141,6 +165,14 @@ impl Admin {
     /// `PUT /v1/teams/{team}/members/{user}`
     pub async fn add_member(&self, team: &str, user: &str) -> Answer<Member> {
         self.client.put_empty(&self.key, &path(["teams", team, "members", user])).await
+    }
+    /// `POST /v1/teams/{team}/members`
+    pub async fn create_member(&self, team: &str, body: &CreateMember) -> Answer<Member> {
+        self.send(Method::POST, &path(["teams", team, "members"]), body).await
+    }
+    /// `PATCH /v1/teams/{team}/members/{user}`
+    pub async fn change_member(&self, team: &str, user: &str, body: &ChangeMember) -> Answer<Member> {
+        self.send(Method::PATCH, &path(["teams", team, "members", user]), body).await
     }
     /// `DELETE /v1/teams/{team}/members/{user}`
     pub async fn remove_member(&self, team: &str, user: &str) -> Answer<()> {
@@ -331,10 +363,27 @@ impl Admin {
         self.get(&format!("/v1/effective-settings?team={}{account}", encode(team))).await
     }
 
-    /// `GET /v1/audit`: one page, newest first; `filter` are members of its query.
-    pub async fn audit(&self, filter: &[(&str, String)]) -> Answer<Page<AuditEvent>> {
-        let query: Vec<String> = filter.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
-        self.get(&format!("/v1/audit?{}", query.join("&"))).await
+    /// `GET /v1/audit` or `GET /v1/teams/{team}/audit`: one page, newest first; `filter` are members of its query.
+    pub async fn audit(&self, team: Option<&str>, filter: &[(&str, String)]) -> Answer<Page<AuditEvent>> {
+        self.get(&self.audit_path(team, "", filter)).await
+    }
+    /// `GET /v1/audit/export` or `GET /v1/teams/{team}/audit/export`: JSON lines, oldest first, as they arrive.
+    pub async fn audit_export(&self, team: Option<&str>, filter: &[(&str, String)]) -> Answer<Lines> {
+        self.client.stream(&self.key, &self.audit_path(team, "/export", filter)).await
+    }
+    /// Operators and auditors see rows of teams that are gone too, which no path leads to: they name them in the query.
+    fn audit_path(&self, team: Option<&str>, end: &str, filter: &[(&str, String)]) -> String {
+        let mut query: Vec<String> = filter.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+        let administrator = self.key.expose().starts_with(CredentialKind::Administrator.prefix());
+        let base = match team {
+            Some(team) if !administrator => path(["teams", team, "audit"]),
+            Some(team) => {
+                query.push(format!("team={}", encode(team)));
+                "/v1/audit".to_owned()
+            }
+            None => "/v1/audit".to_owned(),
+        };
+        format!("{base}{end}?{}", query.join("&"))
     }
     /// `GET /v1/signing-keys/documents`
     pub async fn public_documents(&self) -> Answer<PublicDocuments> {

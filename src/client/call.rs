@@ -19,6 +19,35 @@ pub struct Client {
     http: fetch::Client,
 }
 
+/// Longest problem document that is read of a streamed answer.
+const PROBLEM_MAX: usize = 64 * 1024;
+
+/// An answer of one JSON value a line. One that breaks off is an error, never a shorter answer.
+#[derive(Debug)]
+pub struct Lines {
+    client: Client,
+    body: fetch::Body,
+    rest: Vec<u8>,
+}
+
+impl Lines {
+    /// Whole lines, as many as have arrived, each with its end; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
+        loop {
+            match self.body.next().await {
+                Some(Ok(part)) => self.rest.extend_from_slice(&part),
+                Some(Err(error)) => return Err(self.client.unreachable(error)),
+                None if self.rest.is_empty() => return Ok(None),
+                None => return Err(self.client.protocol(200, "the answer ends within a line")),
+            }
+            if let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') {
+                let rest = self.rest.split_off(end + 1);
+                return Ok(Some(std::mem::replace(&mut self.rest, rest)));
+            }
+        }
+    }
+}
+
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -136,6 +165,19 @@ impl Client {
         version: Option<i64>,
         body: Bytes,
     ) -> Result<Response<Bytes>, ClientError> {
+        let request = self.request(method, path, bearer, version, body)?;
+        let answer = self.http.send(request).await.map_err(|error| self.unreachable(error))?;
+        if answer.status().is_success() { Ok(answer) } else { Err(self.refusal(&answer)) }
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        bearer: Option<&Secret>,
+        version: Option<i64>,
+        body: Bytes,
+    ) -> Result<Request<Bytes>, ClientError> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         request = request.header(ACCEPT, "application/json").header(USER_AGENT, AGENT);
         if !body.is_empty() {
@@ -151,10 +193,25 @@ impl Client {
             value.set_sensitive(true);
             request = request.header(AUTHORIZATION, value);
         }
-        let unreachable = |error| ClientError::Unreachable { issuer: Arc::clone(&self.base), error };
-        let request = request.body(body).map_err(|_| unreachable(fetch::Refusal::Url.into()))?;
-        let answer = self.http.send(request).await.map_err(unreachable)?;
-        if answer.status().is_success() { Ok(answer) } else { Err(self.refusal(&answer)) }
+        let request = request.body(body).map_err(|_| self.unreachable(fetch::Refusal::Url.into()))?;
+        Ok(request)
+    }
+
+    /// Gets an answer that is read line by line as it arrives, whatever its length.
+    pub(super) async fn stream(&self, bearer: &Secret, path: &str) -> Result<Lines, ClientError> {
+        let request = self.request(Method::GET, path, Some(bearer), None, Bytes::new())?;
+        let answer = self.http.stream(request).await.map_err(|error| self.unreachable(error))?;
+        let success = answer.status().is_success();
+        let (head, mut body) = answer.into_parts();
+        if success {
+            return Ok(Lines { client: self.clone(), body, rest: Vec::new() });
+        }
+        let whole = body.whole(PROBLEM_MAX).await.map_err(|error| self.unreachable(error))?;
+        Err(self.refusal(&Response::from_parts(head, whole)))
+    }
+
+    fn unreachable(&self, error: FetchError) -> ClientError {
+        ClientError::Unreachable { issuer: Arc::clone(&self.base), error }
     }
 
     fn write<B: Serialize>(&self, body: &B) -> Result<Bytes, ClientError> {

@@ -1,5 +1,5 @@
 //! Callers and what they may do. A handler of `/v1` holds a typed capability for the act it does, and only
-//! this file makes capabilities.
+//! this file makes capabilities; those of the admin API are made in `authority.rs`.
 
 use super::audience::Audience;
 use super::credential::CredentialKind;

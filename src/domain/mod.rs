@@ -11,6 +11,7 @@ pub mod access;
 pub mod address_range;
 pub mod audience;
 pub mod audit;
+pub mod authority;
 pub mod claim_condition;
 pub mod claims;
 pub mod client_key;

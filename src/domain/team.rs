@@ -10,6 +10,7 @@ use super::audience::Audience;
 use super::id::{ServiceAccountUid, TeamUid, UserUid};
 use super::lifetime::Lifetime;
 use super::principal::{ActorType, Principal};
+use super::role::TeamRole;
 use super::role_arn::RoleArn;
 use super::session_tag::{TAGS_MAX, TAGS_RESERVED, TagKey, TagValue};
 
@@ -91,8 +92,21 @@ pub struct Membership {
     pub team: TeamUid,
     /// The person.
     pub user: UserUid,
+    /// What they may do there.
+    pub role: TeamRole,
     /// Since when.
     pub created_at: OffsetDateTime,
+    /// Since when they may do nothing there, if so.
+    pub disabled_at: Option<OffsetDateTime>,
+    /// Counts changes, for `If-Match`.
+    pub version: i64,
+}
+
+impl Membership {
+    /// A new one, of a plain member.
+    pub const fn new(team: TeamUid, user: UserUid, created_at: OffsetDateTime) -> Self {
+        Self { team, user, role: TeamRole::Member, created_at, disabled_at: None, version: 1 }
+    }
 }
 
 /// What a team allows its principals.

@@ -15,6 +15,7 @@ use crate::domain::entropy::Entropy;
 use crate::domain::id::{AdministratorId, CredentialId, EventId, IssuerId};
 use crate::domain::issuer_url::{Development, IssuerUrl};
 use crate::domain::key_schedule::{KeySchedule, ScheduleError, ScheduleNumbers};
+use crate::domain::role::InstallationRole;
 use crate::domain::rotation;
 use crate::domain::secret::Secret;
 use crate::domain::signing_key::{KeyKind, Kid, SigningKey};
@@ -236,6 +237,7 @@ impl Candidate {
         let administrator = Administrator {
             id,
             name: "first".to_owned(),
+            role: InstallationRole::Operator,
             bootstrap: true,
             created_at: now,
             expires_at: Some(expires_at),

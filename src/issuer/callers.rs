@@ -30,7 +30,9 @@ impl Issuer {
     /// Who presents `bearer`, asked of the store. For everything that acts at once.
     pub async fn authenticate(&self, bearer: &str, origin: &Origin) -> Result<Known, AuthError> {
         let credential = self.read_bearer(bearer, origin)?;
-        let known = self.look_up(&credential, origin).await?;
+        let hash = credential.hash();
+        let known = self.look_up(&credential, self.0.callers.get(&hash).is_some(), origin).await?;
+        self.0.callers.put(hash, Arc::clone(&known));
         let within = self.0.limits.request(known.caller.credential, origin);
         self.count_limited(within, Action::Authenticate, origin)?;
         Ok((*known).clone())
@@ -46,7 +48,7 @@ impl Issuer {
         let known = match self.0.callers.get(&hash) {
             Some(known) if known.expires_at.is_none_or(|end| end > now) => known,
             _ => {
-                let known = self.look_up(&credential, origin).await?;
+                let known = self.look_up(&credential, false, origin).await?;
                 self.0.callers.put(hash, Arc::clone(&known));
                 known
             }
@@ -77,11 +79,21 @@ impl Issuer {
         Ok(credential)
     }
 
-    async fn look_up(&self, credential: &OpaqueCredential, origin: &Origin) -> Result<Arc<Known>, AuthError> {
+    /// Asks the store. Where too many have failed from there, strangers cost no query any more until there is room
+    /// again; `met` ones were alive a moment ago and are asked about whoever else is behind their address.
+    async fn look_up(
+        &self,
+        credential: &OpaqueCredential,
+        met: bool,
+        origin: &Origin,
+    ) -> Result<Arc<Known>, AuthError> {
         let now = self.now();
+        if !met {
+            self.count_limited(self.0.limits.failing(origin), Action::Authenticate, origin)?;
+        }
         let found = self.store().credential(&credential.hash(), now).await.map_err(Unavailable::from)?;
         let Some(record) = found.filter(|record| record.kind == credential.kind()) else {
-            self.0.limits.failure(origin)?;
+            self.count_limited(self.0.limits.failure(origin), Action::Authenticate, origin)?;
             self.count_unknown("unknown_credential", origin);
             return Err(AuthError::Unknown);
         };

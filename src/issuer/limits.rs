@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::domain::audit::Origin;
 use crate::domain::id::{CredentialId, ServiceAccountUid, TeamUid};
 use crate::domain::principal::Principal;
-use crate::limit::rate::{KeyedRate, Limited, Rate, RateError};
+use crate::limit::rate::{GuardedRate, KeyedRate, Limited, Rate, RateError};
 
 /// The configurable numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(super) struct Limits {
     principal: KeyedRate,
     team: KeyedRate,
     address: KeyedRate,
-    failures: KeyedRate,
+    failures: GuardedRate,
     told: KeyedRate,
 }
 
@@ -60,7 +60,7 @@ impl Limits {
             principal: KeyedRate::new(numbers.principal),
             team: KeyedRate::new(numbers.team),
             address: KeyedRate::new(numbers.address),
-            failures: KeyedRate::new(numbers.failures),
+            failures: GuardedRate::new(numbers.failures),
             told: KeyedRate::new(numbers.failures.at_most(TOLD)),
         }
     }
@@ -94,6 +94,11 @@ impl Limits {
     /// One audit row about a stranger's token for a service account.
     pub(super) fn told(&self, account: &ServiceAccountUid) -> Result<(), Limited> {
         self.told.take(account)
+    }
+
+    /// Whether somebody there has failed too often, asked before the database is. Counts nothing.
+    pub(super) fn failing(&self, origin: &Origin) -> Result<(), Limited> {
+        self.failures.peek(&origin.address.map(network))
     }
 
     /// One failed attempt from somewhere. Requests without an address share one rate.

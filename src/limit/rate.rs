@@ -3,9 +3,10 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use governor::clock::{Clock as _, DefaultClock};
+use governor::clock::{Clock as _, DefaultClock, QuantaInstant, Reference as _};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 /// Slots that keys are spread over. Two keys in one slot share its rate, which happens to one pair in 262144;
@@ -82,13 +83,62 @@ impl KeyedRate {
         }
     }
 
+    fn slot(&self, key: &impl Hash) -> u32 {
+        u32::try_from(self.hasher.hash_one(key) % SLOTS).unwrap_or_default()
+    }
+
     /// Counts one for `key`, where there is room.
     pub fn take(&self, key: &impl Hash) -> Result<(), Limited> {
-        let slot = u32::try_from(self.hasher.hash_one(key) % SLOTS).unwrap_or_default();
-        self.limiter.check_key(&slot).map_err(|until| {
+        self.limiter.check_key(&self.slot(key)).map_err(|until| {
             let wait: Duration = until.wait_time_from(self.clock.now());
             Limited { retry_after: (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1) }
         })
+    }
+}
+
+/// A [`KeyedRate`] that can be looked at before there is anything to count: who was refused stays refused until there is
+/// room again, so that what would find out whether to count is not even begun.
+pub struct GuardedRate {
+    rate: KeyedRate,
+    start: QuantaInstant,
+    /// For each slot, until when it is refused, in milliseconds since `start`.
+    until: Box<[AtomicU64]>,
+}
+
+impl GuardedRate {
+    /// Every key may do `rate`.
+    pub fn new(rate: Rate) -> Self {
+        let rate = KeyedRate::new(rate);
+        let start = rate.clock.now();
+        Self { rate, start, until: (0..SLOTS).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    /// Counts one for `key`, where there is room.
+    pub fn take(&self, key: &impl Hash) -> Result<(), Limited> {
+        self.rate.take(key).inspect_err(|limited| {
+            if let Some(until) = self.until.get(self.rate.slot(key) as usize) {
+                until.fetch_max(self.now() + limited.retry_after * 1000, Ordering::Relaxed);
+            }
+        })
+    }
+
+    /// Whether `key` was refused and there is no room yet. Counts nothing.
+    pub fn peek(&self, key: &impl Hash) -> Result<(), Limited> {
+        let until = self.until.get(self.rate.slot(key) as usize).map_or(0, |until| until.load(Ordering::Relaxed));
+        match until.saturating_sub(self.now()) {
+            0 => Ok(()),
+            left => Err(Limited { retry_after: left.div_ceil(1000) }),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.rate.clock.now().duration_since(self.start).as_u64() / 1_000_000
+    }
+}
+
+impl fmt::Debug for GuardedRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GuardedRate")
     }
 }
 
@@ -110,6 +160,18 @@ mod tests {
         let limited = rate.take(&"a").unwrap_err();
         assert!((1..=60).contains(&limited.retry_after), "{limited:?}");
         assert_eq!(rate.take(&"b"), Ok(()));
+    }
+
+    #[test]
+    fn threat_41_who_was_refused_is_refused_at_a_look_and_a_look_counts_nothing() {
+        let rate = GuardedRate::new(Rate::new(1, 2).unwrap());
+        for _ in 0..10 {
+            assert_eq!(rate.peek(&"a"), Ok(()));
+        }
+        assert_eq!((rate.take(&"a"), rate.take(&"a"), rate.peek(&"a")), (Ok(()), Ok(()), Ok(())));
+        assert!(rate.take(&"a").is_err());
+        assert!((1..=60).contains(&rate.peek(&"a").unwrap_err().retry_after));
+        assert_eq!(rate.peek(&"b"), Ok(()));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
 use crate::domain::audit::Event;
 use crate::domain::id::AdministratorId;
+use crate::domain::role::InstallationRole;
 
 /// Someone who may administer the installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Administrator {
     pub id: AdministratorId,
     /// What people call them.
     pub name: String,
+    /// What they may do.
+    pub role: InstallationRole,
     /// Whether it is the first start's: revoked when a second one is made.
     pub bootstrap: bool,
     /// Since when they are.
@@ -35,6 +38,8 @@ pub struct Administrator {
 pub struct AdministratorChange {
     /// Another name.
     pub name: Option<String>,
+    /// Another role.
+    pub role: Option<InstallationRole>,
 }
 
 impl Store {
@@ -62,8 +67,8 @@ impl Store {
         living_others(&mut self.db.begin().await?, None, now).await
     }
 
-    /// Saves an administrator and their key. The first start's is revoked with it: its key was on a terminal or
-    /// in a file.
+    /// Saves an administrator and their key. The first start's is revoked with an operator: its key was on a terminal
+    /// or in a file. An auditor does not replace it.
     pub async fn create_administrator(
         &self,
         administrator: &Administrator,
@@ -72,13 +77,16 @@ impl Store {
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
         let mut tx = self.db.begin_alone().await?;
-        for sql in [
+        let ends = [
             "UPDATE credentials SET revoked_at = $1 WHERE revoked_at IS NULL AND administrator_id IN
                 (SELECT id FROM administrators WHERE bootstrap = 1 AND revoked_at IS NULL)",
             "UPDATE administrators SET revoked_at = $1, version = version + 1
                 WHERE bootstrap = 1 AND revoked_at IS NULL",
-        ] {
-            tx.execute(sql, [event.at.into()]).await?;
+        ];
+        if administrator.role == InstallationRole::Operator {
+            for sql in ends {
+                tx.execute(sql, [event.at.into()]).await?;
+            }
         }
         insert(&mut tx, administrator, key).await?;
         idempotency::remember(&mut tx, remember).await?;
@@ -87,14 +95,13 @@ impl Store {
 
     /// An administrator, alive or not.
     pub async fn administrator(&self, id: AdministratorId) -> Result<Option<Administrator>, StoreError> {
-        let sql =
-            "SELECT id, name, bootstrap, created_at, expires_at, revoked_at, version FROM administrators WHERE id = $1";
+        let sql = "SELECT id, name, role, bootstrap, created_at, expires_at, revoked_at, version FROM administrators WHERE id = $1";
         self.db.fetch_optional(sql, [id.into()]).await?.as_ref().map(administrator).transpose()
     }
 
     /// A page of administrators, the oldest first; removed ones not.
     pub async fn administrators(&self, page: &Page) -> Result<Paged<Administrator>, StoreError> {
-        let sql = "SELECT id, name, bootstrap, created_at, expires_at, revoked_at, version
+        let sql = "SELECT id, name, role, bootstrap, created_at, expires_at, revoked_at, version
             FROM administrators WHERE id > $1 AND revoked_at IS NULL ORDER BY id LIMIT $2";
         let rows = self.db.fetch_all(sql, [page.after()?.into(), page.fetch().into()]).await?;
         let administrators = rows.iter().map(administrator).collect::<Result<Vec<_>, _>>()?;
@@ -114,17 +121,28 @@ impl Store {
         if let Some(name) = &change.name {
             administrator.name.clone_from(name);
         }
+        if let Some(role) = change.role {
+            if role != InstallationRole::Operator && !living_others(&mut tx, Some(id), event.at).await? {
+                return Err(ChangeError::Conflict("last_administrator"));
+            }
+            administrator.role = role;
+        }
         administrator.version += 1;
         tx.execute(
-            "UPDATE administrators SET name = $2, version = $3 WHERE id = $1",
-            [id.into(), administrator.name.as_str().into(), administrator.version.into()],
+            "UPDATE administrators SET name = $2, role = $3, version = $4 WHERE id = $1",
+            [
+                id.into(),
+                administrator.name.as_str().into(),
+                administrator.role.as_str().into(),
+                administrator.version.into(),
+            ],
         )
         .await?;
         tx.commit_with(event).await?;
         Ok(administrator)
     }
 
-    /// Removes an administrator and revokes their keys. The last one living is kept: nobody could make another.
+    /// Removes an administrator and revokes their keys. The last operator living is kept: nobody could make another.
     pub async fn revoke_administrator(
         &self,
         id: AdministratorId,
@@ -133,6 +151,7 @@ impl Store {
     ) -> Result<(), ChangeError> {
         let mut tx = self.db.begin_alone().await?;
         lock_version(&mut tx, id, expected).await?;
+        // Of an auditor there is always an operator beside.
         if !living_others(&mut tx, Some(id), event.at).await? {
             return Err(ChangeError::Conflict("last_administrator"));
         }
@@ -146,17 +165,19 @@ impl Store {
     }
 }
 
+/// Whether an operator lives beside `but`: without one nobody could make another.
 async fn living_others(tx: &mut Tx, but: Option<AdministratorId>, now: OffsetDateTime) -> Result<bool, StoreError> {
     let sql = "SELECT 1 AS one FROM administrators
-        WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1) AND id <> COALESCE($2, '') LIMIT 1";
+        WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1) AND id <> COALESCE($2, '')
+            AND role = 'operator' LIMIT 1";
     Ok(tx.fetch_optional(sql, [now.into(), but.into()]).await?.is_some())
 }
 
 async fn insert(tx: &mut Tx, administrator: &Administrator, key: &NewCredential) -> Result<(), ChangeError> {
     let inserted = tx
         .execute(
-            "INSERT INTO administrators (id, name, bootstrap, created_at, expires_at, version)
-             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+            "INSERT INTO administrators (id, name, bootstrap, created_at, expires_at, version, role)
+             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
             [
                 administrator.id.into(),
                 administrator.name.as_str().into(),
@@ -164,6 +185,7 @@ async fn insert(tx: &mut Tx, administrator: &Administrator, key: &NewCredential)
                 administrator.created_at.into(),
                 administrator.expires_at.into(),
                 administrator.version.into(),
+                administrator.role.as_str().into(),
             ],
         )
         .await?;
@@ -175,7 +197,7 @@ async fn insert(tx: &mut Tx, administrator: &Administrator, key: &NewCredential)
 
 async fn lock_version(tx: &mut Tx, id: AdministratorId, expected: Option<i64>) -> Result<Administrator, ChangeError> {
     let sql = "UPDATE administrators SET version = version WHERE id = $1 AND revoked_at IS NULL
-        RETURNING id, name, bootstrap, created_at, expires_at, revoked_at, version";
+        RETURNING id, name, role, bootstrap, created_at, expires_at, revoked_at, version";
     let row = tx.fetch_optional(sql, [id.into()]).await?.ok_or(ChangeError::NotFound)?;
     let administrator = administrator(&row)?;
     check_version(expected, administrator.version)?;
@@ -186,6 +208,7 @@ fn administrator(row: &Row) -> Result<Administrator, StoreError> {
     Ok(Administrator {
         id: row.handle("id")?,
         name: row.text("name")?,
+        role: row.parsed("role", InstallationRole::parse)?,
         bootstrap: row.flag("bootstrap")?,
         created_at: row.time("created_at")?,
         expires_at: row.optional_time("expires_at")?,

@@ -8,8 +8,33 @@ use super::error::StoreError;
 use super::page::{Page, Paged};
 use crate::domain::audit::{Action, Decision, Origin, RecordedEvent, TokenFacts};
 use crate::domain::credential::CredentialKind;
-use crate::domain::id::{TeamUid, TokenId, UserUid};
+use crate::domain::id::{CredentialId, IssuerId, RunId, TeamUid, TokenId, UserUid};
 use crate::domain::principal::Principal;
+use crate::domain::role_arn::RoleArn;
+
+/// A row, and whose credential asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// The row.
+    pub event: RecordedEvent,
+    /// `administrator:<id>`, `user:<uid>` or `service_account:<uid>`: whose the credential is, where it is known still.
+    pub asker: Option<String>,
+}
+
+/// A role that released tokens named, for one principal and audience.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleNamed {
+    /// Under which issuer.
+    pub issuer: IssuerId,
+    /// Whose tokens.
+    pub principal: Principal,
+    /// For whom.
+    pub audience: String,
+    /// The role; `None` where the tokens were bound to none.
+    pub role: Option<RoleArn>,
+    /// When the last of them ends.
+    pub ends: OffsetDateTime,
+}
 
 /// Which rows are asked for; absent asks for all.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +45,10 @@ pub struct EventFilter {
     pub principal: Option<Principal>,
     /// About one token.
     pub token: Option<TokenId>,
+    /// Of tokens of one run.
+    pub run: Option<RunId>,
+    /// Asked for by one credential, or brought by one worker.
+    pub credential: Option<CredentialId>,
     /// Of one action.
     pub action: Option<Action>,
     /// With one decision.
@@ -30,6 +59,15 @@ pub struct EventFilter {
     pub until: Option<OffsetDateTime>,
 }
 
+/// In which order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// To look at.
+    NewestFirst,
+    /// To keep elsewhere: what was there at the first page comes whole, whatever is added meanwhile.
+    OldestFirst,
+}
+
 macro_rules! columns {
     () => {
         "SELECT id, at, issuer_id, action, decision, reason, credential_kind, credential_id, worker_id, team_uid,
@@ -38,23 +76,46 @@ macro_rules! columns {
     };
 }
 
+/// Rows that fit a filter, with whose credential asked.
+macro_rules! told {
+    ($order:literal) => {
+        concat!(
+            "SELECT e.id, e.at, e.issuer_id, e.action, e.decision, e.reason, e.credential_kind, e.credential_id,
+                e.worker_id, e.team_uid, e.principal, e.target, e.audience, e.lifetime_seconds, e.token_id, e.kid,
+                e.role_arn, e.run_id, e.signing_input_sha256, e.address, e.user_agent, e.occurrences,
+                c.administrator_id, c.user_uid, c.service_account_uid
+             FROM audit_events e LEFT JOIN credentials c ON c.id = e.credential_id
+             WHERE e.at >= $3 AND e.at < $4
+                AND ($5 IS NULL OR e.team_uid = $5) AND ($6 IS NULL OR e.principal = $6)
+                AND ($7 IS NULL OR e.token_id = $7) AND ($8 IS NULL OR e.action = $8)
+                AND ($9 IS NULL OR e.decision = $9) AND ($10 IS NULL OR e.run_id = $10)
+                AND ($11 IS NULL OR e.credential_id = $11 OR e.worker_id = $11) AND ",
+            $order,
+            " LIMIT $12"
+        )
+    };
+}
+
 impl Store {
     /// A page of rows, the newest first.
     pub async fn events(&self, filter: &EventFilter, page: &Page) -> Result<Paged<RecordedEvent>, StoreError> {
-        let (at, id) = cursor(page)?;
+        let Paged { items, next } = self.told(filter, page, Order::NewestFirst).await?;
+        Ok(Paged { items: items.into_iter().map(|told| told.event).collect(), next })
+    }
+
+    /// A page of rows in either order, with whose credential asked.
+    pub async fn told(&self, filter: &EventFilter, page: &Page, order: Order) -> Result<Paged<Told>, StoreError> {
+        let (at, id) = cursor(page, order)?;
         let from = filter.from.map_or(i64::MIN, millis);
         let until = filter.until.map_or(i64::MAX, millis);
+        let sql = match order {
+            Order::NewestFirst => told!("e.at <= $1 AND (e.at < $1 OR e.id < $2) ORDER BY e.at DESC, e.id DESC"),
+            Order::OldestFirst => told!("e.at >= $1 AND (e.at > $1 OR e.id > $2) ORDER BY e.at, e.id"),
+        };
         let rows = self
             .db
             .fetch_all(
-                concat!(
-                    columns!(),
-                    "WHERE at <= $1 AND (at < $1 OR id < $2) AND at >= $3 AND at < $4
-                        AND ($5 IS NULL OR team_uid = $5) AND ($6 IS NULL OR principal = $6)
-                        AND ($7 IS NULL OR token_id = $7) AND ($8 IS NULL OR action = $8)
-                        AND ($9 IS NULL OR decision = $9)
-                    ORDER BY at DESC, id DESC LIMIT $10"
-                ),
+                sql,
                 [
                     at.into(),
                     id.into(),
@@ -65,12 +126,42 @@ impl Store {
                     filter.token.into(),
                     filter.action.map(Action::as_str).into(),
                     filter.decision.map(Decision::as_str).into(),
+                    filter.run.as_ref().map(ToString::to_string).into(),
+                    filter.credential.into(),
                     page.fetch().into(),
                 ],
             )
             .await?;
-        let events = rows.iter().map(event).collect::<Result<Vec<_>, _>>()?;
-        Ok(page.cut(events, |event| format!("{}.{}", millis(event.at), event.id)))
+        let told = rows.iter().map(told).collect::<Result<Vec<_>, _>>()?;
+        Ok(page.cut(told, |told| format!("{}.{}", millis(told.event.at), told.event.id)))
+    }
+
+    /// Which roles were named in tokens that were released in a team since `since`, for whom and under which issuer,
+    /// with when the last of those tokens ends.
+    pub async fn roles_named(
+        &self,
+        team: &TeamUid,
+        principal: Option<&Principal>,
+        since: OffsetDateTime,
+    ) -> Result<Vec<RoleNamed>, StoreError> {
+        let sql = "SELECT issuer_id, principal, audience, role_arn, MAX(at + lifetime_seconds * 1000) AS ends
+            FROM audit_events
+            WHERE team_uid = $1 AND at >= $2 AND decision = 'allowed' AND token_id IS NOT NULL
+                AND principal IS NOT NULL AND ($3 IS NULL OR principal = $3)
+            GROUP BY issuer_id, principal, audience, role_arn ORDER BY role_arn, principal";
+        let principal = principal.map(ToString::to_string);
+        let rows = self.db.fetch_all(sql, [team.into(), since.into(), principal.into()]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(RoleNamed {
+                    issuer: row.handle("issuer_id")?,
+                    principal: row.parsed("principal", |text| Principal::parse(text).ok())?,
+                    audience: row.text("audience")?,
+                    role: row.optional_parsed("role_arn", |text| RoleArn::parse(text).ok())?,
+                    ends: row.time("ends")?,
+                })
+            })
+            .collect()
     }
 
     /// The row that released a token.
@@ -102,14 +193,28 @@ pub(super) async fn erase_person(tx: &mut Tx, user: &UserUid) -> Result<(), Stor
         .map(drop)
 }
 
-/// Where the page before ended; the start is an instant after every row.
-fn cursor(page: &Page) -> Result<(i64, String), StoreError> {
+/// Where the page before ended; the start is an instant beyond every row.
+fn cursor(page: &Page, order: Order) -> Result<(i64, String), StoreError> {
     let after = page.after()?;
     if after.is_empty() {
-        return Ok((i64::MAX, String::new()));
+        let beyond = match order {
+            Order::NewestFirst => i64::MAX,
+            Order::OldestFirst => i64::MIN,
+        };
+        return Ok((beyond, String::new()));
     }
     let (at, id) = after.split_once('.').ok_or(StoreError::Cursor)?;
     Ok((at.parse().map_err(|_| StoreError::Cursor)?, id.to_owned()))
+}
+
+fn told(row: &Row) -> Result<Told, StoreError> {
+    let asker =
+        [("administrator_id", "administrator"), ("user_uid", "user"), ("service_account_uid", "service_account")];
+    let mut owner = None;
+    for (column, word) in asker {
+        owner = owner.or(row.optional_text(column)?.map(|id| format!("{word}:{id}")));
+    }
+    Ok(Told { event: event(row)?, asker: owner })
 }
 
 fn event(row: &Row) -> Result<RecordedEvent, StoreError> {

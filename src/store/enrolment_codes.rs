@@ -6,11 +6,12 @@ use super::Store;
 use super::db::{Row, Tx};
 use super::error::{ChangeError, StoreError};
 use super::idempotency::{self, Remember};
+use super::memberships;
 use super::page::{Page, Paged};
 use super::sessions::{self, NewSession};
 use crate::domain::audit::Event;
 use crate::domain::credential::{CredentialKind, SecretHash};
-use crate::domain::id::{CredentialId, UserUid};
+use crate::domain::id::{CredentialId, TeamUid, UserUid};
 use crate::domain::principal::Principal;
 
 /// A code to be saved; of it only the hash.
@@ -24,6 +25,8 @@ pub struct NewEnrolmentCode {
     pub user: UserUid,
     /// By whose credential it is made.
     pub created_by: Option<CredentialId>,
+    /// The team whose admin makes it; `None` where an operator does. Then the person must be in that team alone.
+    pub team: Option<TeamUid>,
     /// Since when it exists.
     pub created_at: OffsetDateTime,
     /// Until when it can be redeemed.
@@ -77,22 +80,29 @@ pub enum RedeemError {
 }
 
 impl Store {
-    /// Saves a code for a living person.
+    /// Saves a code for a living person. One of a team's admin is saved only while the person is in that team and
+    /// in no other; a join and this wait for each other.
     pub async fn create_enrolment_code(
         &self,
         code: &NewEnrolmentCode,
         event: &Event,
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin_alone().await?;
         let alive = "SELECT 1 AS one FROM users WHERE uid = $1 AND deleted_at IS NULL";
         if tx.fetch_optional(alive, [(&code.user).into()]).await?.is_none() {
             return Err(ChangeError::NotFound);
         }
+        if let Some(team) = &code.team
+            && memberships::teams_in(&mut tx, &code.user).await? != [team.clone()]
+        {
+            return Err(ChangeError::NotFound);
+        }
         let inserted = tx
             .execute(
-                "INSERT INTO enrolment_codes (id, secret_hash, user_uid, created_by, created_at, expires_at)
-                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+                "INSERT INTO enrolment_codes (id, secret_hash, user_uid, created_by, created_at, expires_at,
+                    team_uid)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
                 [
                     code.id.into(),
                     code.hash.to_hex().into(),
@@ -100,6 +110,7 @@ impl Store {
                     code.created_by.into(),
                     code.created_at.into(),
                     code.expires_at.into(),
+                    code.team.as_ref().map(TeamUid::as_str).into(),
                 ],
             )
             .await?;
@@ -164,12 +175,30 @@ impl Store {
             // Random bytes repeated themselves.
             Err(_) => return Err(StoreError::Refused("the session's access token is known".to_owned()).into()),
         }
+        tx.execute(
+            "UPDATE enrolment_codes SET session_id = $2 WHERE id = $1",
+            [redeemed.code.into(), session.id.into()],
+        )
+        .await?;
         let mut event = event.clone();
         event.credential.get_or_insert((CredentialKind::Enrolment, redeemed.code));
         event.principal.get_or_insert_with(|| Principal::User(redeemed.user.clone()));
         tx.commit_with(&event).await?;
         Ok(redeemed)
     }
+}
+
+/// Ends what the admins of one team enrolled a person with: open codes, and the sessions opened with them.
+pub(super) async fn end_those_of_teams(tx: &mut Tx, user: &UserUid, at: OffsetDateTime) -> Result<(), StoreError> {
+    for sql in [
+        "UPDATE enrolment_codes SET revoked_at = $2
+            WHERE user_uid = $1 AND team_uid IS NOT NULL AND redeemed_at IS NULL AND revoked_at IS NULL",
+        "UPDATE sessions SET ended_at = $2 WHERE ended_at IS NULL AND id IN
+            (SELECT session_id FROM enrolment_codes WHERE user_uid = $1 AND team_uid IS NOT NULL)",
+    ] {
+        tx.execute(sql, [user.into(), at.into()]).await?;
+    }
+    Ok(())
 }
 
 async fn why_not(tx: &mut Tx, hash: &SecretHash, now: OffsetDateTime) -> Result<RedeemError, StoreError> {

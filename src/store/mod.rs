@@ -57,13 +57,14 @@ use time::OffsetDateTime;
 
 pub use access_tokens::AccessToken;
 pub use administrators::{Administrator, AdministratorChange};
-pub use audit::EventFilter;
+pub use audit::{EventFilter, Order, RoleNamed, Told};
 pub use audit_batch::{Proof, Release, Verdict};
 pub use audit_writer::{AuditStats, AuditWriter, QUEUE_MAX, QueueFull, Ticket};
 pub use credentials::{CredentialRecord, DerivesFrom, KeyInfo, NewCredential};
 pub use enrolment_codes::{EnrolmentCode, NewEnrolmentCode, RedeemError, Redeemed};
 pub use error::{ChangeError, StoreError};
 pub use idempotency::{Remember, Remembered};
+pub use memberships::{Member, MemberReach, MembershipChange};
 
 pub use issuers::{IssuerNumbers, IssuerRow};
 pub use key_news::KeyNews;

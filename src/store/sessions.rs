@@ -26,7 +26,7 @@ impl SessionOrigin {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         [Self::EnrolmentCode].into_iter().find(|origin| origin.as_str() == text)
     }
 }
@@ -78,6 +78,30 @@ impl Store {
             ORDER BY created_at DESC, id DESC LIMIT $3";
         let rows = self.db.fetch_all(sql, [user.into(), now.into(), LISTED_MAX.into()]).await?;
         rows.iter().map(session).collect()
+    }
+
+    /// The same for who administers: with when each was last used, to the precision of
+    /// [`Store::touch_credentials`].
+    pub async fn sessions_seen(
+        &self,
+        user: &UserUid,
+        now: OffsetDateTime,
+    ) -> Result<Vec<(Session, Option<OffsetDateTime>)>, StoreError> {
+        let sql = "SELECT s.id, s.user_uid, s.origin, s.device, s.address, s.user_agent, s.created_at, s.expires_at,
+                s.ended_at, (SELECT MAX(c.last_used_at) FROM credentials c WHERE c.session_id = s.id) AS last_used_at
+            FROM sessions s WHERE s.user_uid = $1 AND s.ended_at IS NULL AND s.expires_at > $2
+            ORDER BY s.created_at DESC, s.id DESC LIMIT $3";
+        let rows = self.db.fetch_all(sql, [user.into(), now.into(), LISTED_MAX.into()]).await?;
+        rows.iter().map(|row| Ok((session(row)?, row.optional_time("last_used_at")?))).collect()
+    }
+
+    /// Ends every living session of a person, and tells how many. When it has returned, nothing is minted in them.
+    pub async fn end_sessions(&self, user: &UserUid, event: &Event) -> Result<u64, ChangeError> {
+        let mut tx = self.db.begin_alone().await?;
+        let sql = "UPDATE sessions SET ended_at = $2 WHERE user_uid = $1 AND ended_at IS NULL AND expires_at > $2";
+        let ended = tx.execute(sql, [user.into(), event.at.into()]).await?;
+        tx.commit_with(event).await?;
+        Ok(ended)
     }
 
     /// One session, alive or not.

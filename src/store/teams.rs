@@ -10,7 +10,7 @@ use super::page::{Page, Paged};
 use super::team_row::team;
 use super::{audiences, policy_json, team_issuers};
 use crate::domain::audit::Event;
-use crate::domain::id::TeamUid;
+use crate::domain::id::{CredentialId, TeamUid};
 use crate::domain::team::{Team, TeamPolicy};
 
 /// What to change of a team; `None` keeps.
@@ -31,6 +31,17 @@ impl Store {
     pub async fn create_team(
         &self,
         team: &Team,
+        event: &Event,
+        remember: Option<&Remember>,
+    ) -> Result<(), ChangeError> {
+        self.create_team_for(team, None, event, remember).await
+    }
+
+    /// The same by a platform: the new team joins the list of its key, both or neither.
+    pub async fn create_team_for(
+        &self,
+        team: &Team,
+        platform: Option<CredentialId>,
         event: &Event,
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
@@ -56,6 +67,13 @@ impl Store {
             .await?;
         if inserted == 0 {
             return Err(ChangeError::UidTaken);
+        }
+        if let Some(key) = platform {
+            tx.execute(
+                "INSERT INTO platform_key_teams (credential_id, team_uid) VALUES ($1, $2)",
+                [key.into(), (&team.uid).into()],
+            )
+            .await?;
         }
         idempotency::remember(&mut tx, remember).await?;
         Ok(tx.commit_with(event).await?)

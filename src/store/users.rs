@@ -34,24 +34,7 @@ impl Store {
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
         let mut tx = self.db.begin().await?;
-        let inserted = tx
-            .execute(
-                "INSERT INTO users (uid, uid_fold, name, email, version, created_at, updated_at, disabled_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $6, $7) ON CONFLICT DO NOTHING",
-                [
-                    (&user.uid).into(),
-                    user.uid.folded().into(),
-                    user.name.as_str().into(),
-                    user.email.as_deref().into(),
-                    user.version.into(),
-                    user.created_at.into(),
-                    user.disabled_at.into(),
-                ],
-            )
-            .await?;
-        if inserted == 0 {
-            return Err(ChangeError::UidTaken);
-        }
+        insert(&mut tx, user).await?;
         idempotency::remember(&mut tx, remember).await?;
         Ok(tx.commit_with(event).await?)
     }
@@ -116,7 +99,8 @@ impl Store {
         for sql in [
             "UPDATE users SET deleted_at = $2, updated_at = $2, version = version + 1, name = '', email = NULL
                 WHERE uid = $1",
-            "UPDATE memberships SET removed_at = $2 WHERE user_uid = $1 AND removed_at IS NULL",
+            "UPDATE memberships SET removed_at = COALESCE(removed_at, $2), disabled_at = NULL
+                WHERE user_uid = $1 AND (removed_at IS NULL OR disabled_at IS NOT NULL)",
             "UPDATE sessions SET ended_at = COALESCE(ended_at, $2), device = NULL, address = NULL, user_agent = NULL
                 WHERE user_uid = $1",
             "UPDATE credentials SET revoked_at = COALESCE(revoked_at, $2), name = '' WHERE user_uid = $1",
@@ -128,6 +112,26 @@ impl Store {
         idempotency::forget_mentions(&mut tx, uid.as_str()).await?;
         Ok(tx.commit_with(event).await?)
     }
+}
+
+/// Saves a new person.
+pub(super) async fn insert(tx: &mut Tx, user: &User) -> Result<(), ChangeError> {
+    let inserted = tx
+        .execute(
+            "INSERT INTO users (uid, uid_fold, name, email, version, created_at, updated_at, disabled_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $6, $7) ON CONFLICT DO NOTHING",
+            [
+                (&user.uid).into(),
+                user.uid.folded().into(),
+                user.name.as_str().into(),
+                user.email.as_deref().into(),
+                user.version.into(),
+                user.created_at.into(),
+                user.disabled_at.into(),
+            ],
+        )
+        .await?;
+    if inserted == 0 { Err(ChangeError::UidTaken) } else { Ok(()) }
 }
 
 async fn lock_version(tx: &mut Tx, uid: &UserUid, expected: Option<i64>) -> Result<User, ChangeError> {

@@ -502,7 +502,10 @@ async fn of_two_changes_to_one_version_exactly_one_is_made() {
     let policy = house.admin("GET", "/v1/teams/acme/policy", None).await;
     assert_eq!(
         policy.json(),
-        json!({"lifetime_cap_seconds": 120, "roles_claim": "off", "enrolment_codes": true, "version": 6})
+        json!({
+            "lifetime_cap_seconds": 120, "roles_claim": "off", "enrolment_codes": true, "session_tag_keys": [],
+            "cost_tags": {}, "address_ranges": [], "people_mint": "anywhere", "version": 6,
+        })
     );
     assert_eq!(policy.header("etag"), "\"6\"");
     for (tag, status) in
@@ -599,7 +602,7 @@ async fn the_first_administrator_ends_with_the_second_and_the_last_one_stays() {
     let list = house.must("GET", "/v1/administrators", None).await;
     assert_eq!(list["items"][0]["expires_at"], "2026-01-03T03:04:05Z");
     let first = format!("/v1/administrators/{}", text(&list["items"][0], "id"));
-    assert!(house.admin("DELETE", &first, None).await.short().starts_with("409 conflict: the last administrator"));
+    assert!(house.admin("DELETE", &first, None).await.short().starts_with("409 conflict: the last operator"));
     let ops = house.must("POST", "/v1/administrators", Some(json!({"name": "ops"}))).await;
     let (ops, key) = (format!("/v1/administrators/{}", text(&ops, "id")), text(&ops, "key"));
     assert_eq!(house.admin("GET", "/v1/teams", None).await.status, StatusCode::UNAUTHORIZED);
@@ -808,4 +811,247 @@ async fn threat_37_a_policy_takes_no_tag_that_is_reserved_repeated_or_too_much()
     let new = house.must("PATCH", path, Some(clear)).await;
     assert_eq!((&new["cost_tags"], &new["address_ranges"]), (&json!({}), &json!([])));
     assert_eq!((&new["session_tag_keys"], &new["people_mint"]), (&json!([]), &json!("anywhere")));
+}
+
+#[tokio::test]
+async fn the_audit_log_is_searched_and_exported_whole_by_who_may_see_it() {
+    let house = House::new().await;
+    for team in ["acme", "other"] {
+        house.must("POST", "/v1/teams", Some(json!({"uid": team, "name": team}))).await;
+        let account = format!("/v1/teams/{team}/service-accounts");
+        house.must("POST", &account, Some(json!({"uid": format!("robot-{team}"), "name": "Robot"}))).await;
+    }
+    let path = "/v1/teams/acme/service-accounts/robot-acme/keys";
+    let made = house.must("POST", path, Some(json!({}))).await;
+    house
+        .must(
+            "PATCH",
+            "/v1/teams/acme/provider-settings",
+            Some(json!({"region": "us-east-1",
+        "role_arn": "arn:aws:iam::111122223333:role/x"})),
+        )
+        .await;
+    for _ in 0..450 {
+        assert_eq!(house.mint(&text(&made, "key"), json!({})).await.status, 200);
+    }
+    let auditor = json!({"name": "eyes", "role": "auditor"});
+    let auditor = text(&house.must("POST", "/v1/administrators", Some(auditor)).await, "key");
+    let export = async |query: &str| {
+        let answer = house.call(&auditor, "GET", &format!("/v1/audit/export{query}"), None).await;
+        assert_eq!(answer.header("content-type"), "application/x-ndjson");
+        assert!(answer.text.is_empty() || answer.text.ends_with('\n'));
+        answer.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
+    };
+    let minted = export("?action=token.mint").await;
+    assert_eq!(minted.len(), 450, "more than two pages of the store");
+    assert!(minted.iter().all(|row| row["asked_by"] == "service_account:robot-acme"));
+    let ids: Vec<_> = minted.iter().map(|row| text(row, "id")).collect();
+    assert!(ids.is_sorted(), "oldest first");
+    let all = export("").await;
+    let asked: Vec<_> = all.iter().filter_map(|row| row["asked_by"].as_str()).collect();
+    assert!(asked.iter().any(|one| one.starts_with("administrator:")));
+    let of_key = export(&format!("?credential={}", text(&made, "id"))).await;
+    assert_eq!(of_key.len(), 450);
+    assert_eq!(export("?run=0123456789abcdefABCD").await, Vec::<Value>::new());
+    // The filters of a page and those of an export are the same, but for the page itself.
+    for (path, said) in [
+        ("/v1/audit/export?limit=1", "400 invalid_request: query may hold only"),
+        ("/v1/audit?run=x", "400 invalid_request: run "),
+        ("/v1/audit/export?credential=x", "400 invalid_request: credential must be the id of a credential"),
+        ("/v1/teams/acme/audit?team=other", "400 invalid_request: query may hold only"),
+    ] {
+        let answer = house.call(&auditor, "GET", path, None).await;
+        assert!(answer.short().starts_with(said), "{path}: {}", answer.short());
+    }
+    let of_team = house.call(&auditor, "GET", "/v1/teams/other/audit/export", None).await;
+    assert_eq!(of_team.text.lines().count(), 2);
+    assert!(of_team.text.lines().all(|line| line.contains(r#""team_uid":"other""#)));
+    let page = house.call(&auditor, "GET", "/v1/teams/other/audit", None).await.json();
+    assert_eq!(page["items"].as_array().unwrap().len(), 2);
+}
+
+/// What admins and auditors of a team do and do not, by their own sessions.
+#[tokio::test]
+async fn threat_21_a_team_admin_rules_the_team_and_nothing_beyond() {
+    let house = House::new().await;
+    for team in ["acme", "other"] {
+        house.must("POST", "/v1/teams", Some(json!({"uid": team, "name": team}))).await;
+    }
+    for (user, team, role) in [("ada", "acme", "admin"), ("bob", "acme", "member"), ("eve", "other", "member")] {
+        let body = json!({"uid": user, "name": user, "role": role});
+        house.must("POST", &format!("/v1/teams/{team}/members"), Some(body)).await;
+    }
+    house.must("POST", "/v1/users", Some(json!({"uid": "teamless", "name": "x"}))).await;
+    let sign_in = async |code: String| {
+        let session = request("", "POST", "/v1/sessions", Some(json!({"code": code})), &[]);
+        text(&house.send(Listener::Public, session).await.json(), "access_token")
+    };
+    let code = house.must("POST", "/v1/enrolment-codes", Some(json!({"user_uid": "ada"}))).await;
+    let ada = sign_in(text(&code, "code")).await;
+    let rows = [
+        // What an admin of the team is for.
+        ("POST", "/v1/teams/acme/service-accounts", json!({"uid": "robot", "name": "Robot"}), "201"),
+        ("POST", "/v1/teams/acme/service-accounts/robot/keys", json!({}), "201"),
+        ("PATCH", "/v1/teams/acme/policy", json!({"lifetime_cap_seconds": 600}), "200"),
+        ("PATCH", "/v1/teams/acme", json!({"name": "Acme Corp"}), "200"),
+        ("PATCH", "/v1/teams/acme/provider-settings", json!({"region": "us-east-1"}), "200"),
+        ("POST", "/v1/teams/acme/members", json!({"uid": "new", "name": "New"}), "201"),
+        ("PATCH", "/v1/teams/acme/members/bob", json!({"role": "auditor"}), "200"),
+        ("PUT", "/v1/teams/acme/members/teamless", Value::Null, "201"),
+        ("POST", "/v1/enrolment-codes", json!({"user_uid": "bob"}), "201"),
+        ("GET", "/v1/teams/acme/audit", Value::Null, "200"),
+        // Parts of those operations that are the operator's.
+        ("PATCH", "/v1/teams/acme", json!({"disabled": true}), "403 not_permitted"),
+        (
+            "PATCH",
+            "/v1/teams/acme/provider-settings",
+            json!({"sts_endpoint": "https://sts.us-east-1.amazonaws.com"}),
+            "403 not_permitted",
+        ),
+        // People of other teams are nobody, whether they exist or not.
+        ("PUT", "/v1/teams/acme/members/eve", Value::Null, "404 not_found: no such user"),
+        ("PUT", "/v1/teams/acme/members/nobody", Value::Null, "404 not_found: no such user"),
+        (
+            "POST",
+            "/v1/enrolment-codes",
+            json!({"user_uid": "eve"}),
+            "400 invalid_request: user_uid must be the uid of a person who exists",
+        ),
+        (
+            "POST",
+            "/v1/enrolment-codes",
+            json!({"user_uid": "nobody"}),
+            "400 invalid_request: user_uid must be the uid of a person who exists",
+        ),
+    ];
+    for (method, path, body, said) in rows {
+        let body = (!body.is_null()).then_some(body);
+        let answer = house.call(&ada, method, path, body).await;
+        assert!(answer.short().starts_with(said), "{method} {path}: {}", answer.short());
+    }
+    // Whose hand it was stands in the log.
+    let rows = house.must("GET", "/v1/teams/acme/audit?action=admin.update", None).await;
+    assert!(rows["items"].as_array().unwrap().iter().any(|row| row["asked_by"] == "user:ada"), "{rows}");
+
+    // A person in a second team is no more the first one's to enrol, and what its admins enrolled has ended.
+    let bob = house.call(&ada, "POST", "/v1/enrolment-codes", Some(json!({"user_uid": "bob"}))).await;
+    let bob = sign_in(text(&bob.json(), "code")).await;
+    house.must("PUT", "/v1/teams/other/members/bob", None).await;
+    let whoami = house.send(Listener::Public, request(&bob, "GET", "/v1/whoami", None, &[])).await;
+    assert!(whoami.short().starts_with("401"), "{}", whoami.short());
+    let again = house.call(&ada, "POST", "/v1/enrolment-codes", Some(json!({"user_uid": "bob"}))).await;
+    assert!(again.short().starts_with("400 invalid_request"), "{}", again.short());
+
+    // A team that refuses codes is not ruled by a session that a code opened (threat 38); one that is off by nobody.
+    house.must("PATCH", "/v1/teams/acme/policy", Some(json!({"enrolment_codes": false}))).await;
+    let refused = house.call(&ada, "GET", "/v1/teams/acme", None).await;
+    assert!(refused.short().starts_with("403 sign_in_not_accepted"), "{}", refused.short());
+    house.must("PATCH", "/v1/teams/acme/policy", Some(json!({"enrolment_codes": true}))).await;
+    house.must("PATCH", "/v1/teams/acme", Some(json!({"disabled": true}))).await;
+    assert_eq!(house.call(&ada, "GET", "/v1/teams/acme/audit", None).await.status, 200);
+    let refused = house.call(&ada, "PATCH", "/v1/teams/acme/policy", Some(json!({}))).await;
+    assert!(refused.short().starts_with("403 team_disabled"), "{}", refused.short());
+    house.must("PATCH", "/v1/teams/acme", Some(json!({"disabled": false}))).await;
+
+    // Who is demoted has lost at once.
+    house.must("PATCH", "/v1/teams/acme/members/ada", Some(json!({"role": "member"}))).await;
+    assert_eq!(house.call(&ada, "GET", "/v1/teams/acme", None).await.status, 403);
+    house.must("DELETE", "/v1/teams/acme/members/ada", None).await;
+    assert_eq!(house.call(&ada, "GET", "/v1/teams/acme", None).await.status, 404);
+}
+
+#[tokio::test]
+async fn an_auditor_replaces_no_operator() {
+    let house = House::new().await;
+    let auditor = json!({"name": "eyes", "role": "auditor"});
+    let auditor = house.must("POST", "/v1/administrators", Some(auditor)).await;
+    let first = house.must("GET", "/v1/administrators", None).await;
+    assert_eq!(first["items"].as_array().unwrap().len(), 2, "the first start's operator is still there");
+    let id = text(&first["items"][0], "id");
+    for (method, path, body) in [
+        ("DELETE", format!("/v1/administrators/{id}"), None),
+        ("PATCH", format!("/v1/administrators/{id}"), Some(json!({"role": "auditor"}))),
+    ] {
+        let answer = house.admin(method, &path, body).await;
+        assert!(answer.short().starts_with("409 conflict: the last operator"), "{}", answer.short());
+    }
+    let path = format!("/v1/administrators/{}", text(&auditor, "id"));
+    assert_eq!(house.call(&text(&auditor, "key"), "DELETE", &path, None).await.status, 403);
+    assert_eq!(house.must("PATCH", &path, Some(json!({"role": "operator"}))).await["role"], "operator");
+    assert_eq!(house.call(&text(&auditor, "key"), "GET", "/v1/teams", None).await.status, 200);
+    assert_eq!(house.admin("DELETE", &format!("/v1/administrators/{id}"), None).await.status, 204);
+}
+
+#[tokio::test]
+async fn threat_23_what_a_disable_cannot_end_is_told_with_the_denies_that_do() {
+    let house = House::new().await;
+    house.must("POST", "/v1/teams", Some(json!({"uid": "acme", "name": "Acme"}))).await;
+    let path = "/v1/teams/acme/service-accounts";
+    for account in ["robot", "idle"] {
+        house.must("POST", path, Some(json!({"uid": account, "name": account}))).await;
+    }
+    let role = "arn:aws:iam::111122223333:role/x";
+    let settings = json!({"region": "us-east-1", "role_arn": role});
+    house.must("PATCH", "/v1/teams/acme/provider-settings", Some(settings)).await;
+    let audiences = json!({"items": [{"audience": "sts.amazonaws.com"}, {"audience": "https://vault.example.com"}]});
+    house.must("PUT", "/v1/teams/acme/audiences", Some(audiences)).await;
+    let key = text(&house.must("POST", &format!("{path}/robot/keys"), Some(json!({}))).await, "key");
+    assert_eq!(house.mint(&key, json!({"lifetime_seconds": 900})).await.status, 200);
+    assert_eq!(house.mint(&key, json!({"audience": "https://vault.example.com"})).await.status, 200);
+    house.must("PATCH", &format!("{path}/robot"), Some(json!({"disabled": true}))).await;
+
+    let remaining = "/v1/teams/acme/remaining-sessions";
+    let told = house.must("GET", &format!("{remaining}?principal=service_account:robot"), None).await;
+    let items = told["items"].as_array().unwrap();
+    assert_eq!(items.len(), 1, "a token for another audience opens no session: {told}");
+    assert_eq!((&items[0]["role_arn"], &items[0]["principals"]), (&json!(role), &json!(["service_account:robot"])));
+    // 900 s from the mint and the 5 minutes that STS takes a token longer; then the longest session, 12 hours.
+    assert_eq!(items[0]["tokens_until"], "2026-01-02T03:24:05Z");
+    assert_eq!(items[0]["sessions_until"], "2026-01-02T15:24:05Z");
+    let denies = items[0]["denies"].as_array().unwrap();
+    let said = |at: usize| denies[at]["document"].to_string();
+    assert!(said(0).contains("scoped_principal:acme/service_account:robot") && said(0).contains("Deny"), "{}", said(0));
+    assert!(said(1).contains("s.robot") && said(1).contains("SourceIdentity"), "{}", said(1));
+    for deny in denies {
+        assert!(text(deny, "put_command").starts_with("aws iam put-role-policy --role-name 'x'"), "{deny}");
+        assert!(text(deny, "delete_command").contains(&text(deny, "name")), "{deny}");
+    }
+    assert_eq!(
+        house.must("GET", &format!("{remaining}?principal=service_account:idle"), None).await["items"],
+        json!([])
+    );
+    assert_eq!(house.must("GET", remaining, None).await, told, "of everyone");
+    house.clock.advance(Duration::hours(14));
+    assert_eq!(house.must("GET", remaining, None).await["items"], json!([]));
+}
+
+#[tokio::test]
+async fn operators_end_peoples_sessions_and_auditors_see_them() {
+    let house = House::new().await;
+    house.must("POST", "/v1/teams", Some(json!({"uid": "acme", "name": "Acme"}))).await;
+    house.must("POST", "/v1/teams/acme/members", Some(json!({"uid": "ada", "name": "Ada"}))).await;
+    let mut tokens = Vec::new();
+    for device in ["laptop", "phone"] {
+        let code = text(&house.must("POST", "/v1/enrolment-codes", Some(json!({"user_uid": "ada"}))).await, "code");
+        let body = json!({"code": code, "device": device});
+        let opened = house.send(Listener::Public, request("", "POST", "/v1/sessions", Some(body), &[])).await;
+        tokens.push(text(&opened.json(), "access_token"));
+    }
+    let whoami = async |token: &str| {
+        house.send(Listener::Public, request(token, "GET", "/v1/whoami", None, &[])).await.status.as_u16()
+    };
+    assert_eq!((whoami(&tokens[0]).await, whoami(&tokens[1]).await), (200, 200));
+    house.app.issuer.write_last_used().await;
+    let sessions = house.must("GET", "/v1/users/ada/sessions", None).await;
+    let items = sessions["items"].as_array().unwrap();
+    let devices: Vec<_> = items.iter().map(|one| text(one, "device")).collect();
+    assert_eq!(devices, ["phone", "laptop"]);
+    assert!(items.iter().all(|one| one["last_used_at"].is_string()), "{sessions}");
+    let laptop = format!("/v1/users/ada/sessions/{}", text(&items[1], "session_id"));
+    house.must("DELETE", &laptop, None).await;
+    assert_eq!(house.admin("DELETE", &laptop, None).await.status, 404);
+    assert_eq!((whoami(&tokens[0]).await, whoami(&tokens[1]).await), (401, 200));
+    house.must("DELETE", "/v1/users/ada/sessions", None).await;
+    assert_eq!(whoami(&tokens[1]).await, 401);
+    assert_eq!(house.must("GET", "/v1/users/ada/sessions", None).await["items"], json!([]));
 }

@@ -99,7 +99,14 @@ fn shown(answer: &Answer) -> String {
             writeln!(text, "{name}: {}", answer.header(name)).unwrap();
         }
     }
-    if !answer.text.is_empty() {
+    if answer.header("content-type") == "application/x-ndjson" {
+        for line in answer.text.lines() {
+            let mut row: Value = serde_json::from_str(line).unwrap();
+            cut(&mut row);
+            write!(text, "\n{row}").unwrap();
+        }
+        text += "\n";
+    } else if !answer.text.is_empty() {
         let mut body = answer.json();
         cut(&mut body);
         write!(text, "\n{}\n", serde_json::to_string_pretty(&body).unwrap()).unwrap();

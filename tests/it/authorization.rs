@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use brevet::domain::credential::{CredentialKind, OpaqueCredential};
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
@@ -31,11 +33,36 @@ enum May {
     Person,
     /// Workers.
     Worker,
-    /// Administrators.
+    /// Who may open a run: persons, service accounts, platforms with that right.
+    RunOpener,
+    /// Who may see runs, and end them: openers of theirs, and administrators of all.
+    RunKeeper,
+    /// Operators of the installation.
     Operator,
+    /// Those, and auditors of the installation.
+    Reader,
+    /// Operators, and platforms that found teams.
+    Founder,
+    /// Operators, and platforms that register principals.
+    Registers,
+    /// Operators, and persons, of whom the use case asks more.
+    Enrols,
+    /// Operators, and admins of the team.
+    Rules,
+    /// Those, auditors of the team, and auditors of the installation.
+    Reads,
+    /// Who rules the team, and platforms that list it.
+    Registrar,
+    /// Who reads the team, and platforms that list it.
+    Registry,
+    /// Who reads some team; which one, the query says.
+    ReadsByQuery,
 }
 
-use May::{Anyone, Known, Operator, Person, Principal, RunKeeper, RunOpener, Worker};
+use May::{
+    Anyone, Enrols, Founder, Known, Operator, Person, Principal, Reader, Reads, ReadsByQuery, Registers, Registrar,
+    Registry, Rules, RunKeeper, RunOpener, Worker,
+};
 
 /// One row for each operation: who may, and what this request then gets.
 const MATRIX: &[(&str, &str, May, u16)] = &[
@@ -59,63 +86,71 @@ const MATRIX: &[(&str, &str, May, u16)] = &[
     ("DELETE", "/v1/runs/{run_id}", RunKeeper, 404),
     ("POST", "/v1/worker/exchange", Worker, 415),
     ("POST", "/v1/worker/liveness", Worker, 415),
-    ("GET", "/v1/administrators", Operator, 200),
+    ("GET", "/v1/administrators", Reader, 200),
     ("POST", "/v1/administrators", Operator, 415),
-    ("GET", "/v1/administrators/{id}", Operator, 404),
+    ("GET", "/v1/administrators/{id}", Reader, 404),
+    ("PATCH", "/v1/administrators/{id}", Operator, 415),
     ("DELETE", "/v1/administrators/{id}", Operator, 404),
-    ("GET", "/v1/teams", Operator, 200),
-    ("POST", "/v1/teams", Operator, 415),
-    ("GET", "/v1/teams/{team}", Operator, 404),
-    ("PATCH", "/v1/teams/{team}", Operator, 415),
+    ("GET", "/v1/teams", Reader, 200),
+    ("POST", "/v1/teams", Founder, 415),
+    ("GET", "/v1/teams/{team}", Registry, 404),
+    ("PATCH", "/v1/teams/{team}", Rules, 415),
     ("DELETE", "/v1/teams/{team}", Operator, 404),
-    ("GET", "/v1/teams/{team}/audiences", Operator, 404),
-    ("PUT", "/v1/teams/{team}/audiences", Operator, 415),
-    ("GET", "/v1/teams/{team}/roles", Operator, 404),
-    ("PUT", "/v1/teams/{team}/roles", Operator, 415),
-    ("GET", "/v1/teams/{team}/policy", Operator, 404),
-    ("PATCH", "/v1/teams/{team}/policy", Operator, 415),
-    ("GET", "/v1/teams/{team}/issuer", Operator, 404),
+    ("GET", "/v1/teams/{team}/audiences", Reads, 404),
+    ("PUT", "/v1/teams/{team}/audiences", Rules, 415),
+    ("GET", "/v1/teams/{team}/roles", Reads, 404),
+    ("PUT", "/v1/teams/{team}/roles", Rules, 415),
+    ("GET", "/v1/teams/{team}/policy", Reads, 404),
+    ("PATCH", "/v1/teams/{team}/policy", Rules, 415),
+    ("GET", "/v1/teams/{team}/provider-settings", Reads, 404),
+    ("PATCH", "/v1/teams/{team}/provider-settings", Rules, 415),
+    ("GET", "/v1/teams/{team}/members", Registry, 404),
+    ("POST", "/v1/teams/{team}/members", Registrar, 415),
+    ("GET", "/v1/teams/{team}/members/{user}", Registry, 404),
+    ("PATCH", "/v1/teams/{team}/members/{user}", Registrar, 415),
+    ("PUT", "/v1/teams/{team}/members/{user}", Registrar, 404),
+    ("DELETE", "/v1/teams/{team}/members/{user}", Registrar, 404),
+    ("GET", "/v1/teams/{team}/service-accounts", Registry, 404),
+    ("POST", "/v1/teams/{team}/service-accounts", Registrar, 415),
+    ("GET", "/v1/teams/{team}/service-accounts/{uid}", Registry, 404),
+    ("PATCH", "/v1/teams/{team}/service-accounts/{uid}", Registrar, 415),
+    ("DELETE", "/v1/teams/{team}/service-accounts/{uid}", Registrar, 404),
+    ("GET", "/v1/teams/{team}/service-accounts/{uid}/keys", Registry, 404),
+    ("POST", "/v1/teams/{team}/service-accounts/{uid}/keys", Registrar, 415),
+    ("DELETE", "/v1/teams/{team}/service-accounts/{uid}/keys/{id}", Registrar, 404),
+    ("POST", "/v1/teams/{team}/service-accounts/{uid}/keys/{id}/rotate", Registrar, 415),
+    ("GET", "/v1/teams/{team}/service-accounts/{uid}/public-keys", Registry, 404),
+    ("POST", "/v1/teams/{team}/service-accounts/{uid}/public-keys", Registrar, 415),
+    ("DELETE", "/v1/teams/{team}/service-accounts/{uid}/public-keys/{id}", Registrar, 404),
+    ("GET", "/v1/teams/{team}/service-accounts/{uid}/provider-settings", Reads, 404),
+    ("PATCH", "/v1/teams/{team}/service-accounts/{uid}/provider-settings", Rules, 415),
+    ("GET", "/v1/effective-settings", ReadsByQuery, 400),
+    ("GET", "/v1/users", Reader, 200),
+    ("POST", "/v1/users", Registers, 415),
+    ("GET", "/v1/users/{user}", Reader, 404),
+    ("GET", "/v1/teams/{team}/issuer", Reads, 404),
     ("PUT", "/v1/teams/{team}/issuer", Operator, 404),
     ("DELETE", "/v1/teams/{team}/issuer", Operator, 404),
-    ("GET", "/v1/teams/{team}/provider-settings", Operator, 404),
-    ("PATCH", "/v1/teams/{team}/provider-settings", Operator, 415),
-    ("GET", "/v1/teams/{team}/members", Operator, 404),
-    ("PUT", "/v1/teams/{team}/members/{user}", Operator, 404),
-    ("DELETE", "/v1/teams/{team}/members/{user}", Operator, 404),
-    ("GET", "/v1/teams/{team}/service-accounts", Operator, 404),
-    ("POST", "/v1/teams/{team}/service-accounts", Operator, 415),
-    ("GET", "/v1/teams/{team}/service-accounts/{uid}", Operator, 404),
-    ("PATCH", "/v1/teams/{team}/service-accounts/{uid}", Operator, 415),
-    ("DELETE", "/v1/teams/{team}/service-accounts/{uid}", Operator, 404),
-    ("GET", "/v1/teams/{team}/service-accounts/{uid}/keys", Operator, 404),
-    ("POST", "/v1/teams/{team}/service-accounts/{uid}/keys", Operator, 415),
-    ("DELETE", "/v1/teams/{team}/service-accounts/{uid}/keys/{id}", Operator, 404),
-    ("POST", "/v1/teams/{team}/service-accounts/{uid}/keys/{id}/rotate", Operator, 415),
-    ("GET", "/v1/teams/{team}/service-accounts/{uid}/public-keys", Operator, 404),
-    ("POST", "/v1/teams/{team}/service-accounts/{uid}/public-keys", Operator, 415),
-    ("DELETE", "/v1/teams/{team}/service-accounts/{uid}/public-keys/{id}", Operator, 404),
-    ("GET", "/v1/teams/{team}/service-accounts/{uid}/trust-rules", Operator, 404),
-    ("POST", "/v1/teams/{team}/service-accounts/{uid}/trust-rules", Operator, 415),
-    ("GET", "/v1/teams/{team}/service-accounts/{uid}/trust-rules/{id}", Operator, 404),
-    ("PATCH", "/v1/teams/{team}/service-accounts/{uid}/trust-rules/{id}", Operator, 415),
-    ("DELETE", "/v1/teams/{team}/service-accounts/{uid}/trust-rules/{id}", Operator, 404),
-    ("GET", "/v1/teams/{team}/service-accounts/{uid}/provider-settings", Operator, 404),
-    ("PATCH", "/v1/teams/{team}/service-accounts/{uid}/provider-settings", Operator, 415),
-    ("GET", "/v1/effective-settings", Operator, 400),
-    ("GET", "/v1/users", Operator, 200),
-    ("POST", "/v1/users", Operator, 415),
-    ("GET", "/v1/users/{user}", Operator, 404),
+    ("GET", "/v1/teams/{team}/service-accounts/{uid}/trust-rules", Reads, 404),
+    ("POST", "/v1/teams/{team}/service-accounts/{uid}/trust-rules", Rules, 415),
+    ("GET", "/v1/teams/{team}/service-accounts/{uid}/trust-rules/{id}", Reads, 404),
+    ("PATCH", "/v1/teams/{team}/service-accounts/{uid}/trust-rules/{id}", Rules, 415),
+    ("DELETE", "/v1/teams/{team}/service-accounts/{uid}/trust-rules/{id}", Rules, 404),
     ("PATCH", "/v1/users/{user}", Operator, 415),
     ("DELETE", "/v1/users/{user}", Operator, 404),
-    ("POST", "/v1/enrolment-codes", Operator, 415),
-    ("GET", "/v1/worker-keys", Operator, 200),
+    ("GET", "/v1/users/{user}/sessions", Reader, 404),
+    ("DELETE", "/v1/users/{user}/sessions", Operator, 404),
+    ("DELETE", "/v1/users/{user}/sessions/{id}", Operator, 404),
+    ("GET", "/v1/teams/{team}/remaining-sessions", Reads, 404),
+    ("POST", "/v1/enrolment-codes", Enrols, 415),
+    ("GET", "/v1/worker-keys", Reader, 200),
     ("POST", "/v1/worker-keys", Operator, 415),
-    ("GET", "/v1/worker-keys/{id}", Operator, 404),
+    ("GET", "/v1/worker-keys/{id}", Reader, 404),
     ("PATCH", "/v1/worker-keys/{id}", Operator, 415),
     ("DELETE", "/v1/worker-keys/{id}", Operator, 404),
-    ("GET", "/v1/platform-keys", Operator, 200),
+    ("GET", "/v1/platform-keys", Reader, 200),
     ("POST", "/v1/platform-keys", Operator, 415),
-    ("GET", "/v1/platform-keys/{id}", Operator, 404),
+    ("GET", "/v1/platform-keys/{id}", Reader, 404),
     ("PATCH", "/v1/platform-keys/{id}", Operator, 415),
     ("DELETE", "/v1/platform-keys/{id}", Operator, 404),
     ("GET", "/v1/signing-keys", Operator, 200),
@@ -127,29 +162,92 @@ const MATRIX: &[(&str, &str, May, u16)] = &[
     ("POST", "/v1/signing-keys/rotate", Operator, 415),
     ("POST", "/v1/signing-keys/{kid}/distrust", Operator, 415),
     ("POST", "/v1/signing-keys/replace-all", Operator, 415),
-    ("GET", "/v1/audit", Operator, 200),
+    ("GET", "/v1/audit", Reader, 200),
+    ("GET", "/v1/audit/export", Reader, 200),
+    ("GET", "/v1/teams/{team}/audit", Reads, 404),
+    ("GET", "/v1/teams/{team}/audit/export", Reads, 404),
 ];
+
+/// What a caller is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// No live credential: the status that it is told so with.
+    Nobody(u16),
+    Operator,
+    /// An auditor of the installation.
+    Auditor,
+    /// A person, with a role in team `acme`, if any.
+    Person(Option<&'static str>),
+    Agent,
+    /// The bearer of a run.
+    Run,
+    /// A platform that lists `acme`, and whether it registers principals and teams or mints and opens runs.
+    Platform {
+        registers: bool,
+    },
+    Worker,
+}
+
+impl Kind {
+    /// What it gets of a request that, where it may, is answered with `then`. The teams of paths do not exist.
+    fn status(self, may: May, then: u16) -> u16 {
+        let allowed = match (may, self) {
+            (Anyone, _) => return then,
+            (_, Self::Nobody(refused)) => return refused,
+            (Known, _) => true,
+            (Principal, kind) => {
+                matches!(kind, Self::Person(_) | Self::Agent | Self::Run | Self::Platform { .. })
+            }
+            (RunOpener, kind) => matches!(kind, Self::Person(_) | Self::Agent | Self::Platform { .. }),
+            (RunKeeper, kind) => !matches!(kind, Self::Run | Self::Worker),
+            (Person, kind) => matches!(kind, Self::Person(_)),
+            (Worker, kind) => kind == Self::Worker,
+            (Operator, kind) => kind == Self::Operator,
+            (Founder | Registers, kind) => matches!(kind, Self::Operator | Self::Platform { registers: true }),
+            (Reader, kind) => matches!(kind, Self::Operator | Self::Auditor),
+            (Enrols, kind) => matches!(kind, Self::Operator | Self::Person(_)),
+            (ReadsByQuery, kind) => matches!(kind, Self::Operator | Self::Auditor | Self::Person(_)),
+            // Of a team that they are not in, people learn nothing: it is as if there were none.
+            (Rules | Reads | Registrar | Registry, Self::Person(_))
+            | (Registrar | Registry, Self::Platform { registers: true }) => return 404,
+            (Rules | Registrar, kind) => kind == Self::Operator,
+            (Reads | Registry, kind) => matches!(kind, Self::Operator | Self::Auditor),
+        };
+        if allowed { then } else { 403 }
+    }
+
+    /// What it may do in team `acme`, which exists; `None` where it must not even learn that.
+    fn at_acme(self, may: May) -> Option<bool> {
+        let changes = matches!(may, Rules | Registrar);
+        match self {
+            Self::Operator => Some(true),
+            Self::Auditor => Some(!changes),
+            Self::Person(role) => role.map(|role| role == "admin" || (role == "auditor" && !changes)),
+            Self::Platform { registers } => Some(registers && matches!(may, Registrar | Registry)),
+            Self::Agent | Self::Run | Self::Worker | Self::Nobody(_) => Some(false),
+        }
+    }
+}
 
 /// What a caller presents, and what it is.
 struct CallerKind {
     name: &'static str,
+    kind: Kind,
     /// Headers of the request.
     headers: Vec<(&'static str, String)>,
     /// What is appended to the path.
     query: String,
-    /// Which operations are open to it; of the others it gets `refused`.
-    may: &'static [May],
-    refused: u16,
 }
 
-fn bearer(name: &'static str, credential: &str, may: &'static [May], refused: u16) -> CallerKind {
-    CallerKind {
-        name,
-        headers: vec![("authorization", format!("Bearer {credential}"))],
-        query: String::new(),
-        may,
-        refused,
-    }
+fn bearer(name: &'static str, credential: &str, kind: Kind) -> CallerKind {
+    CallerKind { name, kind, headers: vec![("authorization", format!("Bearer {credential}"))], query: String::new() }
+}
+
+/// Signs a person in with an enrolment code.
+async fn sign_in(house: &House, admin: &str, user: &str) -> String {
+    let code = house.call(admin, "POST", "/v1/enrolment-codes", Some(json!({"user_uid": user}))).await;
+    let session = request("", "POST", "/v1/sessions", Some(json!({"code": code.json()["code"]})), &[]);
+    house.send(Listener::Public, session).await.json()["access_token"].as_str().unwrap().to_owned()
 }
 
 /// A house with one caller of every kind.
@@ -157,9 +255,21 @@ async fn callers() -> (House, Vec<CallerKind>) {
     let house = House::new().await;
     let text = |value: &Value, member: &str| value[member].as_str().unwrap().to_owned();
     let keys = |account: &str| format!("/v1/teams/acme/service-accounts/{account}/keys");
-    house.must("POST", "/v1/teams", Some(json!({"uid": "acme", "name": "Acme"}))).await;
-    house.must("POST", "/v1/users", Some(json!({"uid": "ada", "name": "Ada"}))).await;
-    house.must("PUT", "/v1/teams/acme/members/ada", None).await;
+    for team in ["acme", "other"] {
+        house.must("POST", "/v1/teams", Some(json!({"uid": team, "name": team}))).await;
+    }
+    for (user, team, role) in [
+        ("ada", "acme", "member"),
+        ("adam", "acme", "admin"),
+        ("audrey", "acme", "auditor"),
+        ("olga", "other", "admin"),
+        ("demoted", "acme", "admin"),
+        ("removed", "acme", "admin"),
+        ("asleep", "acme", "admin"),
+    ] {
+        let body = json!({"uid": user, "name": user, "role": role});
+        house.must("POST", &format!("/v1/teams/{team}/members"), Some(body)).await;
+    }
     for account in ["robot", "asleep"] {
         let body = json!({"uid": account, "name": account});
         house.must("POST", "/v1/teams/acme/service-accounts", Some(body)).await;
@@ -173,68 +283,87 @@ async fn callers() -> (House, Vec<CallerKind>) {
     house.must("DELETE", &format!("{}/{}", keys("robot"), text(&revoked, "id")), None).await;
     let worker = json!({"name": "w", "audience": "https://worker.example.com", "teams": ["acme"]});
     let worker = text(&house.must("POST", "/v1/worker-keys", Some(worker)).await, "key");
-    let platform = json!({"name": "p", "teams": ["acme"], "rights": ["open_runs", "mint_for_service_accounts"]});
-    let platform = text(&house.must("POST", "/v1/platform-keys", Some(platform)).await, "key");
+    let platform_of = |rights: &[&str]| json!({"name": "p", "teams": ["acme"], "rights": rights});
+    let minting = platform_of(&["open_runs", "mint_for_service_accounts"]);
+    let platform = text(&house.must("POST", "/v1/platform-keys", Some(minting)).await, "key");
+    let registering = platform_of(&["register_principals", "register_teams"]);
+    let registrar = text(&house.must("POST", "/v1/platform-keys", Some(registering)).await, "key");
     let open = |key: &str| request(key, "POST", "/v1/runs", Some(json!({})), &[]);
     let run = text(&house.send(Listener::Public, open(&agent)).await.json(), "bearer");
     let ended = house.send(Listener::Public, open(&agent)).await.json();
     let path = format!("/v1/runs/{}", text(&ended, "id"));
     house.send(Listener::Public, request(&agent, "DELETE", &path, None, &[])).await;
     let ended_run = text(&ended, "bearer");
-    let code = |code: &Value| text(code, "code");
-    let first = code(&house.must("POST", "/v1/enrolment-codes", Some(json!({"user_uid": "ada"}))).await);
-    let second = code(&house.must("POST", "/v1/enrolment-codes", Some(json!({"user_uid": "ada"}))).await);
-    let session = request("", "POST", "/v1/sessions", Some(json!({"code": first})), &[]);
-    let person = text(&house.send(Listener::Public, session).await.json(), "access_token");
+    let grant = Request::builder().method("POST").uri("/brevet/oauth2/token");
+    let grant = grant.header("content-type", "application/x-www-form-urlencoded");
+    let grant = grant.header("authorization", format!("Basic {}", STANDARD.encode(format!("robot:{agent}"))));
+    let grant = grant.body(axum::body::Body::from("grant_type=client_credentials")).unwrap();
+    let agent_token = text(&house.send(Listener::Public, grant).await.json(), "access_token");
     let audience = json!({"audience": "https://worker.example.com"});
     let token = text(&house.mint(&agent, audience).await.json(), "token");
     // The first start's administrator ends as the second one is made.
     let administrator = text(&house.must("POST", "/v1/administrators", Some(json!({"name": "ops"}))).await, "key");
+    let auditor = json!({"name": "eyes", "role": "auditor"});
+    let auditor = house.call(&administrator, "POST", "/v1/administrators", Some(auditor)).await;
+    let auditor = text(&auditor.json(), "key");
     house.clock.advance(Duration::seconds(61));
+    let code = house.call(&administrator, "POST", "/v1/enrolment-codes", Some(json!({"user_uid": "ada"}))).await;
+    let code = text(&code.json(), "code");
+
+    let mut callers = Vec::new();
+    for (name, user, role) in [
+        ("member", "ada", Some("member")),
+        ("team admin", "adam", Some("admin")),
+        ("team auditor", "audrey", Some("auditor")),
+        ("admin of another team", "olga", None),
+        ("admin of the team until now", "demoted", Some("member")),
+        ("removed admin of the team", "removed", None),
+        ("admin who is disabled in the team", "asleep", None),
+    ] {
+        callers.push(bearer(name, &sign_in(&house, &administrator, user).await, Kind::Person(role)));
+    }
+    for (method, path, body) in [
+        ("PATCH", "/v1/teams/acme/members/demoted", Some(json!({"role": "member"}))),
+        ("DELETE", "/v1/teams/acme/members/removed", None),
+        ("PATCH", "/v1/teams/acme/members/asleep", Some(json!({"disabled": true}))),
+    ] {
+        let answer = house.call(&administrator, method, path, body).await;
+        assert!(answer.status.is_success(), "{path}: {}", answer.short());
+    }
 
     let unknown = OpaqueCredential::generate(CredentialKind::Administrator, &SeededEntropy::new(99));
     let unknown = unknown.secret().expose().to_owned();
     let mistyped = administrator.replacen("bvt_ad_", "bvt_sa_", 1);
-    let header = |name: &'static str, header: &'static str, value: String| CallerKind {
-        name,
-        headers: vec![(header, value)],
-        query: String::new(),
-        may: &[Anyone],
-        refused: 401,
-    };
-    let callers = vec![
-        CallerKind { name: "anonymous", headers: vec![], query: String::new(), may: &[Anyone], refused: 401 },
-        bearer("administrator", &administrator, &[Anyone, Known, Operator, RunKeeper], 403),
-        bearer("person", &person, &[Anyone, Known, Principal, Person, RunOpener, RunKeeper], 403),
-        bearer("service account", &agent, &[Anyone, Known, Principal, RunOpener, RunKeeper], 403),
-        bearer("platform", &platform, &[Anyone, Known, Principal, RunOpener, RunKeeper], 403),
-        bearer("run", &run, &[Anyone, Known, Principal], 403),
-        bearer("ended run", &ended_run, &[Anyone], 401),
-        bearer("worker", &worker, &[Anyone, Known, Worker], 403),
-        bearer("disabled service account", &asleep, &[Anyone], 403),
-        bearer("expired key", &short, &[Anyone], 401),
-        bearer("revoked key", &text(&revoked, "key"), &[Anyone], 401),
-        bearer("removed administrator", &house.first.clone(), &[Anyone], 401),
-        bearer("unknown key", &unknown, &[Anyone], 401),
-        bearer("key under another prefix", &mistyped, &[Anyone], 401),
-        bearer("cut key", &administrator[..30], &[Anyone], 401),
-        bearer("enrolment code", &second, &[Anyone], 401),
-        bearer("identity token", &token, &[Anyone], 401),
-        bearer("nonsense", "x", &[Anyone], 401),
-        bearer("nothing behind the scheme", "", &[Anyone], 401),
-        header("key as Basic", "authorization", format!("Basic {administrator}")),
-        header("key without a scheme", "authorization", administrator.clone()),
-        header("key in a cookie", "cookie", format!("session={administrator}; bearer={administrator}")),
-        header("key as x-api-key", "x-api-key", administrator.clone()),
-        header("key as proxy-authorization", "proxy-authorization", format!("Bearer {administrator}")),
-        CallerKind {
-            name: "key in the query",
-            headers: vec![],
-            query: format!("?access_token={administrator}"),
-            may: &[Anyone],
-            refused: 401,
-        },
-    ];
+    let nobody = |name, headers| CallerKind { name, kind: Kind::Nobody(401), headers, query: String::new() };
+    callers.extend([
+        nobody("anonymous", vec![]),
+        bearer("operator", &administrator, Kind::Operator),
+        bearer("auditor", &auditor, Kind::Auditor),
+        bearer("service account", &agent, Kind::Agent),
+        bearer("access token of a service account", &agent_token, Kind::Agent),
+        bearer("platform that mints", &platform, Kind::Platform { registers: false }),
+        bearer("platform that registers", &registrar, Kind::Platform { registers: true }),
+        bearer("run", &run, Kind::Run),
+        bearer("ended run", &ended_run, Kind::Nobody(401)),
+        bearer("worker", &worker, Kind::Worker),
+        bearer("disabled service account", &asleep, Kind::Nobody(403)),
+        bearer("expired key", &short, Kind::Nobody(401)),
+        bearer("revoked key", &text(&revoked, "key"), Kind::Nobody(401)),
+        bearer("removed administrator", &house.first.clone(), Kind::Nobody(401)),
+        bearer("unknown key", &unknown, Kind::Nobody(401)),
+        bearer("key under another prefix", &mistyped, Kind::Nobody(401)),
+        bearer("cut key", &administrator[..30], Kind::Nobody(401)),
+        bearer("enrolment code", &code, Kind::Nobody(401)),
+        bearer("identity token", &token, Kind::Nobody(401)),
+        bearer("nonsense", "x", Kind::Nobody(401)),
+        bearer("nothing behind the scheme", "", Kind::Nobody(401)),
+        nobody("key as Basic", vec![("authorization", format!("Basic {administrator}"))]),
+        nobody("key without a scheme", vec![("authorization", administrator.clone())]),
+        nobody("key in a cookie", vec![("cookie", format!("session={administrator}; bearer={administrator}"))]),
+        nobody("key as x-api-key", vec![("x-api-key", administrator.clone())]),
+        nobody("key as proxy-authorization", vec![("proxy-authorization", format!("Bearer {administrator}"))]),
+        CallerKind { query: format!("?access_token={administrator}"), ..nobody("key in the query", vec![]) },
+    ]);
     (house, callers)
 }
 
@@ -273,7 +402,7 @@ async fn threat_21_every_operation_answers_every_kind_of_caller_as_the_matrix_sa
             panic!("{method} {path} has no row in the matrix");
         };
         for caller in &callers {
-            let expected = if caller.may.contains(may) { *then } else { caller.refused };
+            let expected = caller.kind.status(*may, *then);
             for listener in [listener(path), Listener::Same] {
                 let headers: Vec<_> = caller.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
                 let target = concrete(path) + &caller.query;
@@ -285,6 +414,50 @@ async fn threat_21_every_operation_answers_every_kind_of_caller_as_the_matrix_sa
                 {
                     wrong.push(format!("{method} {path} for {}: no challenge", caller.name));
                 }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Every operation of a team, at a team that exists: who may is answered, who may know of it is refused, and who may
+/// not know gets to the letter what they get for a team that does not exist.
+#[tokio::test]
+async fn threat_20_of_a_team_only_those_learn_anything_who_are_in_it() {
+    let (house, callers) = callers().await;
+    let mut wrong = Vec::new();
+    for (method, path, may, _) in MATRIX {
+        let path = if *may == ReadsByQuery { "/v1/effective-settings?team={team}" } else { path };
+        // What only operators may is refused to everyone else whatever team there is.
+        if !path.contains("{team}") || *may == Operator {
+            continue;
+        }
+        for caller in callers.iter().filter(|caller| !matches!(caller.kind, Kind::Nobody(_))) {
+            let headers: Vec<_> = caller.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            // Who may delete says of which version, so that nothing goes.
+            let headers = [headers, vec![("if-match", "\"999\"")]].concat();
+            let ask = async |team: &str| {
+                let target = concrete(&path.replace("{team}", team));
+                house.send(Listener::Admin, request("", method, &target, None, &headers)).await
+            };
+            let answer = ask("acme").await;
+            let unseen = ask("nobody").await;
+            let without_id = |text: &str| {
+                let mut body: Value = serde_json::from_str(text).unwrap_or_default();
+                body.as_object_mut().map(|members| (members.remove("request_id"), members.remove("instance")));
+                body
+            };
+            let right = match caller.kind.at_acme(*may) {
+                Some(true) => !matches!(answer.status.as_u16(), 401 | 403) && !answer.short().contains("no such team"),
+                Some(false) => answer.status == 403 && answer.short().contains("not_permitted"),
+                None => {
+                    answer.short() == "404 not_found: no such team"
+                        && without_id(&answer.text) == without_id(&unseen.text)
+                        && answer.headers.keys().eq(unseen.headers.keys())
+                }
+            };
+            if !right {
+                wrong.push(format!("{method} {path} for {}: {}", caller.name, answer.short()));
             }
         }
     }

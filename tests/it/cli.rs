@@ -458,7 +458,14 @@ const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
         1,
         "region must be an AWS region",
     ),
+    (&["admin", "sessions", "list", "nobody"], ADMIN, 1, "no such user (not_found)"),
+    (&["admin", "sessions", "end", "nobody", "--session", "x"], ADMIN, 1, "no such user (not_found)"),
+    (&["admin", "remaining-sessions", "--team", "nobody"], ADMIN, 1, "no such team (not_found)"),
     (&["admin", "audit", "--limit", "0"], ADMIN, 2, "0 is not in 1..=100"),
+    (&["admin", "audit", "export", "--action", "x"], ADMIN, 1, "action must be one of token.mint"),
+    (&["admin", "members", "create", "--team", "red", "--name", ""], ADMIN, 1, "name must have 1 to 200 characters"),
+    (&["admin", "members", "update", "--team", "red", "ann", "--role", "king"], ADMIN, 2, "[possible values: member"),
+    (&["admin", "administrators", "update", "x", "--role", "king"], ADMIN, 2, "[possible values: operator, auditor]"),
     (&["admin", "audit", "--token-id", "x"], ADMIN, 1, "token_id must be the jti of a token"),
 ];
 

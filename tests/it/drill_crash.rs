@@ -42,7 +42,7 @@ async fn rows(admin: &Admin) -> BTreeSet<String> {
     loop {
         let mut filter = vec![("action", "token.mint".to_owned()), ("limit", "100".to_owned())];
         filter.extend(after.take().map(|after| ("after", after)));
-        let page = admin.audit(&filter).await.expect("the audit is read");
+        let page = admin.audit(None, &filter).await.expect("the audit is read");
         rows.extend(page.items.into_iter().filter_map(|event| Some(event.token?.token_id)));
         match page.next {
             Some(next) => after = Some(next),

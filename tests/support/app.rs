@@ -38,7 +38,9 @@ use brevet::issuer::publications::TeamPublications;
 use brevet::issuer::publish::Publication;
 use brevet::issuer::{Issuer, Parts, bootstrap};
 use brevet::oidc::KeyCache;
-use brevet::store::{AuditWriter, EventFilter, NewCredential, NewEnrolmentCode, Page, Store, Target, TeamChange};
+use brevet::store::{
+    AuditWriter, EventFilter, MemberReach, NewCredential, NewEnrolmentCode, Page, Store, Target, TeamChange,
+};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
@@ -290,8 +292,8 @@ impl App {
     }
 
     pub(crate) async fn join(&self, user: &UserUid, team: &TeamUid) {
-        let membership = Membership { team: team.clone(), user: user.clone(), created_at: self.clock.now() };
-        self.store.add_member(&membership, &self.event(), None).await.unwrap();
+        let membership = Membership::new(team.clone(), user.clone(), self.clock.now());
+        self.store.add_member(&membership, MemberReach::Everyone, &self.event()).await.unwrap();
     }
 
     /// An enrolment code of a person, good for ten minutes.
@@ -302,6 +304,7 @@ impl App {
             hash: code.hash(),
             user: user.clone(),
             created_by: None,
+            team: None,
             created_at: self.clock.now(),
             expires_at: self.clock.now() + Duration::minutes(10),
         };

@@ -14,8 +14,10 @@ mod platform_keys;
 mod policy;
 mod provider_settings;
 mod public_keys;
+mod remaining_sessions;
 mod roles;
 mod service_accounts;
+mod sessions;
 mod teams;
 mod trust_rules;
 mod users;
@@ -30,8 +32,10 @@ use crate::wire::secret_text::SecretText;
 
 /// Administer an installation: teams, people, agents, keys, policies, audit
 #[derive(Debug, Subcommand)]
-#[command(after_help = "All but `init` need an administrator key in BREVET_TOKEN or BREVET_TOKEN_FILE.\n\n\
-                        Example:\n  brevet admin teams create --uid red --name Red")]
+#[command(
+    after_help = "All but `init` need an administrator key in BREVET_TOKEN or BREVET_TOKEN_FILE;\nadmins and auditors of a team may be signed in with `brevet login` instead.\n\n\
+                        Example:\n  brevet admin teams create --uid red --name Red"
+)]
 pub(super) enum Admin {
     Init(init::Init),
     #[command(subcommand)]
@@ -46,6 +50,9 @@ pub(super) enum Admin {
     PublicKeys(public_keys::PublicKeys),
     #[command(subcommand)]
     TrustRules(trust_rules::TrustRules),
+    #[command(subcommand)]
+    Sessions(sessions::Sessions),
+    RemainingSessions(remaining_sessions::RemainingSessions),
     #[command(subcommand)]
     EnrolmentCodes(enrolment_codes::EnrolmentCodes),
     #[command(subcommand)]
@@ -64,7 +71,7 @@ pub(super) enum Admin {
     Issuer(issuer::Issuer),
     #[command(subcommand)]
     ProviderSettings(Box<provider_settings::ProviderSettings>),
-    Audit(audit::Audit),
+    Audit(Box<audit::Audit>),
 }
 
 impl Admin {
@@ -77,6 +84,8 @@ impl Admin {
             Self::ServiceAccounts(command) => command.run(run).await,
             Self::PublicKeys(command) => command.run(run).await,
             Self::TrustRules(command) => command.run(run).await,
+            Self::Sessions(command) => command.run(run).await,
+            Self::RemainingSessions(command) => command.run(run).await,
             Self::EnrolmentCodes(command) => command.run(run).await,
             Self::WorkerKeys(command) => command.run(run).await,
             Self::PlatformKeys(command) => command.run(run).await,

@@ -72,12 +72,12 @@ async fn exchange(stage: &Stage, board: &Board, minted: &MintedToken) -> Result<
 
 async fn audited(stage: &Stage, board: &Board, tokens: &[String]) -> Result<(), Failure> {
     for id in tokens {
-        let page = stage.admin.audit(&[("token_id", id.clone())]).await?;
+        let page = stage.admin.audit(None, &[("token_id", id.clone())]).await?;
         let found = page.items.iter().any(|event| event.decision == "allowed" && event.action == "token.mint");
         board.check("audit row", found, format_args!("token {id} has none"))?;
     }
     board.holds("minted", format_args!("{} tokens, {} rows", tokens.len(), tokens.len()))?;
-    let page = stage.admin.audit(&[("team", TEAM.to_owned()), ("action", "token.exchange".to_owned())]).await?;
+    let page = stage.admin.audit(None, &[("team", TEAM.to_owned()), ("action", "token.exchange".to_owned())]).await?;
     let exchanged = page.items.iter().filter(|event| event.decision == "allowed").count();
     board.check("audit of the worker", exchanged >= 2, format_args!("{exchanged} exchanges have rows"))?;
     board.holds("exchanged", format_args!("{exchanged} by the worker for {MODEL}"))

@@ -4,14 +4,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answers::{OfChange, OfRead};
+use super::capability::OfTeam;
 use super::fields::{Faults, Fields};
 use super::version::{IfMatch, IfMatchHeader, Versioned};
-use super::{Admin, names};
 use crate::domain::audience::Audience;
+use crate::domain::authority::{TeamAdmin, TeamReader};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::team::{AUDIENCES_MAX, AudienceRule, Team};
 use crate::http::error::ProblemAnswer;
-use crate::http::extract::{Json as Body, Segments};
+use crate::http::extract::Json as Body;
 use crate::http::state::IssuerState;
 use crate::wire::admin::audience as wire;
 use crate::wire::admin::audience::Audiences;
@@ -24,8 +25,8 @@ pub(super) fn router() -> OpenApiRouter<IssuerState> {
 #[utoipa::path(get, path = "/v1/teams/{team}/audiences", operation_id = "read_audiences", tag = "Team rules",
     params(("team" = String, Path, description = "The team's uid")),
     responses((status = 200, description = "The list", body = Audiences, headers(("ETag" = String))), OfRead))]
-async fn read(Admin(admin): Admin, Segments(team): Segments<String>) -> Result<Versioned<Audiences>, ProblemAnswer> {
-    Ok(shown(&admin.team(&names::uid(&team)?).await?))
+async fn read(OfTeam(admin, team): OfTeam<TeamReader>) -> Result<Versioned<Audiences>, ProblemAnswer> {
+    Ok(shown(&admin.team(&team).await?))
 }
 
 /// Sets for whom the team's principals may mint. The issuer's own URL and workers' audiences are refused.
@@ -34,12 +35,10 @@ async fn read(Admin(admin): Admin, Segments(team): Segments<String>) -> Result<V
     request_body = wire::SetAudiences,
     responses((status = 200, description = "The list", body = Audiences, headers(("ETag" = String))), OfChange))]
 async fn set(
-    Admin(admin): Admin,
-    Segments(team): Segments<String>,
+    OfTeam(admin, team): OfTeam<TeamAdmin>,
     IfMatch(expected): IfMatch,
     Body(body): Body<wire::SetAudiences>,
 ) -> Result<Versioned<Audiences>, ProblemAnswer> {
-    let team = names::uid(&team)?;
     let audiences = asked(body).map_err(ProblemAnswer::fields)?;
     let edit = |policy: &mut crate::domain::team::TeamPolicy| policy.audiences.clone_from(&audiences);
     Ok(shown(&admin.change_policy(&team, expected, edit).await?))

@@ -8,11 +8,12 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Admin;
 use super::answers::OfList;
+use super::capability::{self, OfTeam};
 use super::fields::Fields;
 use super::query::Members;
 use super::version::Versioned;
+use crate::domain::authority::{TeamReader, Withheld};
 use crate::domain::id::{RunId, ServiceAccountUid, TeamUid};
 use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::policy::Refusal;
@@ -20,6 +21,7 @@ use crate::domain::settings::{self, Layer};
 use crate::domain::team::Team;
 use crate::http::error::ProblemAnswer;
 use crate::http::state::IssuerState;
+use crate::issuer::admin::CapabilityError;
 use crate::wire::admin::effective_settings::{EffectiveSettings, Sourced};
 
 pub(super) fn router() -> OpenApiRouter<IssuerState> {
@@ -40,25 +42,23 @@ struct WhoseQuery {
 }
 
 /// Whose settings are asked for.
-struct Whose(TeamUid, Option<ServiceAccountUid>, Option<RunId>);
+struct Whose(OfTeam<TeamReader>, Option<ServiceAccountUid>, Option<RunId>);
 
 /// Shows what the layers of provider settings come to, each value with the layer that said it.
 #[utoipa::path(get, path = "/v1/effective-settings", operation_id = "read_effective_settings",
     tag = "Provider settings", params(WhoseQuery),
     responses((status = 200, description = "The settings", body = EffectiveSettings, headers(("ETag" = String))), OfList))]
-async fn read(
-    Admin(admin): Admin,
-    Whose(team, account, run): Whose,
-) -> Result<Versioned<EffectiveSettings>, ProblemAnswer> {
+async fn read(Whose(OfTeam(admin, team), account, run): Whose) -> Result<Versioned<EffectiveSettings>, ProblemAnswer> {
     let (team, settings) = admin.effective_settings(&team, account.as_ref(), run.as_ref()).await?;
     let issuer = admin.minting_url(&team);
     Ok(shown(team, settings, &issuer))
 }
 
-impl<S: Sync> FromRequestParts<S> for Whose {
+impl FromRequestParts<IssuerState> for Whose {
     type Rejection = ProblemAnswer;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ProblemAnswer> {
+    async fn from_request_parts(parts: &mut Parts, state: &IssuerState) -> Result<Self, ProblemAnswer> {
+        let (caller, origin) = capability::caller(parts, state).await?;
         let mut fields = Fields::default();
         let mut members = Members::read(parts, &["team", "service_account", "run"], &mut fields);
         let team = match members.take("team") {
@@ -68,7 +68,16 @@ impl<S: Sync> FromRequestParts<S> for Whose {
         let account =
             fields.optional("service_account", members.take("service_account"), |text| ServiceAccountUid::parse(&text));
         let run = fields.optional("run", members.take("run"), |text| RunId::parse(&text));
-        fields.finish((|| Some(Self(team?, account?, run?)))()).map_err(ProblemAnswer::fields)
+        match fields.finish((|| Some((team?, account?, run?)))()) {
+            Ok((team, account, run)) => {
+                Ok(Self(capability::of_team(state, &caller, Some(team.as_str()), origin).await?, account, run))
+            }
+            // Who may look at no team at all is told that first.
+            Err(faults) => match state.issuer()?.capability_in::<TeamReader>(&caller, None, &origin).await {
+                Err(CapabilityError::Withheld(Withheld::Denied(denied))) => Err(denied.into()),
+                Ok(_) | Err(_) => Err(ProblemAnswer::fields(faults)),
+            },
+        }
     }
 }
 

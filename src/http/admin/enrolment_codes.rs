@@ -3,10 +3,11 @@
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Admin;
 use super::answers::OfCreate;
+use super::capability::Of;
 use super::create::{Create, Created, IdempotencyHeader};
 use super::fields::{Faults, Fields};
+use crate::domain::authority::Enroller;
 use crate::domain::id::UserUid;
 use crate::http::error::ProblemAnswer;
 use crate::http::state::IssuerState;
@@ -21,12 +22,13 @@ pub(super) fn router() -> OpenApiRouter<IssuerState> {
 
 /// Makes a code that signs one person in, once, within 10 minutes; `brevet login --code` takes it.
 ///
-/// Only the operator makes codes, for people who may be in any team: hand it to nobody but the person.
+/// Operators make codes for anyone, admins of a team for people who are in that team and in no other. Hand it to nobody
+/// but the person.
 #[utoipa::path(post, path = "/v1/enrolment-codes", operation_id = "create_enrolment_code", tag = "People",
     params(IdempotencyHeader), request_body = CreateEnrolmentCode,
     responses((status = 201, description = "The code, shown this once", body = EnrolmentCode), OfCreate))]
 async fn create(
-    Admin(admin): Admin,
+    Of(admin): Of<Enroller>,
     request: Create<CreateEnrolmentCode>,
 ) -> Result<Created<EnrolmentCode>, ProblemAnswer> {
     let user = new(&request.body).map_err(ProblemAnswer::fields)?;

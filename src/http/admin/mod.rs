@@ -1,13 +1,15 @@
 //! The admin API: one file per resource, each with its router, its handlers and its conversions.
 //!
 //! Owns parsing of requests into domain values, every fault named by member, and the shapes of answers. Does not own
-//! rules that need the state (`issuer::admin`). Every handler holds an [`Admin`], which only a live administrator
-//! key gives; there is no route here without one but the document itself.
+//! rules that need the state (`issuer::admin`). Every handler takes its capability as an argument: an [`Admin`], which
+//! only a live operator's key gives, an [`capability::Of`] or an [`capability::OfTeam`]. There is no route here
+//! without one but the document itself.
 
 mod administrators;
 mod answers;
 mod audiences;
 mod audit;
+mod capability;
 pub(super) mod create;
 mod effective_settings;
 mod enrolment_codes;
@@ -22,9 +24,11 @@ mod policy;
 pub(super) mod provider_settings;
 mod public_keys;
 pub(super) mod query;
+mod remaining_sessions;
 mod roles;
 mod service_account_keys;
 mod service_accounts;
+mod sessions;
 mod signing_keys;
 mod team_issuers;
 mod teams;
@@ -47,7 +51,7 @@ use crate::issuer::admin::Administration;
 
 pub use openapi::document;
 
-/// The issuer in an operator's hands: what every handler here takes, and the only way to change anything.
+/// The issuer in an operator's hands.
 pub(super) struct Admin(Administration);
 
 impl FromRequestParts<IssuerState> for Admin {
@@ -59,7 +63,7 @@ impl FromRequestParts<IssuerState> for Admin {
             Ok(origin) => origin,
             Err(never) => match never {},
         };
-        Ok(Self(state.issuer()?.administration(operator, origin)))
+        Ok(Self(state.issuer()?.administration(operator.into(), origin)))
     }
 }
 
@@ -76,6 +80,8 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .merge(provider_settings::router())
         .merge(effective_settings::router())
         .merge(users::router())
+        .merge(sessions::router())
+        .merge(remaining_sessions::router())
         .merge(members::router())
         .merge(enrolment_codes::router())
         .merge(service_accounts::router())

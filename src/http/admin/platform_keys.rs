@@ -8,11 +8,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answers::{OfChange, OfCreate, OfDelete, OfList, OfRead};
+use super::capability::Of;
 use super::create::{Create, Created, IdempotencyHeader, with_key};
 use super::fields::{Faults, Fields};
 use super::page::{self, PageOf, PageQuery};
 use super::version::{IfMatch, IfMatchHeader, Versioned};
 use super::{Admin, names};
+use crate::domain::authority::InstallationReader;
 use crate::domain::id::TeamUid;
 use crate::domain::label;
 use crate::domain::platform::{PlatformRight, PlatformRights};
@@ -36,7 +38,10 @@ pub(super) fn router() -> OpenApiRouter<IssuerState> {
 /// Lists the keys of platforms, revoked ones among them, without their secrets.
 #[utoipa::path(get, path = "/v1/platform-keys", operation_id = "list_platform_keys", tag = "Platforms", params(PageQuery),
     responses((status = 200, description = "A page of platform keys", body = Page<PlatformKey>), OfList))]
-async fn list(Admin(admin): Admin, PageOf(page): PageOf) -> Result<Json<Page<PlatformKey>>, ProblemAnswer> {
+async fn list(
+    Of(admin): Of<InstallationReader>,
+    PageOf(page): PageOf,
+) -> Result<Json<Page<PlatformKey>>, ProblemAnswer> {
     Ok(Json(page::answer(admin.platform_keys(&page).await?, shown)))
 }
 
@@ -58,7 +63,10 @@ async fn create(
 #[utoipa::path(get, path = "/v1/platform-keys/{id}", operation_id = "read_platform_key", tag = "Platforms",
     params(("id" = String, Path, description = "The key's id")),
     responses((status = 200, description = "The platform key", body = PlatformKey, headers(("ETag" = String))), OfRead))]
-async fn read(Admin(admin): Admin, Segments(id): Segments<String>) -> Result<Versioned<PlatformKey>, ProblemAnswer> {
+async fn read(
+    Of(admin): Of<InstallationReader>,
+    Segments(id): Segments<String>,
+) -> Result<Versioned<PlatformKey>, ProblemAnswer> {
     let key = shown(admin.platform_key(names::handle(&id, "platform key")?).await?);
     Ok(Versioned(key.clone(), key.version))
 }

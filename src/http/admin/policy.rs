@@ -7,15 +7,16 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answers::{OfChange, OfRead};
+use super::capability::OfTeam;
 use super::fields::{Faults, Fields};
 use super::version::{IfMatch, IfMatchHeader, Versioned};
-use super::{Admin, names};
 use crate::domain::address_range::AddressRange;
+use crate::domain::authority::{TeamAdmin, TeamReader};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::session_tag::{TagKey, TagValue};
 use crate::domain::team::{ADDRESS_RANGES_MAX, MintingIssuer, OWN_TAGS_MAX, PeopleMint, RolesClaim, Team, TeamPolicy};
 use crate::http::error::ProblemAnswer;
-use crate::http::extract::{Json as Body, Segments};
+use crate::http::extract::Json as Body;
 use crate::http::state::IssuerState;
 use crate::wire::admin::policy as wire;
 use crate::wire::admin::policy::Policy;
@@ -29,8 +30,8 @@ pub(super) fn router() -> OpenApiRouter<IssuerState> {
 #[utoipa::path(get, path = "/v1/teams/{team}/policy", operation_id = "read_policy", tag = "Team rules",
     params(("team" = String, Path, description = "The team's uid")),
     responses((status = 200, description = "The policy", body = Policy, headers(("ETag" = String))), OfRead))]
-async fn read(Admin(admin): Admin, Segments(team): Segments<String>) -> Result<Versioned<Policy>, ProblemAnswer> {
-    Ok(shown(&admin.team(&names::uid(&team)?).await?))
+async fn read(OfTeam(admin, team): OfTeam<TeamReader>) -> Result<Versioned<Policy>, ProblemAnswer> {
+    Ok(shown(&admin.team(&team).await?))
 }
 
 /// Changes what the team allows. `null` goes back to what a new team has.
@@ -39,12 +40,10 @@ async fn read(Admin(admin): Admin, Segments(team): Segments<String>) -> Result<V
     request_body = wire::ChangePolicy,
     responses((status = 200, description = "The policy", body = Policy, headers(("ETag" = String))), OfChange))]
 async fn change(
-    Admin(admin): Admin,
-    Segments(team): Segments<String>,
+    OfTeam(admin, team): OfTeam<TeamAdmin>,
     IfMatch(expected): IfMatch,
     Body(body): Body<wire::ChangePolicy>,
 ) -> Result<Versioned<Policy>, ProblemAnswer> {
-    let team = names::uid(&team)?;
     let edit = asked(body).map_err(ProblemAnswer::fields)?;
     Ok(shown(&admin.change_policy(&team, expected, edit).await?))
 }

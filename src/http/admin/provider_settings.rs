@@ -8,9 +8,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answers::{OfChange, OfRead};
+use super::capability::OfTeam;
 use super::fields::{Faults, Fields};
+use super::names;
 use super::version::{IfMatch, IfMatchHeader, Versioned};
-use super::{Admin, names};
+use crate::domain::authority::{TeamAdmin, TeamReader};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::region::Region;
 use crate::domain::role_arn::RoleArn;
@@ -33,11 +35,8 @@ pub(super) fn router() -> OpenApiRouter<IssuerState> {
 #[utoipa::path(get, path = "/v1/teams/{team}/provider-settings", operation_id = "read_provider_settings",
     tag = "Provider settings", params(("team" = String, Path, description = "The team's uid")),
     responses((status = 200, description = "What the layer says", body = ProviderSettings, headers(("ETag" = String))), OfRead))]
-async fn read(
-    Admin(admin): Admin,
-    Segments(team): Segments<String>,
-) -> Result<Versioned<ProviderSettings>, ProblemAnswer> {
-    Ok(shown(admin.provider_layer(&names::uid(&team)?, None).await?))
+async fn read(OfTeam(admin, team): OfTeam<TeamReader>) -> Result<Versioned<ProviderSettings>, ProblemAnswer> {
+    Ok(shown(admin.provider_layer(&team, None).await?))
 }
 
 /// Changes the team's own provider settings.
@@ -47,12 +46,10 @@ async fn read(
     responses((status = 200, description = "What the layer says", body = ProviderSettings, headers(("ETag" = String))), OfChange))]
 async fn change(
     State(state): State<IssuerState>,
-    Admin(admin): Admin,
-    Segments(team): Segments<String>,
+    OfTeam(admin, team): OfTeam<TeamAdmin>,
     IfMatch(expected): IfMatch,
     Body(body): Body<ChangeProviderSettings>,
 ) -> Result<Versioned<ProviderSettings>, ProblemAnswer> {
-    let team = names::uid(&team)?;
     let edit = asked(body, state.allowed_endpoints()).map_err(ProblemAnswer::fields)?;
     Ok(shown(admin.change_provider_layer(&team, None, expected, edit).await?))
 }
@@ -63,10 +60,10 @@ async fn change(
     params(("team" = String, Path, description = "The team's uid"), ("uid" = String, Path, description = "The service account's uid")),
     responses((status = 200, description = "What the layer says", body = ProviderSettings, headers(("ETag" = String))), OfRead))]
 async fn read_of_agent(
-    Admin(admin): Admin,
-    Segments((team, uid)): Segments<(String, String)>,
+    OfTeam(admin, team): OfTeam<TeamReader>,
+    Segments((_, uid)): Segments<(String, String)>,
 ) -> Result<Versioned<ProviderSettings>, ProblemAnswer> {
-    Ok(shown(admin.provider_layer(&names::uid(&team)?, Some(&names::uid(&uid)?)).await?))
+    Ok(shown(admin.provider_layer(&team, Some(&names::uid(&uid)?)).await?))
 }
 
 /// Changes what a service account's own layer says.
@@ -77,12 +74,12 @@ async fn read_of_agent(
     responses((status = 200, description = "What the layer says", body = ProviderSettings, headers(("ETag" = String))), OfChange))]
 async fn change_of_agent(
     State(state): State<IssuerState>,
-    Admin(admin): Admin,
-    Segments((team, uid)): Segments<(String, String)>,
+    OfTeam(admin, team): OfTeam<TeamAdmin>,
+    Segments((_, uid)): Segments<(String, String)>,
     IfMatch(expected): IfMatch,
     Body(body): Body<ChangeProviderSettings>,
 ) -> Result<Versioned<ProviderSettings>, ProblemAnswer> {
-    let (team, uid) = (names::uid(&team)?, names::uid(&uid)?);
+    let uid = names::uid(&uid)?;
     let edit = asked(body, state.allowed_endpoints()).map_err(ProblemAnswer::fields)?;
     Ok(shown(admin.change_provider_layer(&team, Some(&uid), expected, edit).await?))
 }

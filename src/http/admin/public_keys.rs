@@ -7,13 +7,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answers::{OfCreate, OfDelete, OfList};
+use super::capability::OfTeam;
 use super::create::{Create, Created, IdempotencyHeader};
 use super::fields::{Faults, Fields};
+use super::names;
 use super::page::{self, PageOf, PageQuery};
 use super::service_account_keys::LIFE;
-use super::{Admin, names};
 use crate::crypto::client_key;
 use crate::crypto::jwk::thumbprint;
+use crate::domain::authority::{Registrar, RegistryReader};
 use crate::domain::client_key::{ClientKey, KeySource};
 use crate::domain::label;
 use crate::http::error::ProblemAnswer;
@@ -33,11 +35,11 @@ pub(super) fn router() -> OpenApiRouter<IssuerState> {
     params(("team" = String, Path, description = "The team's uid"), ("uid" = String, Path, description = "The service account's uid"), PageQuery),
     responses((status = 200, description = "A page of public keys", body = Page<PublicKey>), OfList))]
 async fn list(
-    Admin(admin): Admin,
-    Segments((team, uid)): Segments<(String, String)>,
+    OfTeam(admin, team): OfTeam<RegistryReader>,
+    Segments((_, uid)): Segments<(String, String)>,
     PageOf(page): PageOf,
 ) -> Result<Json<Page<PublicKey>>, ProblemAnswer> {
-    let keys = admin.public_keys(&names::uid(&team)?, &names::uid(&uid)?, &page).await?;
+    let keys = admin.public_keys(&team, &names::uid(&uid)?, &page).await?;
     Ok(Json(page::answer(keys, shown)))
 }
 
@@ -48,11 +50,11 @@ async fn list(
     request_body = CreatePublicKey,
     responses((status = 201, description = "The public key", body = PublicKey, headers(("Location" = String))), OfCreate))]
 async fn create(
-    Admin(admin): Admin,
-    Segments((team, uid)): Segments<(String, String)>,
+    OfTeam(admin, team): OfTeam<Registrar>,
+    Segments((_, uid)): Segments<(String, String)>,
     request: Create<CreatePublicKey>,
 ) -> Result<Created<PublicKey>, ProblemAnswer> {
-    let (team, uid) = (names::uid(&team)?, names::uid(&uid)?);
+    let uid = names::uid(&uid)?;
     let new = new(request.body).map_err(ProblemAnswer::fields)?;
     let key = shown(admin.create_public_key(&team, &uid, new, request.repeatable).await?);
     Ok(Created::below(&request.at, &key.id.clone(), None, key))
@@ -64,10 +66,10 @@ async fn create(
     params(("team" = String, Path, description = "The team's uid"), ("uid" = String, Path, description = "The service account's uid"), ("id" = String, Path, description = "The public key's id")),
     responses((status = 204, description = "It is revoked"), OfDelete))]
 async fn delete(
-    Admin(admin): Admin,
-    Segments((team, uid, id)): Segments<(String, String, String)>,
+    OfTeam(admin, team): OfTeam<Registrar>,
+    Segments((_, uid, id)): Segments<(String, String, String)>,
 ) -> Result<StatusCode, ProblemAnswer> {
-    let (team, uid, id) = (names::uid(&team)?, names::uid(&uid)?, names::handle(&id, "public key")?);
+    let (uid, id) = (names::uid(&uid)?, names::handle(&id, "public key")?);
     admin.delete_public_key(&team, &uid, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -4,14 +4,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answers::{OfChange, OfRead};
+use super::capability::OfTeam;
 use super::fields::{Faults, Fields};
 use super::version::{IfMatch, IfMatchHeader, Versioned};
-use super::{Admin, names};
+use crate::domain::authority::{TeamAdmin, TeamReader};
 use crate::domain::principal::{ActorType, Principal};
 use crate::domain::role_arn::RoleArn;
 use crate::domain::team::{ROLES_MAX, RoleRule, Team, TeamPolicy, WhoMay};
 use crate::http::error::ProblemAnswer;
-use crate::http::extract::{Json as Body, Segments};
+use crate::http::extract::Json as Body;
 use crate::http::state::IssuerState;
 use crate::wire::admin::role as wire;
 use crate::wire::admin::role::Roles;
@@ -29,8 +30,8 @@ pub(super) fn router() -> OpenApiRouter<IssuerState> {
 #[utoipa::path(get, path = "/v1/teams/{team}/roles", operation_id = "read_roles", tag = "Team rules",
     params(("team" = String, Path, description = "The team's uid")),
     responses((status = 200, description = "The list", body = Roles, headers(("ETag" = String))), OfRead))]
-async fn read(Admin(admin): Admin, Segments(team): Segments<String>) -> Result<Versioned<Roles>, ProblemAnswer> {
-    Ok(shown(&admin.team(&names::uid(&team)?).await?))
+async fn read(OfTeam(admin, team): OfTeam<TeamReader>) -> Result<Versioned<Roles>, ProblemAnswer> {
+    Ok(shown(&admin.team(&team).await?))
 }
 
 /// Sets which roles principals may name, and who.
@@ -39,12 +40,10 @@ async fn read(Admin(admin): Admin, Segments(team): Segments<String>) -> Result<V
     request_body = wire::SetRoles,
     responses((status = 200, description = "The list", body = Roles, headers(("ETag" = String))), OfChange))]
 async fn set(
-    Admin(admin): Admin,
-    Segments(team): Segments<String>,
+    OfTeam(admin, team): OfTeam<TeamAdmin>,
     IfMatch(expected): IfMatch,
     Body(body): Body<wire::SetRoles>,
 ) -> Result<Versioned<Roles>, ProblemAnswer> {
-    let team = names::uid(&team)?;
     let roles = asked(body).map_err(ProblemAnswer::fields)?;
     let edit = |policy: &mut TeamPolicy| policy.roles.clone_from(&roles);
     Ok(shown(&admin.change_policy(&team, expected, edit).await?))

@@ -7,10 +7,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answers::{OfCreate, OfDelete, OfList};
+use super::capability::OfTeam;
 use super::create::{Create, Created, IdempotencyHeader, with_key};
 use super::fields::{Faults, Fields};
+use super::names;
 use super::page::{self, PageOf, PageQuery};
-use super::{Admin, names};
+use crate::domain::authority::{Registrar, RegistryReader};
 use crate::domain::label;
 use crate::http::error::ProblemAnswer;
 use crate::http::extract::Segments;
@@ -39,11 +41,11 @@ pub(super) fn router() -> OpenApiRouter<IssuerState> {
     params(("team" = String, Path, description = "The team's uid"), ("uid" = String, Path, description = "The service account's uid"), PageQuery),
     responses((status = 200, description = "A page of keys", body = Page<ServiceAccountKey>), OfList))]
 async fn list(
-    Admin(admin): Admin,
-    Segments((team, uid)): Segments<(String, String)>,
+    OfTeam(admin, team): OfTeam<RegistryReader>,
+    Segments((_, uid)): Segments<(String, String)>,
     PageOf(page): PageOf,
 ) -> Result<Json<Page<ServiceAccountKey>>, ProblemAnswer> {
-    let keys = admin.service_account_keys(&names::uid(&team)?, &names::uid(&uid)?, &page).await?;
+    let keys = admin.service_account_keys(&team, &names::uid(&uid)?, &page).await?;
     Ok(Json(page::answer(keys, shown)))
 }
 
@@ -54,11 +56,11 @@ async fn list(
     request_body = CreateServiceAccountKey,
     responses((status = 201, description = "The key", body = WithKey<ServiceAccountKey>, headers(("Location" = String))), OfCreate))]
 async fn create(
-    Admin(admin): Admin,
-    Segments((team, uid)): Segments<(String, String)>,
+    OfTeam(admin, team): OfTeam<Registrar>,
+    Segments((_, uid)): Segments<(String, String)>,
     request: Create<CreateServiceAccountKey>,
 ) -> Result<Created<WithKey<ServiceAccountKey>>, ProblemAnswer> {
-    let (team, uid) = (names::uid(&team)?, names::uid(&uid)?);
+    let uid = names::uid(&uid)?;
     let new = new(request.body).map_err(ProblemAnswer::fields)?;
     let made = admin.create_service_account_key(&team, &uid, new, request.repeatable).await?;
     let made = with_key(made, shown);
@@ -71,10 +73,10 @@ async fn create(
     params(("team" = String, Path, description = "The team's uid"), ("uid" = String, Path, description = "The service account's uid"), ("id" = String, Path, description = "The key's id")),
     responses((status = 204, description = "It is revoked"), OfDelete))]
 async fn delete(
-    Admin(admin): Admin,
-    Segments((team, uid, id)): Segments<(String, String, String)>,
+    OfTeam(admin, team): OfTeam<Registrar>,
+    Segments((_, uid, id)): Segments<(String, String, String)>,
 ) -> Result<StatusCode, ProblemAnswer> {
-    let (team, uid, id) = (names::uid(&team)?, names::uid(&uid)?, names::handle(&id, "key")?);
+    let (uid, id) = (names::uid(&uid)?, names::handle(&id, "key")?);
     admin.delete_service_account_key(&team, &uid, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -86,11 +88,11 @@ async fn delete(
     request_body = RotateBody,
     responses((status = 201, description = "The new key", body = WithKey<ServiceAccountKey>, headers(("Location" = String))), OfCreate))]
 async fn rotate(
-    Admin(admin): Admin,
-    Segments((team, uid, id)): Segments<(String, String, String)>,
+    OfTeam(admin, team): OfTeam<Registrar>,
+    Segments((_, uid, id)): Segments<(String, String, String)>,
     request: Create<RotateBody>,
 ) -> Result<Created<WithKey<ServiceAccountKey>>, ProblemAnswer> {
-    let (team, uid, id) = (names::uid(&team)?, names::uid(&uid)?, names::handle(&id, "key")?);
+    let (uid, id) = (names::uid(&uid)?, names::handle(&id, "key")?);
     let change = rotation(request.body).map_err(ProblemAnswer::fields)?;
     let made = with_key(admin.rotate_service_account_key(&team, &uid, id, change, request.repeatable).await?, shown);
     // The new key stands beside the old one, not below it.

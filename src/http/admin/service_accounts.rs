@@ -6,11 +6,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answers::{OfChange, OfCreate, OfDelete, OfList, OfRead};
+use super::capability::OfTeam;
 use super::create::{Create, Created, IdempotencyHeader};
 use super::fields::{Faults, Fields};
+use super::names;
 use super::page::{self, PageOf, PageQuery};
 use super::version::{IfMatch, IfMatchHeader, Versioned};
-use super::{Admin, names};
+use crate::domain::authority::{Registrar, RegistryReader};
 use crate::domain::id::ServiceAccountUid;
 use crate::domain::principal::Principal;
 use crate::domain::subject::Subject;
@@ -32,11 +34,10 @@ pub(super) fn router() -> OpenApiRouter<IssuerState> {
     tag = "Service accounts", params(("team" = String, Path, description = "The team's uid"), PageQuery),
     responses((status = 200, description = "A page of service accounts", body = Page<ServiceAccount>), OfList))]
 async fn list(
-    Admin(admin): Admin,
-    Segments(team): Segments<String>,
+    OfTeam(admin, team): OfTeam<RegistryReader>,
     PageOf(page): PageOf,
 ) -> Result<Json<Page<ServiceAccount>>, ProblemAnswer> {
-    Ok(Json(page::answer(admin.service_accounts(&names::uid(&team)?, &page).await?, shown)))
+    Ok(Json(page::answer(admin.service_accounts(&team, &page).await?, shown)))
 }
 
 /// Makes an agent; it belongs to the team for ever.
@@ -45,11 +46,9 @@ async fn list(
     request_body = wire::CreateServiceAccount,
     responses((status = 201, description = "The service account", body = ServiceAccount, headers(("Location" = String), ("ETag" = String))), OfCreate))]
 async fn create(
-    Admin(admin): Admin,
-    Segments(team): Segments<String>,
+    OfTeam(admin, team): OfTeam<Registrar>,
     request: Create<wire::CreateServiceAccount>,
 ) -> Result<Created<ServiceAccount>, ProblemAnswer> {
-    let team = names::uid(&team)?;
     let new = new(request.body).map_err(ProblemAnswer::fields)?;
     let made = shown(admin.create_service_account(&team, new, request.repeatable).await?);
     Ok(Created::below(&request.at, &made.uid.clone(), Some(made.version), made))
@@ -61,10 +60,10 @@ async fn create(
     params(("team" = String, Path, description = "The team's uid"), ("uid" = String, Path, description = "The service account's uid")),
     responses((status = 200, description = "The service account", body = ServiceAccount, headers(("ETag" = String))), OfRead))]
 async fn read(
-    Admin(admin): Admin,
-    Segments((team, uid)): Segments<(String, String)>,
+    OfTeam(admin, team): OfTeam<RegistryReader>,
+    Segments((_, uid)): Segments<(String, String)>,
 ) -> Result<Versioned<ServiceAccount>, ProblemAnswer> {
-    let account = shown(admin.service_account(&names::uid(&team)?, &names::uid(&uid)?).await?);
+    let account = shown(admin.service_account(&team, &names::uid(&uid)?).await?);
     Ok(Versioned(account.clone(), account.version))
 }
 
@@ -75,12 +74,12 @@ async fn read(
     request_body = wire::ChangeServiceAccount,
     responses((status = 200, description = "The service account", body = ServiceAccount, headers(("ETag" = String))), OfChange))]
 async fn change(
-    Admin(admin): Admin,
-    Segments((team, uid)): Segments<(String, String)>,
+    OfTeam(admin, team): OfTeam<Registrar>,
+    Segments((_, uid)): Segments<(String, String)>,
     IfMatch(expected): IfMatch,
     Body(body): Body<wire::ChangeServiceAccount>,
 ) -> Result<Versioned<ServiceAccount>, ProblemAnswer> {
-    let (team, uid) = (names::uid(&team)?, names::uid(&uid)?);
+    let uid = names::uid(&uid)?;
     let change = asked(body).map_err(ProblemAnswer::fields)?;
     let account = shown(admin.change_service_account(&team, &uid, expected, change).await?);
     Ok(Versioned(account.clone(), account.version))
@@ -92,11 +91,11 @@ async fn change(
     params(("team" = String, Path, description = "The team's uid"), ("uid" = String, Path, description = "The service account's uid"), IfMatchHeader),
     responses((status = 204, description = "It is deleted"), OfDelete))]
 async fn delete(
-    Admin(admin): Admin,
-    Segments((team, uid)): Segments<(String, String)>,
+    OfTeam(admin, team): OfTeam<Registrar>,
+    Segments((_, uid)): Segments<(String, String)>,
     IfMatch(expected): IfMatch,
 ) -> Result<StatusCode, ProblemAnswer> {
-    admin.delete_service_account(&names::uid(&team)?, &names::uid(&uid)?, expected).await?;
+    admin.delete_service_account(&team, &names::uid(&uid)?, expected).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

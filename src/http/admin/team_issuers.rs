@@ -5,8 +5,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answers::{OfDelete, OfRead};
+use super::capability::OfTeam;
 use super::version::{IfMatch, IfMatchHeader, Versioned};
 use super::{Admin, names};
+use crate::domain::authority::TeamReader;
 use crate::domain::team::MintingIssuer;
 use crate::http::error::ProblemAnswer;
 use crate::http::extract::Segments;
@@ -23,8 +25,8 @@ pub(super) fn router() -> OpenApiRouter<IssuerState> {
 #[utoipa::path(get, path = "/v1/teams/{team}/issuer", operation_id = "read_team_issuer", tag = "Team rules",
     params(("team" = String, Path, description = "The team's uid")),
     responses((status = 200, description = "The issuers", body = TeamIssuers, headers(("ETag" = String))), OfRead))]
-async fn read(Admin(admin): Admin, Segments(team): Segments<String>) -> Result<Versioned<TeamIssuers>, ProblemAnswer> {
-    Ok(shown(&admin.team_issuers(&names::uid(&team)?).await?))
+async fn read(OfTeam(admin, team): OfTeam<TeamReader>) -> Result<Versioned<TeamIssuers>, ProblemAnswer> {
+    Ok(shown(&admin.team_issuers(&team).await?))
 }
 
 /// Makes the team's private issuer, with keys of its own; nothing where it is there. It is published at once and

@@ -6,11 +6,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answers::{OfChange, OfCreate, OfDelete, OfList, OfRead};
+use super::capability::{Of, OfTeam};
 use super::create::{Create, Created, IdempotencyHeader};
 use super::fields::{Faults, Fields};
 use super::page::{self, PageOf, PageQuery};
 use super::version::{IfMatch, IfMatchHeader, Versioned};
 use super::{Admin, names};
+use crate::domain::authority::{InstallationReader, RegistryReader, TeamAdmin, TeamFounder};
 use crate::domain::id::TeamUid;
 use crate::domain::{label, team};
 use crate::http::error::ProblemAnswer;
@@ -28,7 +30,7 @@ pub(super) fn router() -> OpenApiRouter<IssuerState> {
 /// Lists the teams.
 #[utoipa::path(get, path = "/v1/teams", operation_id = "list_teams", tag = "Teams", params(PageQuery),
     responses((status = 200, description = "A page of teams", body = Page<Team>), OfList))]
-async fn list(Admin(admin): Admin, PageOf(page): PageOf) -> Result<Json<Page<Team>>, ProblemAnswer> {
+async fn list(Of(admin): Of<InstallationReader>, PageOf(page): PageOf) -> Result<Json<Page<Team>>, ProblemAnswer> {
     Ok(Json(page::answer(admin.teams(&page).await?, shown)))
 }
 
@@ -37,7 +39,7 @@ async fn list(Admin(admin): Admin, PageOf(page): PageOf) -> Result<Json<Page<Tea
     params(IdempotencyHeader),
     request_body = wire::CreateTeam,
     responses((status = 201, description = "The team", body = Team, headers(("Location" = String), ("ETag" = String))), OfCreate))]
-async fn create(Admin(admin): Admin, request: Create<wire::CreateTeam>) -> Result<Created<Team>, ProblemAnswer> {
+async fn create(Of(admin): Of<TeamFounder>, request: Create<wire::CreateTeam>) -> Result<Created<Team>, ProblemAnswer> {
     let new = new(request.body).map_err(ProblemAnswer::fields)?;
     let made = shown(admin.create_team(new, request.repeatable).await?);
     Ok(Created::below(&request.at, &made.uid.clone(), Some(made.version), made))
@@ -47,23 +49,22 @@ async fn create(Admin(admin): Admin, request: Create<wire::CreateTeam>) -> Resul
 #[utoipa::path(get, path = "/v1/teams/{team}", operation_id = "read_team", tag = "Teams",
     params(("team" = String, Path, description = "The team's uid")),
     responses((status = 200, description = "The team", body = Team, headers(("ETag" = String))), OfRead))]
-async fn read(Admin(admin): Admin, Segments(team): Segments<String>) -> Result<Versioned<Team>, ProblemAnswer> {
-    let team = shown(admin.team(&names::uid(&team)?).await?);
+async fn read(OfTeam(admin, team): OfTeam<RegistryReader>) -> Result<Versioned<Team>, ProblemAnswer> {
+    let team = shown(admin.team(&team).await?);
     Ok(Versioned(team.clone(), team.version))
 }
 
-/// Renames, disables or enables a team. When a disable has returned, no mint of the team can still commit.
+/// Renames a team; operators also disable and enable it. When a disable has returned, no mint of the team can still
+/// commit.
 #[utoipa::path(patch, path = "/v1/teams/{team}", operation_id = "change_team", tag = "Teams",
     params(("team" = String, Path, description = "The team's uid"), IfMatchHeader),
     request_body = wire::ChangeTeam,
     responses((status = 200, description = "The team", body = Team, headers(("ETag" = String))), OfChange))]
 async fn change(
-    Admin(admin): Admin,
-    Segments(team): Segments<String>,
+    OfTeam(admin, team): OfTeam<TeamAdmin>,
     IfMatch(expected): IfMatch,
     Body(body): Body<wire::ChangeTeam>,
 ) -> Result<Versioned<Team>, ProblemAnswer> {
-    let team = names::uid(&team)?;
     let change = asked(body).map_err(ProblemAnswer::fields)?;
     let team = shown(admin.change_team(&team, expected, change).await?);
     Ok(Versioned(team.clone(), team.version))

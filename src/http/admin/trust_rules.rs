@@ -7,12 +7,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answers::{OfChange, OfCreate, OfDelete, OfList, OfRead};
+use super::capability::OfTeam;
 use super::create::{Create, Created, IdempotencyHeader};
 use super::fields::{Faults, Fields};
+use super::names;
 use super::page::{self, PageOf, PageQuery};
 use super::version::{IfMatch, IfMatchHeader, Versioned};
-use super::{Admin, names};
 use crate::domain::audience::Audience;
+use crate::domain::authority::{TeamAdmin, TeamReader};
 use crate::domain::claim_condition::{ClaimPath, Condition, ConditionError, Expected, Pattern};
 use crate::domain::label;
 use crate::domain::trust::{self, CONDITIONS_MAX, KeySource};
@@ -34,11 +36,11 @@ pub(super) fn router() -> OpenApiRouter<IssuerState> {
     params(("team" = String, Path, description = "The team's uid"), ("uid" = String, Path, description = "The service account's uid"), PageQuery),
     responses((status = 200, description = "A page of trust rules", body = Page<TrustRule>), OfList))]
 async fn list(
-    Admin(admin): Admin,
-    Segments((team, uid)): Segments<(String, String)>,
+    OfTeam(admin, team): OfTeam<TeamReader>,
+    Segments((_, uid)): Segments<(String, String)>,
     PageOf(page): PageOf,
 ) -> Result<Json<Page<TrustRule>>, ProblemAnswer> {
-    let rules = admin.trust_rules(&names::uid(&team)?, &names::uid(&uid)?, &page).await?;
+    let rules = admin.trust_rules(&team, &names::uid(&uid)?, &page).await?;
     Ok(Json(page::answer(rules, shown)))
 }
 
@@ -49,11 +51,11 @@ async fn list(
     request_body = CreateTrustRule,
     responses((status = 201, description = "The trust rule", body = TrustRule, headers(("Location" = String), ("ETag" = String))), OfCreate))]
 async fn create(
-    Admin(admin): Admin,
-    Segments((team, uid)): Segments<(String, String)>,
+    OfTeam(admin, team): OfTeam<TeamAdmin>,
+    Segments((_, uid)): Segments<(String, String)>,
     request: Create<CreateTrustRule>,
 ) -> Result<Created<TrustRule>, ProblemAnswer> {
-    let (team, uid) = (names::uid(&team)?, names::uid(&uid)?);
+    let uid = names::uid(&uid)?;
     let new = new(request.body).map_err(ProblemAnswer::fields)?;
     let made = shown(admin.create_trust_rule(&team, &uid, new, request.repeatable).await?);
     Ok(Created::below(&request.at, &made.id.clone(), Some(made.version), made))
@@ -65,10 +67,10 @@ async fn create(
     params(("team" = String, Path, description = "The team's uid"), ("uid" = String, Path, description = "The service account's uid"), ("id" = String, Path, description = "The rule's id")),
     responses((status = 200, description = "The trust rule", body = TrustRule, headers(("ETag" = String))), OfRead))]
 async fn read(
-    Admin(admin): Admin,
-    Segments((team, uid, id)): Segments<(String, String, String)>,
+    OfTeam(admin, team): OfTeam<TeamReader>,
+    Segments((_, uid, id)): Segments<(String, String, String)>,
 ) -> Result<Versioned<TrustRule>, ProblemAnswer> {
-    let (team, uid, id) = (names::uid(&team)?, names::uid(&uid)?, names::handle(&id, "trust rule")?);
+    let (uid, id) = (names::uid(&uid)?, names::handle(&id, "trust rule")?);
     let rule = shown(admin.trust_rule(&team, &uid, id).await?);
     Ok(Versioned(rule.clone(), rule.version))
 }
@@ -81,12 +83,12 @@ async fn read(
     request_body = ChangeTrustRule,
     responses((status = 200, description = "The trust rule", body = TrustRule, headers(("ETag" = String))), OfChange))]
 async fn change(
-    Admin(admin): Admin,
-    Segments((team, uid, id)): Segments<(String, String, String)>,
+    OfTeam(admin, team): OfTeam<TeamAdmin>,
+    Segments((_, uid, id)): Segments<(String, String, String)>,
     IfMatch(expected): IfMatch,
     Body(body): Body<ChangeTrustRule>,
 ) -> Result<Versioned<TrustRule>, ProblemAnswer> {
-    let (team, uid, id) = (names::uid(&team)?, names::uid(&uid)?, names::handle(&id, "trust rule")?);
+    let (uid, id) = (names::uid(&uid)?, names::handle(&id, "trust rule")?);
     let change = asked(body).map_err(ProblemAnswer::fields)?;
     let rule = shown(admin.change_trust_rule(&team, &uid, id, expected, change).await?);
     Ok(Versioned(rule.clone(), rule.version))
@@ -98,11 +100,11 @@ async fn change(
     params(("team" = String, Path, description = "The team's uid"), ("uid" = String, Path, description = "The service account's uid"), ("id" = String, Path, description = "The rule's id"), IfMatchHeader),
     responses((status = 204, description = "It is deleted"), OfDelete))]
 async fn delete(
-    Admin(admin): Admin,
-    Segments((team, uid, id)): Segments<(String, String, String)>,
+    OfTeam(admin, team): OfTeam<TeamAdmin>,
+    Segments((_, uid, id)): Segments<(String, String, String)>,
     IfMatch(expected): IfMatch,
 ) -> Result<StatusCode, ProblemAnswer> {
-    let (team, uid, id) = (names::uid(&team)?, names::uid(&uid)?, names::handle(&id, "trust rule")?);
+    let (uid, id) = (names::uid(&uid)?, names::handle(&id, "trust rule")?);
     admin.delete_trust_rule(&team, &uid, id, expected).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -6,11 +6,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answers::{OfChange, OfCreate, OfDelete, OfList, OfRead};
+use super::capability::Of;
 use super::create::{Create, Created, IdempotencyHeader};
 use super::fields::{Faults, Fields};
 use super::page::{self, PageOf, PageQuery};
 use super::version::{IfMatch, IfMatchHeader, Versioned};
 use super::{Admin, names};
+use crate::domain::authority::{InstallationReader, PeopleRegistrar};
 use crate::domain::id::UserUid;
 use crate::domain::{label, team};
 use crate::http::error::ProblemAnswer;
@@ -29,7 +31,7 @@ pub(super) fn router() -> OpenApiRouter<IssuerState> {
 /// Lists the people.
 #[utoipa::path(get, path = "/v1/users", operation_id = "list_users", tag = "People", params(PageQuery),
     responses((status = 200, description = "A page of people", body = Page<User>), OfList))]
-async fn list(Admin(admin): Admin, PageOf(page): PageOf) -> Result<Json<Page<User>>, ProblemAnswer> {
+async fn list(Of(admin): Of<InstallationReader>, PageOf(page): PageOf) -> Result<Json<Page<User>>, ProblemAnswer> {
     Ok(Json(page::answer(admin.users(&page).await?, shown)))
 }
 
@@ -37,7 +39,10 @@ async fn list(Admin(admin): Admin, PageOf(page): PageOf) -> Result<Json<Page<Use
 #[utoipa::path(post, path = "/v1/users", operation_id = "create_user", tag = "People", params(IdempotencyHeader),
     request_body = wire::CreateUser,
     responses((status = 201, description = "The person", body = User, headers(("Location" = String), ("ETag" = String))), OfCreate))]
-async fn create(Admin(admin): Admin, request: Create<wire::CreateUser>) -> Result<Created<User>, ProblemAnswer> {
+async fn create(
+    Of(admin): Of<PeopleRegistrar>,
+    request: Create<wire::CreateUser>,
+) -> Result<Created<User>, ProblemAnswer> {
     let new = new(request.body).map_err(ProblemAnswer::fields)?;
     let made = shown(admin.create_user(new, request.repeatable).await?);
     Ok(Created::below(&request.at, &made.uid.clone(), Some(made.version), made))
@@ -47,7 +52,10 @@ async fn create(Admin(admin): Admin, request: Create<wire::CreateUser>) -> Resul
 #[utoipa::path(get, path = "/v1/users/{user}", operation_id = "read_user", tag = "People",
     params(("user" = String, Path, description = "The person's uid")),
     responses((status = 200, description = "The person", body = User, headers(("ETag" = String))), OfRead))]
-async fn read(Admin(admin): Admin, Segments(user): Segments<String>) -> Result<Versioned<User>, ProblemAnswer> {
+async fn read(
+    Of(admin): Of<InstallationReader>,
+    Segments(user): Segments<String>,
+) -> Result<Versioned<User>, ProblemAnswer> {
     let user = shown(admin.user(&names::uid(&user)?).await?);
     Ok(Versioned(user.clone(), user.version))
 }
@@ -82,7 +90,7 @@ async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn new(body: wire::CreateUser) -> Result<NewUser, Faults> {
+pub(super) fn new(body: wire::CreateUser) -> Result<NewUser, Faults> {
     let mut fields = Fields::default();
     let uid = fields.optional("uid", body.uid, |uid| UserUid::parse(&uid));
     let name = fields.name(&body.name);

@@ -6,12 +6,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answers::{OfChange, OfCreate, OfDelete, OfList, OfRead};
+use super::capability::Of;
 use super::create::{Create, Created, IdempotencyHeader, with_key};
 use super::fields::{Faults, Fields};
 use super::page::{self, PageOf, PageQuery};
 use super::version::{IfMatch, IfMatchHeader, Versioned};
 use super::{Admin, names};
 use crate::domain::audience::Audience;
+use crate::domain::authority::InstallationReader;
 use crate::domain::id::TeamUid;
 use crate::http::error::ProblemAnswer;
 use crate::http::extract::{Json as Body, Segments};
@@ -31,7 +33,7 @@ pub(super) fn router() -> OpenApiRouter<IssuerState> {
 /// Lists the keys of workers, revoked ones among them, without their secrets.
 #[utoipa::path(get, path = "/v1/worker-keys", operation_id = "list_worker_keys", tag = "Workers", params(PageQuery),
     responses((status = 200, description = "A page of worker keys", body = Page<WorkerKey>), OfList))]
-async fn list(Admin(admin): Admin, PageOf(page): PageOf) -> Result<Json<Page<WorkerKey>>, ProblemAnswer> {
+async fn list(Of(admin): Of<InstallationReader>, PageOf(page): PageOf) -> Result<Json<Page<WorkerKey>>, ProblemAnswer> {
     Ok(Json(page::answer(admin.worker_keys(&page).await?, shown)))
 }
 
@@ -52,7 +54,10 @@ async fn create(
 #[utoipa::path(get, path = "/v1/worker-keys/{id}", operation_id = "read_worker_key", tag = "Workers",
     params(("id" = String, Path, description = "The key's id")),
     responses((status = 200, description = "The worker key", body = WorkerKey, headers(("ETag" = String))), OfRead))]
-async fn read(Admin(admin): Admin, Segments(id): Segments<String>) -> Result<Versioned<WorkerKey>, ProblemAnswer> {
+async fn read(
+    Of(admin): Of<InstallationReader>,
+    Segments(id): Segments<String>,
+) -> Result<Versioned<WorkerKey>, ProblemAnswer> {
     let key = shown(admin.worker_key(names::handle(&id, "worker key")?).await?);
     Ok(Versioned(key.clone(), key.version))
 }

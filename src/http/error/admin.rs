@@ -4,7 +4,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::{Code, ProblemAnswer};
-use crate::issuer::admin::{AdminError, KeyRefused};
+use crate::domain::authority::Withheld;
+use crate::issuer::admin::{AdminError, CapabilityError, KeyRefused};
 
 impl From<AdminError> for ProblemAnswer {
     fn from(error: AdminError) -> Self {
@@ -17,8 +18,22 @@ impl From<AdminError> for ProblemAnswer {
             AdminError::KeyReused => Self::new(Code::IdempotencyKeyReused, detail),
             AdminError::LastAdministrator | AdminError::Conflict(_) => Self::new(Code::Conflict, detail),
             AdminError::Field { field, rule } => Self::field(field, rule),
+            AdminError::Denied(denied) => denied.into(),
             error @ AdminError::NewKey(_) => Self::internal(error),
             AdminError::Cursor => Self::field("after", "must be the next of an earlier page"),
+        }
+    }
+}
+
+impl From<CapabilityError> for ProblemAnswer {
+    fn from(error: CapabilityError) -> Self {
+        let detail = error.to_string();
+        match error {
+            CapabilityError::Withheld(Withheld::Denied(denied)) => denied.into(),
+            CapabilityError::Withheld(Withheld::Hidden) => Self::new(Code::NotFound, detail),
+            CapabilityError::Withheld(Withheld::TeamDisabled) => Self::new(Code::TeamDisabled, detail),
+            CapabilityError::Withheld(Withheld::SignInNotAccepted) => Self::new(Code::SignInNotAccepted, detail),
+            CapabilityError::Unavailable(unavailable) => unavailable.into(),
         }
     }
 }

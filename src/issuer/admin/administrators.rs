@@ -1,15 +1,16 @@
 //! Administrators of the installation.
 
 use super::repeat::First;
-use super::{AdminError, Administration, Made, Repeatable};
+use super::{AdminError, Administration, Made, Reading, Repeatable};
 use crate::domain::audit::Action;
 use crate::domain::credential::CredentialKind;
 use crate::domain::id::AdministratorId;
-use crate::store::{Administrator, Page, Paged, StoreError};
+use crate::domain::role::InstallationRole;
+use crate::store::{Administrator, AdministratorChange, Page, Paged, StoreError};
 
 const KIND: &str = "administrator";
 
-impl Administration {
+impl Reading {
     /// A page of administrators.
     pub async fn administrators(&self, page: &Page) -> Result<Paged<Administrator>, AdminError> {
         Ok(self.store().administrators(page).await?)
@@ -20,18 +21,22 @@ impl Administration {
         let found = self.store().administrator(id).await?;
         found.filter(|administrator| administrator.revoked_at.is_none()).ok_or(AdminError::NotFound(KIND))
     }
+}
 
-    /// Makes an administrator and their key. The first start's administrator is removed with it, in one
+impl Administration {
+    /// Makes an administrator and their key. The first start's administrator is removed with an operator, in one
     /// transaction: its key was on a terminal or in a file.
     pub async fn create_administrator(
         &self,
         name: String,
+        role: InstallationRole,
         request: Option<Repeatable>,
     ) -> Result<Made<Administrator>, AdminError> {
         let now = self.now();
         let administrator = Administrator {
             id: AdministratorId::new(self.issuer.entropy().uuid_v7(now)),
             name: name.clone(),
+            role,
             bootstrap: false,
             created_at: now,
             expires_at: None,
@@ -55,6 +60,18 @@ impl Administration {
                 Ok(Made { resource: self.administrator(id).await?, key: None })
             }
         }
+    }
+
+    /// Renames an administrator, or gives them another role, from their next request on. One operator stays.
+    pub async fn change_administrator(
+        &self,
+        id: AdministratorId,
+        expected: Option<i64>,
+        change: AdministratorChange,
+    ) -> Result<Administrator, AdminError> {
+        let event = self.event(Action::AdminUpdate, None, format!("administrator:{id}"));
+        let done = self.store().update_administrator(id, expected, &change, &event).await;
+        self.changed(done.map_err(AdminError::of(KIND)))
     }
 
     /// Removes an administrator and revokes their key; never the last one.

@@ -1,12 +1,11 @@
 //! The audit log, to read.
 
-use super::{AdminError, Administration};
-use crate::domain::audit::RecordedEvent;
-use crate::store::{EventFilter, Page, Paged};
+use super::{AdminError, Reading};
+use crate::store::{EventFilter, Order, Page, Paged, Told};
 
-impl Administration {
-    /// A page of audit rows, the newest first.
-    pub async fn audit(&self, filter: &EventFilter, page: &Page) -> Result<Paged<RecordedEvent>, AdminError> {
-        Ok(self.store().events(filter, page).await?)
+impl Reading {
+    /// A page of audit rows.
+    pub async fn audit(&self, filter: &EventFilter, page: &Page, order: Order) -> Result<Paged<Told>, AdminError> {
+        Ok(self.store().told(filter, page, order).await?)
     }
 }

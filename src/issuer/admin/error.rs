@@ -1,11 +1,12 @@
-//! Why an operator's request was not done.
+//! Why a request to the admin API was not done.
 
 use crate::crypto::new_key::NewKeyError;
 use std::borrow::Cow;
 
+use crate::domain::access::Denied;
 use crate::store::{ChangeError, StoreError};
 
-/// Why an operator's request was not done; nothing was changed.
+/// Why a request to the admin API was not done; nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AdminError {
     /// The store did not answer.
@@ -27,7 +28,7 @@ pub enum AdminError {
     #[error("Idempotency-Key came with another request before; take a new one")]
     KeyReused,
     /// Nobody could administer any more.
-    #[error("the last administrator cannot be deleted; make another one first")]
+    #[error("the last operator cannot be deleted or made an auditor; make another one first")]
     LastAdministrator,
     /// What it would contradict, in words that name the field and the rule.
     #[error("{0}")]
@@ -40,6 +41,9 @@ pub enum AdminError {
         /// The rule.
         rule: Cow<'static, str>,
     },
+    /// The caller may do the operation, but not this part of it.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// A key could not be made.
     #[error("a signing key could not be made: {0}")]
     NewKey(#[from] NewKeyError),

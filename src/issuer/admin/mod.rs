@@ -1,4 +1,4 @@
-//! What an operator does through the admin API: one file per resource.
+//! What operators, auditors, team admins and platforms do through the admin API: one file per resource.
 //!
 //! Owns the rules that need more than one resource (a worker's audience is on no team's list, the last
 //! administrator stays) and the audit row of each change, which commits with it. Does not own HTTP (`http::admin`).
@@ -7,6 +7,7 @@
 mod administrators;
 mod aftermath;
 mod audit;
+mod capability;
 mod enrolment_codes;
 mod error;
 mod members;
@@ -14,9 +15,11 @@ mod platform_keys;
 mod policy;
 mod provider_settings;
 mod public_keys;
+mod remaining_sessions;
 mod repeat;
 mod service_account_keys;
 mod service_accounts;
+mod sessions;
 mod signing_keys;
 mod team_issuers;
 mod teams;
@@ -25,10 +28,13 @@ mod users;
 mod worker_keys;
 
 pub use aftermath::{Aftermath, RoleAftermath};
+pub use capability::CapabilityError;
 pub use error::AdminError;
+pub use members::ChangeMember;
 pub use platform_keys::NewPlatformKey;
 pub use provider_settings::LayerSeen;
 pub use public_keys::NewPublicKey;
+pub use remaining_sessions::{ReadyDeny, RemainingSessions};
 pub(in crate::issuer) use repeat::First;
 pub use repeat::Repeatable;
 pub use service_account_keys::{NewServiceAccountKey, RotateServiceAccountKey};
@@ -40,22 +46,38 @@ pub use trust_rules::{ChangeTrustRule, NewTrustRule};
 pub use users::{ChangeUser, NewUser};
 pub use worker_keys::NewWorkerKey;
 
+use std::ops::Deref;
+
 use time::OffsetDateTime;
 
 use super::Issuer;
-use crate::domain::access::Operator;
 use crate::domain::audit::{Action, Decision, Event, Origin};
+use crate::domain::authority::Authority;
 use crate::domain::credential::{CredentialKind, OpaqueCredential};
 use crate::domain::id::{CredentialId, TeamUid};
 use crate::domain::secret::Secret;
 use crate::store::{NewCredential, Store};
 
-/// The issuer in the hands of an operator: only who holds an [`Operator`] has one.
+/// The issuer in the hands of who may look: it has no way to change anything. Which part of it they may look at,
+/// the capability says that their handler holds.
 #[derive(Debug, Clone)]
-pub struct Administration {
+pub struct Reading {
     issuer: Issuer,
-    operator: Operator,
+    authority: Authority,
     origin: Origin,
+}
+
+/// The issuer in the hands of who may change something: only an [`Authority`] out of a capability makes one.
+#[derive(Debug, Clone)]
+pub struct Administration(Reading);
+
+/// Who may change something may look at it.
+impl Deref for Administration {
+    type Target = Reading;
+
+    fn deref(&self) -> &Reading {
+        &self.0
+    }
 }
 
 /// Something just made, with its secret.
@@ -68,13 +90,18 @@ pub struct Made<T> {
 }
 
 impl Issuer {
-    /// Lets `operator` administer.
-    pub fn administration(&self, operator: Operator, origin: Origin) -> Administration {
-        Administration { issuer: self.clone(), operator, origin }
+    /// Lets who has `authority` look.
+    pub fn reading(&self, authority: Authority, origin: Origin) -> Reading {
+        Reading { issuer: self.clone(), authority, origin }
+    }
+
+    /// Lets who has `authority` administer.
+    pub fn administration(&self, authority: Authority, origin: Origin) -> Administration {
+        Administration(self.reading(authority, origin))
     }
 }
 
-impl Administration {
+impl Reading {
     fn store(&self) -> &Store {
         self.issuer.store()
     }
@@ -83,10 +110,17 @@ impl Administration {
         self.issuer.now()
     }
 
+    /// The credential that what is made is made by.
+    fn created_by(&self) -> CredentialId {
+        self.authority.credential().1
+    }
+}
+
+impl Administration {
     /// The row of a change of `target`, which is `<kind>:<uid>`.
     fn event(&self, action: Action, team: Option<&TeamUid>, target: String) -> Event {
         let mut event = self.issuer.event(action, Decision::Allowed, &self.origin);
-        event.credential = Some((CredentialKind::Administrator, self.operator.credential));
+        event.credential = Some(self.authority.credential());
         event.team = team.cloned();
         event.target = Some(target);
         event
@@ -107,7 +141,7 @@ impl Administration {
             name,
             expires_at,
             created_at: now,
-            created_by: Some(self.operator.credential),
+            created_by: Some(self.created_by()),
         };
         (secret, kept)
     }

@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 
 use super::repeat::First;
-use super::{AdminError, Administration, Made, Repeatable};
+use super::{AdminError, Administration, Made, Reading, Repeatable};
 use crate::domain::audit::Action;
 use crate::domain::credential::CredentialKind;
 use crate::domain::id::{CredentialId, TeamUid};
@@ -26,7 +26,7 @@ pub struct NewPlatformKey {
     pub expires_at: Option<OffsetDateTime>,
 }
 
-impl Administration {
+impl Reading {
     /// A page of platform keys, revoked ones among them.
     pub async fn platform_keys(&self, page: &Page) -> Result<Paged<PlatformKey>, AdminError> {
         Ok(self.store().platform_keys(page).await?)
@@ -36,7 +36,9 @@ impl Administration {
     pub async fn platform_key(&self, id: CredentialId) -> Result<PlatformKey, AdminError> {
         self.store().platform_key(id).await?.ok_or(AdminError::NotFound(KIND))
     }
+}
 
+impl Administration {
     /// Makes a platform's key.
     pub async fn create_platform_key(
         &self,

@@ -1,6 +1,6 @@
 //! Provider settings, layer by layer, and what they come to.
 
-use super::{AdminError, Administration};
+use super::{AdminError, Administration, Reading};
 use crate::domain::audit::Action;
 use crate::domain::id::{RunId, ServiceAccountUid, TeamUid};
 use crate::domain::settings::{EffectiveSettings, Layer, ProviderLayer};
@@ -21,7 +21,7 @@ pub struct LayerSeen {
     pub external_id: String,
 }
 
-impl Administration {
+impl Reading {
     /// What a layer says: the team's own, or that of one of its service accounts.
     pub async fn provider_layer(
         &self,
@@ -59,6 +59,17 @@ impl Administration {
         Ok((facts.team, settings))
     }
 
+    /// The team with its layers; a service account of another team is unknown here.
+    async fn facts(&self, team: &TeamUid, account: Option<&ServiceAccountUid>) -> Result<TeamFacts, AdminError> {
+        let facts = self.store().team_facts(team, self.now()).await?.ok_or(AdminError::NotFound("team"))?;
+        if let Some(account) = account {
+            self.service_account(team, account).await?;
+        }
+        Ok(facts)
+    }
+}
+
+impl Administration {
     /// Edits a layer. The edit is made to the version it was read at; without `expected`, a change in between
     /// only makes it read again.
     pub async fn change_provider_layer(
@@ -86,7 +97,13 @@ impl Administration {
     ) -> Result<LayerSeen, AdminError> {
         let facts = self.facts(uid, account).await?;
         let (mut layer, version) = self.store().provider_layer(uid, account).await?.unwrap_or_default();
+        let hosts = |layer: &ProviderLayer| (layer.base_url.clone(), layer.sts_endpoint.clone());
+        let before = hosts(&layer);
         edit(&mut layer);
+        // Where members' tokens and prompts go is the operator's to say (threat 35).
+        if hosts(&layer) != before {
+            self.authority.operator_only()?;
+        }
         let come_to = effective(&facts, account, &layer);
         if let (Some(role), Some(region)) = (&come_to.role_arn, &come_to.region)
             && !role.value.is_reachable_from(&region.value)
@@ -102,15 +119,6 @@ impl Administration {
         let done = self.store().put_provider_layer(uid, account, expected, &layer, &event).await;
         let version = self.changed(done.map_err(AdminError::of("team")))?;
         Ok(LayerSeen { layer, version, external_id: facts.team.external_id })
-    }
-
-    /// The team with its layers; a service account of another team is unknown here.
-    async fn facts(&self, team: &TeamUid, account: Option<&ServiceAccountUid>) -> Result<TeamFacts, AdminError> {
-        let facts = self.store().team_facts(team, self.now()).await?.ok_or(AdminError::NotFound("team"))?;
-        if let Some(account) = account {
-            self.service_account(team, account).await?;
-        }
-        Ok(facts)
     }
 }
 

@@ -3,7 +3,7 @@
 use time::Duration;
 
 use super::repeat::First;
-use super::{AdminError, Administration, Repeatable};
+use super::{AdminError, Administration, Reading, Repeatable};
 use crate::domain::audit::Action;
 use crate::domain::client_key::{ClientKey, KeySource};
 use crate::domain::id::{PublicKeyId, ServiceAccountUid, TeamUid};
@@ -23,7 +23,7 @@ pub struct NewPublicKey {
     pub life: Option<Duration>,
 }
 
-impl Administration {
+impl Reading {
     /// A page of an agent's public keys, revoked ones among them.
     pub async fn public_keys(
         &self,
@@ -34,7 +34,9 @@ impl Administration {
         self.service_account(team, uid).await?;
         Ok(self.store().public_keys(uid, page).await?)
     }
+}
 
+impl Administration {
     /// Registers a public key of an agent. A place of keys is not asked now: it is when an assertion comes.
     pub async fn create_public_key(
         &self,

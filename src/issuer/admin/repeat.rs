@@ -68,7 +68,7 @@ impl Issuer {
 impl Administration {
     /// [`Issuer::first_of`] of the operator's creates.
     pub(super) async fn first(&self, request: Option<&Repeatable>, resource: String) -> Result<First, AdminError> {
-        self.issuer.first_of(self.operator.credential, request, resource).await
+        self.issuer.first_of(self.created_by(), request, resource).await
     }
 
     /// [`Issuer::settled`] of the operator's creates; this replica decides on the new state from now on.
@@ -78,7 +78,7 @@ impl Administration {
         request: Option<&Repeatable>,
         kind: &'static str,
     ) -> Result<Option<String>, AdminError> {
-        let made = self.issuer.settled(self.operator.credential, done, request, kind).await?;
+        let made = self.issuer.settled(self.created_by(), done, request, kind).await?;
         Ok(if made.is_none() { self.changed(None) } else { made })
     }
 }

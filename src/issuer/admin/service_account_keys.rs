@@ -3,7 +3,7 @@
 use time::Duration;
 
 use super::repeat::First;
-use super::{AdminError, Administration, Made, Repeatable};
+use super::{AdminError, Administration, Made, Reading, Repeatable};
 use crate::domain::audit::Action;
 use crate::domain::credential::CredentialKind;
 use crate::domain::id::{CredentialId, ServiceAccountUid, TeamUid};
@@ -29,7 +29,7 @@ pub struct RotateServiceAccountKey {
     pub overlap: Duration,
 }
 
-impl Administration {
+impl Reading {
     /// A page of an agent's keys, revoked ones among them.
     pub async fn service_account_keys(
         &self,
@@ -40,7 +40,9 @@ impl Administration {
         self.service_account(team, uid).await?;
         Ok(self.store().service_account_keys(uid, page).await?)
     }
+}
 
+impl Administration {
     /// Makes a key of an agent.
     pub async fn create_service_account_key(
         &self,

@@ -1,7 +1,7 @@
 //! Agents. Every one is reached through its team; through another it does not exist.
 
 use super::repeat::First;
-use super::{AdminError, Administration, Repeatable};
+use super::{AdminError, Administration, Reading, Repeatable};
 use crate::domain::audit::{Action, Event};
 use crate::domain::id::{ServiceAccountUid, TeamUid};
 use crate::domain::principal::Principal;
@@ -28,7 +28,7 @@ pub struct ChangeServiceAccount {
     pub disabled: Option<bool>,
 }
 
-impl Administration {
+impl Reading {
     /// A page of a team's agents.
     pub async fn service_accounts(&self, team: &TeamUid, page: &Page) -> Result<Paged<ServiceAccount>, AdminError> {
         self.team(team).await?;
@@ -41,7 +41,9 @@ impl Administration {
         let account = self.store().service_account(uid).await?;
         account.filter(|account| account.team == *team).ok_or(AdminError::NotFound(KIND))
     }
+}
 
+impl Administration {
     /// Makes an agent in a team.
     pub async fn create_service_account(
         &self,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::{AdminError, Administration};
+use super::{AdminError, Administration, Reading};
 use crate::crypto::new_key::NewKeyError;
 use crate::domain::audit::Action;
 use crate::domain::id::TeamUid;
@@ -224,12 +224,14 @@ struct Told {
     outage: Option<Outage>,
 }
 
-impl Administration {
+impl Reading {
     /// Every key of the shared issuer: the signing one, those to come, those that were.
     pub async fn signing_keys(&self) -> Result<Vec<KeyAt>, AdminError> {
         Ok(in_order(self.store().signing_keys(self.issuer.id()).await?, self.now()))
     }
+}
 
+impl Administration {
     /// The keys of the shared issuer or, for a team, of its private one.
     pub async fn keys_of(&self, team: Option<&TeamUid>) -> Result<KeyAdministration, KeyRefused> {
         let ring = match team {

@@ -2,7 +2,7 @@
 
 use time::OffsetDateTime;
 
-use super::{AdminError, Administration};
+use super::{AdminError, Administration, Reading};
 use crate::crypto::keypair::{KeyError, KeyPair};
 use crate::crypto::new_key::{NewKeyError, new_signing_key};
 use crate::domain::audit::Action;
@@ -28,7 +28,7 @@ pub struct TeamIssuers {
     pub version: i64,
 }
 
-impl Administration {
+impl Reading {
     /// The issuers of a team.
     pub async fn team_issuers(&self, uid: &TeamUid) -> Result<TeamIssuers, AdminError> {
         let team = self.team(uid).await?;
@@ -53,7 +53,9 @@ impl Administration {
             Some(team) => self.store().team_issuer(team).await?.ok_or(AdminError::NotFound("private issuer")),
         }
     }
+}
 
+impl Administration {
     /// Makes a team's private issuer with its first two keys, in one transaction; nothing where it is there. It is
     /// published from now on, and mints once the team's policy says so.
     ///

@@ -1,9 +1,10 @@
 //! Teams.
 
 use super::repeat::First;
-use super::{AdminError, Administration, Repeatable};
+use super::{AdminError, Administration, Reading, Repeatable};
 use crate::domain::audit::Action;
-use crate::domain::id::TeamUid;
+use crate::domain::authority::Office;
+use crate::domain::id::{CredentialId, TeamUid};
 use crate::domain::team::{Team, TeamPolicy};
 use crate::store::{Page, Paged, StoreError, TeamChange};
 
@@ -25,7 +26,7 @@ pub struct ChangeTeam {
     pub disabled: Option<bool>,
 }
 
-impl Administration {
+impl Reading {
     /// A page of teams.
     pub async fn teams(&self, page: &Page) -> Result<Paged<Team>, AdminError> {
         Ok(self.store().teams(page).await?)
@@ -35,7 +36,9 @@ impl Administration {
     pub async fn team(&self, uid: &TeamUid) -> Result<Team, AdminError> {
         self.store().team(uid).await?.ok_or(AdminError::NotFound("team"))
     }
+}
 
+impl Administration {
     /// Makes a team.
     pub async fn create_team(&self, new: NewTeam, request: Option<Repeatable>) -> Result<Team, AdminError> {
         let now = self.now();
@@ -54,7 +57,8 @@ impl Administration {
         let earlier = match self.first(request.as_ref(), team.uid.to_string()).await? {
             First::No(earlier) => Some(earlier),
             First::Yes(remember) => {
-                let done = self.store().create_team(&team, &event, remember.as_ref()).await;
+                let platform = self.platform();
+                let done = self.store().create_team_for(&team, platform, &event, remember.as_ref()).await;
                 self.settle(done, request.as_ref(), "team").await?
             }
         };
@@ -64,13 +68,22 @@ impl Administration {
         }
     }
 
-    /// Changes a team.
+    /// The platform key that a new team joins the list of.
+    fn platform(&self) -> Option<CredentialId> {
+        let (_, credential) = self.authority.credential();
+        matches!(self.authority.office(), Office::Platform { .. }).then_some(credential)
+    }
+
+    /// Changes a team. Off and on are the operator's.
     pub async fn change_team(
         &self,
         uid: &TeamUid,
         expected: Option<i64>,
         change: ChangeTeam,
     ) -> Result<Team, AdminError> {
+        if change.disabled.is_some() {
+            self.authority.operator_only()?;
+        }
         let event = self.event(Action::AdminUpdate, Some(uid), format!("team:{uid}"));
         let disabled_at = change.disabled.map(|disabled| disabled.then_some(event.at));
         let change = TeamChange { name: change.name, disabled_at, policy: None };

@@ -1,7 +1,7 @@
 //! Whose tokens stand for an agent.
 
 use super::repeat::First;
-use super::{AdminError, Administration, Repeatable};
+use super::{AdminError, Administration, Reading, Repeatable};
 use crate::crypto::foreign_keys::ForeignKeys;
 use crate::domain::audience::Audience;
 use crate::domain::audit::{Action, Event};
@@ -49,7 +49,7 @@ pub struct ChangeTrustRule {
     pub disabled: Option<bool>,
 }
 
-impl Administration {
+impl Reading {
     /// A page of an agent's rules.
     pub async fn trust_rules(
         &self,
@@ -71,7 +71,9 @@ impl Administration {
         self.service_account(team, uid).await?;
         self.store().trust_rule(uid, id).await?.ok_or(AdminError::NotFound(KIND))
     }
+}
 
+impl Administration {
     /// Makes a rule of an agent.
     pub async fn create_trust_rule(
         &self,

@@ -1,7 +1,7 @@
 //! People.
 
 use super::repeat::First;
-use super::{AdminError, Administration, Repeatable};
+use super::{AdminError, Administration, Reading, Repeatable};
 use crate::domain::audit::{Action, Event};
 use crate::domain::id::UserUid;
 use crate::domain::principal::Principal;
@@ -31,7 +31,7 @@ pub struct ChangeUser {
     pub disabled: Option<bool>,
 }
 
-impl Administration {
+impl Reading {
     /// A page of people.
     pub async fn users(&self, page: &Page) -> Result<Paged<User>, AdminError> {
         Ok(self.store().users(page).await?)
@@ -41,19 +41,12 @@ impl Administration {
     pub async fn user(&self, uid: &UserUid) -> Result<User, AdminError> {
         self.store().user(uid).await?.ok_or(AdminError::NotFound("user"))
     }
+}
 
+impl Administration {
     /// Makes a person known.
     pub async fn create_user(&self, new: NewUser, request: Option<Repeatable>) -> Result<User, AdminError> {
-        let now = self.now();
-        let user = User {
-            uid: new.uid.unwrap_or_else(|| UserUid::from_uuid(self.issuer.entropy().uuid_v7(now))),
-            name: new.name,
-            email: new.email,
-            created_at: now,
-            disabled_at: None,
-            deleted_at: None,
-            version: 1,
-        };
+        let user = self.user_to_make(new);
         let event = self.event_of_user(Action::AdminCreate, &user.uid);
         let earlier = match self.first(request.as_ref(), user.uid.to_string()).await? {
             First::No(earlier) => Some(earlier),
@@ -86,6 +79,19 @@ impl Administration {
     pub async fn delete_user(&self, uid: &UserUid, expected: Option<i64>) -> Result<(), AdminError> {
         let event = self.event_of_user(Action::AdminDelete, uid);
         self.changed(self.store().delete_user(uid, expected, &event).await.map_err(AdminError::of("user")))
+    }
+
+    pub(super) fn user_to_make(&self, new: NewUser) -> User {
+        let now = self.now();
+        User {
+            uid: new.uid.unwrap_or_else(|| UserUid::from_uuid(self.issuer.entropy().uuid_v7(now))),
+            name: new.name,
+            email: new.email,
+            created_at: now,
+            disabled_at: None,
+            deleted_at: None,
+            version: 1,
+        }
     }
 
     fn event_of_user(&self, action: Action, uid: &UserUid) -> Event {

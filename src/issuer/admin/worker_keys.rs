@@ -1,7 +1,7 @@
 //! The keys of workers: each for one audience and a list of teams.
 
 use super::repeat::First;
-use super::{AdminError, Administration, Made, Repeatable};
+use super::{AdminError, Administration, Made, Reading, Repeatable};
 use crate::domain::audience::Audience;
 use crate::domain::audit::Action;
 use crate::domain::credential::CredentialKind;
@@ -22,7 +22,7 @@ pub struct NewWorkerKey {
     pub teams: Vec<TeamUid>,
 }
 
-impl Administration {
+impl Reading {
     /// A page of worker keys, revoked ones among them.
     pub async fn worker_keys(&self, page: &Page) -> Result<Paged<WorkerKey>, AdminError> {
         Ok(self.store().worker_keys(page).await?)
@@ -32,7 +32,9 @@ impl Administration {
     pub async fn worker_key(&self, id: CredentialId) -> Result<WorkerKey, AdminError> {
         self.store().worker_key(id).await?.ok_or(AdminError::NotFound(KIND))
     }
+}
 
+impl Administration {
     /// Makes a worker's key. Its audience is the worker's alone: a token for it means nothing to anyone else, and
     /// no team's list can hold it (the store checks that in the same transaction).
     pub async fn create_worker_key(

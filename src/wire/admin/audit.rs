@@ -25,6 +25,9 @@ pub struct AuditEvent {
     /// The credential that asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential_id: Option<String>,
+    /// Whose that credential is: `administrator:<id>`, `user:<uid>` or `service_account:<uid>`, where it is known still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<String>,
     /// The worker key that presented a caller's token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker_key_id: Option<String>,

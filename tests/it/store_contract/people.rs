@@ -3,8 +3,12 @@
 use brevet::domain::audit::Action;
 use brevet::domain::id::SessionId;
 use brevet::domain::principal::Principal;
+use brevet::domain::role::TeamRole;
 use brevet::domain::team::Membership;
-use brevet::store::{AuditWriter, ChangeError, DeadReason, EventFilter, Page, RedeemError, Remember, UserChange};
+use brevet::store::{
+    AuditWriter, ChangeError, DeadReason, EventFilter, MemberReach, MembershipChange, NewEnrolmentCode, Page,
+    RedeemError, Remember, UserChange,
+};
 use time::Duration;
 
 use super::world::{NOW, Scene, World, fresh, hash, new_code, new_session, team, user, user_uid};
@@ -72,21 +76,22 @@ async fn a_membership_is_one_at_a_time_and_can_come_back() {
     for World { store, name, .. } in World::each().await {
         let scene = Scene::set(&store).await;
         let event = || scene.event();
-        let membership = Membership { team: scene.team.clone(), user: scene.user.clone(), created_at: NOW };
-        let again = store.add_member(&membership, &event(), None).await;
+        let membership = Membership::new(scene.team.clone(), scene.user.clone(), NOW);
+        let again = store.add_member(&membership, MemberReach::Everyone, &event()).await;
         assert_eq!(again, Err(ChangeError::Conflict("already_member")), "{name}");
         store.create_team(&team("team-2"), &event(), None).await.unwrap();
         let second = Membership { team: team("team-2").uid, ..membership.clone() };
-        store.add_member(&second, &event(), None).await.unwrap();
+        store.add_member(&second, MemberReach::Everyone, &event()).await.unwrap();
         let teams = store.memberships_of(&scene.user).await.unwrap();
         assert_eq!(teams.iter().map(|team| team.uid.as_str()).collect::<Vec<_>>(), ["team-1", "team-2"]);
         store.remove_member(&scene.team, &scene.user, &event()).await.unwrap();
         assert_eq!(store.remove_member(&scene.team, &scene.user, &event()).await, Err(ChangeError::NotFound));
         assert_eq!(store.members(&scene.team, &Page::default()).await.unwrap().items, []);
-        store.add_member(&membership, &event(), None).await.unwrap();
-        assert_eq!(store.members(&scene.team, &Page::default()).await.unwrap().items, [membership]);
-        let stranger = Membership { team: scene.team.clone(), user: user_uid("nobody"), created_at: NOW };
-        assert_eq!(store.add_member(&stranger, &event(), None).await, Err(ChangeError::NotFound));
+        store.add_member(&membership, MemberReach::Everyone, &event()).await.unwrap();
+        let members = store.members(&scene.team, &Page::default()).await.unwrap().items;
+        assert_eq!(members.iter().map(|member| &member.membership).collect::<Vec<_>>(), [&membership]);
+        let stranger = Membership::new(scene.team.clone(), user_uid("nobody"), NOW);
+        assert_eq!(store.add_member(&stranger, MemberReach::Everyone, &event()).await, Err(ChangeError::NotFound));
     }
 }
 
@@ -136,5 +141,73 @@ async fn threat_20_a_session_is_ended_by_its_owner_only() {
         assert_eq!(ids(&scene.user, NOW).await, []);
         let twice = store.end_session(&scene.user, scene.session, &scene.event()).await;
         assert_eq!(twice, Err(ChangeError::NotFound));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disabled_membership_is_remembered_and_lets_nobody_act() {
+    for World { store, name, .. } in World::each().await {
+        let scene = Scene::set(&store).await;
+        let (team, user) = (&scene.team, &scene.user);
+        let change = async |expected, role, disabled_at| {
+            let change = MembershipChange { role, disabled_at };
+            store.update_member(team, user, expected, &change, &scene.event()).await
+        };
+        let admin = change(Some(1), Some(TeamRole::Admin), None).await.unwrap();
+        assert_eq!((admin.role, admin.version), (TeamRole::Admin, 2), "{name}");
+        let stale = change(Some(1), Some(TeamRole::Member), None).await;
+        assert_eq!(stale, Err(ChangeError::VersionMismatch { current: 2 }));
+        let seat = store.seat(team, user, scene.session).await.unwrap().unwrap();
+        assert_eq!((seat.role, seat.team_disabled, seat.sign_in_accepted), (TeamRole::Admin, false, true));
+        let other = store.seat(&super::world::team("team-9").uid, user, scene.session).await.unwrap();
+        assert_eq!(other, None, "no team");
+
+        change(None, None, Some(Some(NOW))).await.unwrap();
+        assert_eq!(store.seat(team, user, scene.session).await.unwrap(), None, "{name}");
+        assert!(!store.is_member(team, user).await.unwrap());
+        assert_eq!(store.memberships_of(user).await.unwrap(), []);
+        let kept = store.member(team, user).await.unwrap().unwrap().membership;
+        assert_eq!((kept.role, kept.disabled_at), (TeamRole::Admin, Some(NOW)));
+        assert_eq!(store.teams_with(user).await.unwrap(), [team.clone()], "it still binds them");
+        let again = store
+            .add_member(&Membership::new(team.clone(), user.clone(), NOW), MemberReach::Everyone, &scene.event())
+            .await;
+        assert_eq!(again, Err(ChangeError::Conflict("already_member")), "adding does not switch on");
+
+        change(None, None, Some(None)).await.unwrap();
+        assert!(store.is_member(team, user).await.unwrap(), "{name}");
+        change(None, None, Some(Some(NOW))).await.unwrap();
+        store.remove_member(team, user, &scene.event()).await.unwrap();
+        assert_eq!(store.member(team, user).await.unwrap(), None, "{name}");
+    }
+}
+
+/// Threat 38: whoever rules the first team of a person holds no session of theirs once they are in a second one.
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_38_what_a_teams_admin_enrolled_ends_with_a_second_team() {
+    for World { store, name, .. } in World::each().await {
+        let scene = Scene::set(&store).await;
+        let event = || scene.event();
+        let of_admin = || NewEnrolmentCode { team: Some(scene.team.clone()), ..new_code(&scene.user) };
+        let (used, open) = (of_admin(), of_admin());
+        for code in [&used, &open] {
+            store.create_enrolment_code(code, &event(), None).await.unwrap();
+        }
+        let session = new_session();
+        store.redeem_enrolment_code(&used.hash, &session, NOW, &event()).await.unwrap();
+        assert_eq!(store.sessions_of(&scene.user, NOW).await.unwrap().len(), 2, "{name}");
+
+        store.create_team(&team("team-2"), &event(), None).await.unwrap();
+        let second = Membership::new(team("team-2").uid, scene.user.clone(), NOW);
+        let own = [team("team-2").uid];
+        let stranger = store.add_member(&second, MemberReach::Within(&own), &event()).await;
+        assert_eq!(stranger, Err(ChangeError::NotFound), "{name}: a person of another team is nobody");
+        store.add_member(&second, MemberReach::Everyone, &event()).await.unwrap();
+        let left = store.sessions_of(&scene.user, NOW).await.unwrap();
+        assert_eq!(left.iter().map(|session| session.id).collect::<Vec<_>>(), [scene.session], "{name}");
+        let late = store.redeem_enrolment_code(&open.hash, &new_session(), NOW, &event()).await;
+        assert_eq!(late, Err(RedeemError::Used), "{name}");
+        let another = store.create_enrolment_code(&of_admin(), &event(), None).await;
+        assert_eq!(another, Err(ChangeError::NotFound), "{name}: they are in two teams now");
     }
 }

@@ -11,14 +11,15 @@ use brevet::domain::id::{
 };
 use brevet::domain::issuer_url::{Development, IssuerUrl};
 use brevet::domain::principal::Principal;
+use brevet::domain::role::InstallationRole;
 use brevet::domain::rotation::Retimed;
 use brevet::domain::sealed::Sealed;
 use brevet::domain::secret::Secret;
 use brevet::domain::signing_key::{KeyKind, KeyTimes, Kid, PublicKey, SigningKey};
 use brevet::domain::team::{Membership, ServiceAccount, Team, TeamPolicy, User};
 use brevet::store::{
-    Administrator, ChangeError, KeysUpdate, NewCredential, NewEnrolmentCode, NewSession, Proof, Release, SessionOrigin,
-    Store, Target,
+    Administrator, ChangeError, KeysUpdate, MemberReach, NewCredential, NewEnrolmentCode, NewSession, Proof, Release,
+    SessionOrigin, Store, Target,
 };
 use tempfile::TempDir;
 use time::macros::datetime;
@@ -176,6 +177,7 @@ pub(super) fn administrator(bootstrap: bool) -> Administrator {
     Administrator {
         id: fresh::<brevet::domain::id::Administrator>() as AdministratorId,
         name: "Root".to_owned(),
+        role: InstallationRole::Operator,
         bootstrap,
         created_at: NOW,
         expires_at: bootstrap.then_some(NOW + Duration::DAY),
@@ -240,8 +242,8 @@ impl Scene {
         let (team_row, user_row, account_row) = (team("team-1"), user("person-1"), account("agent-1", "team-1"));
         store.create_team(&team_row, &event(), None).await.unwrap();
         store.create_user(&user_row, &event(), None).await.unwrap();
-        let membership = Membership { team: team_row.uid.clone(), user: user_row.uid.clone(), created_at: NOW };
-        store.add_member(&membership, &event(), None).await.unwrap();
+        let membership = Membership::new(team_row.uid.clone(), user_row.uid.clone(), NOW);
+        store.add_member(&membership, MemberReach::Everyone, &event()).await.unwrap();
         store.create_service_account(&account_row, &event(), None).await.unwrap();
         let account_key = credential();
         store.create_service_account_key(&account_row.uid, &account_key, &event(), None).await.unwrap();
@@ -333,6 +335,7 @@ pub(super) fn new_code(user: &UserUid) -> NewEnrolmentCode {
         user: user.clone(),
         created_by: None,
         created_at: NOW,
+        team: None,
         expires_at: NOW + Duration::minutes(10),
     }
 }
