@@ -18,7 +18,7 @@ use brevet::crypto::verifying_key::VerifyingKey;
 use brevet::domain::address_range::AddressRange;
 use brevet::domain::audience::Audience;
 use brevet::domain::claim_condition::{ClaimPath, Pattern};
-use brevet::domain::credential::OpaqueCredential;
+use brevet::domain::credential::{CredentialKind, OpaqueCredential};
 use brevet::domain::endpoint::Endpoint;
 use brevet::domain::foreign_issuer::ForeignIssuer;
 use brevet::domain::id::{RunId, TeamUid, TokenId};
@@ -41,7 +41,7 @@ use brevet::wire::admin::public_key::CreatePublicKey;
 use brevet::wire::exchange::{ExchangeRequest, LivenessRequest};
 use brevet::wire::mint::MintRequest;
 use brevet::wire::run::OpenRun;
-use brevet::worker::token_source::presented::presented;
+use brevet::worker::token_source::presented::{Presented, presented};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -203,8 +203,13 @@ fn worker_caller(data: &[u8]) {
             headers.append(name, value);
         }
     }
-    if let Ok(token) = presented(&headers, query) {
-        assert!(!token.expose().starts_with("bvt_"), "a credential is no identity token");
+    match presented(&headers, query) {
+        Ok(Presented::Token(token)) => {
+            let is_credential = |kind: CredentialKind| token.expose().starts_with(kind.prefix());
+            assert!(!CredentialKind::ALL.into_iter().any(is_credential), "a credential is no identity token");
+        }
+        Ok(Presented::Bearer(bearer)) => assert_eq!(bearer.kind(), CredentialKind::Run),
+        Err(_) => {}
     }
 }
 

@@ -35,7 +35,7 @@ impl Issuer {
             let principal = match platform::principal(&minter, call.on_behalf_of.as_ref(), Act::Mint) {
                 Ok(principal) => principal,
                 Err(_) if freshness == Freshness::Remembered => {
-                    minter = self.read_again(minter).await?;
+                    minter = self.read_again(minter, call, origin).await?;
                     continue;
                 }
                 Err(error) => return Err(self.refused(&minter, None, call, error, origin).await),
@@ -52,7 +52,7 @@ impl Issuer {
             let (grant, team_version) = match decided {
                 Ok(decided) => decided,
                 Err(_) if freshness == Freshness::Remembered => {
-                    minter = self.read_again(minter).await?;
+                    minter = self.read_again(minter, call, origin).await?;
                     continue;
                 }
                 Err(error) => return Err(self.refused(&minter, Some(principal), call, error, origin).await),
@@ -84,13 +84,14 @@ impl Issuer {
         Err(Unavailable::Changing.into())
     }
 
-    /// A platform with the teams and rights it has now, so that it is not refused for what it had a moment ago. Nobody
-    /// else's credential changes.
-    async fn read_again(&self, minter: Minter) -> Result<Minter, MintError> {
-        if !matches!(minter.who, MinterIdentity::Platform { .. }) {
-            return Ok(minter);
-        }
+    /// The caller as it is now, so that it is not refused for what it was a moment ago: a platform has other teams or
+    /// rights, and who is gone is told that, not what else would stand in the way.
+    async fn read_again(&self, minter: Minter, call: &MintCall, origin: &Origin) -> Result<Minter, MintError> {
         let Some(record) = self.look_again(minter.credential).await? else { return Ok(minter) };
+        if let Some(reason) = record.dead {
+            let principal = minter.principal();
+            return Err(self.refused(&minter, principal, call, MintError::Dead(reason), origin).await);
+        }
         Ok(Caller { credential: record.id, kind: record.kind, identity: record.identity }.minter()?)
     }
 

@@ -374,10 +374,10 @@ fn operate(replicas: &Replicas, load: &Load) {
     replicas.admin(&["admin", "issuer", "make", "--team", "red"], PATIENCE);
     shorten(replicas, PUBLISH_BEFORE_SIGN, 3_600);
     thread::sleep(Duration::from_secs(4));
-    replicas.admin(&["admin", "policy", "set", "--team", "red", "--issuer", "private"], PATIENCE);
+    replicas.admin(&["admin", "policy", "set", "--team", "red", "--minted-by", "private"], PATIENCE);
     load.wait_for_hand_overs(before + 4);
     thread::sleep(LATE);
-    replicas.admin(&["admin", "policy", "set", "--team", "red", "--issuer", "shared"], PATIENCE);
+    replicas.admin(&["admin", "policy", "set", "--team", "red", "--minted-by", "shared"], PATIENCE);
 }
 
 /// Tells the figures where `scripts/drill` looks for them.

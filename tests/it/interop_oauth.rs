@@ -3,7 +3,6 @@
 
 use std::fs;
 
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine;
@@ -26,7 +25,7 @@ impl Pair {
     }
 
     fn pem(&self) -> String {
-        let der: Pkcs8V1Der<'_> = self.0.as_der().expect("a private key");
+        let der = self.0.to_pkcs8v1().expect("a private key");
         format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref()))
     }
 
@@ -81,7 +80,7 @@ fn independent_clients_complete_the_machine_flows() {
 
     for (name, client) in installed() {
         let (documents, subject_token) = second_issuer(&audience, name);
-        let rule = ["--issuer", documents.origin(), "--audience", &audience, "--claim", "repository_owner_id=9919"];
+        let rule = ["--from", documents.origin(), "--audience", &audience, "--claim", "repository_owner_id=9919"];
         served
             .admin(&[&["admin", "trust-rules", "create", "--team", "red", "bot", "--name", name][..], &rule].concat());
         let private = private.to_str().expect("a path");

@@ -134,10 +134,13 @@ async fn threat_20_only_the_diagonal_of_callers_and_subjects_is_minted() {
             }
         }
         // The body has no member that could name somebody else.
-        for member in ["sub", "subject", "principal", "user_uid", "service_account", "on_behalf_of", "run_id", "act"] {
+        for member in ["sub", "subject", "principal", "user_uid", "service_account", "run_id", "act"] {
             let answer = app.mint(bearer, &json!({ member: "user:person-1" })).await;
             assert_eq!((answer.status, answer.code().as_str()), (StatusCode::BAD_REQUEST, "invalid_request"));
         }
+        // But one, which is a platform's alone.
+        let answer = app.mint(bearer, &json!({ "on_behalf_of": "user:person-1" })).await;
+        assert_eq!((answer.status, answer.code().as_str()), (StatusCode::FORBIDDEN, "not_permitted"));
     }
 }
 

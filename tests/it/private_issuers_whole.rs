@@ -218,7 +218,7 @@ fn interop_pyjwt_finds_a_private_issuers_keys_and_a_restart_does_not_bring_them_
     let mut served = Served::start();
     let key = served.furnish();
     served.admin(&["admin", "issuer", "make", "--team", "red"]);
-    served.admin(&["admin", "policy", "set", "--team", "red", "--issuer", "private"]);
+    served.admin(&["admin", "policy", "set", "--team", "red", "--minted-by", "private"]);
     let token = served.succeeds(Some(&key), &["token"]);
     let private = format!("{}/t/red", served.url);
     let judged = |issuer: &str| {
@@ -242,7 +242,7 @@ fn interop_pyjwt_finds_a_private_issuers_keys_and_a_restart_does_not_bring_them_
     assert_eq!(both["second_provider"]["provider_url"], served.url);
     assert_eq!(both["trust_policy"]["Statement"].as_array().map(Vec::len), Some(2));
 
-    served.admin(&["admin", "policy", "set", "--team", "red", "--issuer", "shared"]);
+    served.admin(&["admin", "policy", "set", "--team", "red", "--minted-by", "shared"]);
     served.admin(&["admin", "issuer", "delete", "--team", "red"]);
     assert_eq!(judged(&private)["ok"], false);
     served.stop();

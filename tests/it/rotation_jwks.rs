@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use brevet::crypto::jwk::Jwks;
+use brevet::domain::clock::Clock as _;
 use brevet::domain::issuer_url::Development;
 use brevet::domain::rotation::sighting;
 use brevet::domain::signing_key::{KeyKind, KeyState, Kid, published};
@@ -11,6 +12,8 @@ use brevet::issuer::bootstrap::{self, Host, Publishing};
 use serde_json::Value;
 use time::Duration;
 
+use crate::signing_keys;
+use crate::signing_keys::operator;
 use crate::support::app::App;
 
 const JWKS: &str = "/.well-known/jwks.json";
@@ -57,7 +60,7 @@ async fn facts(app: &App, x5c: bool, moment: &str) -> Vec<String> {
     assert_eq!(Jwks::parse(&answer.body).unwrap().keys().len(), kids.len(), "{moment}");
     // And they are those that the rows say, the signing key first.
     let rows = app.store.signing_keys(app.issuer.id()).await.unwrap();
-    let now = brevet::domain::clock::Clock::now(app.clock.as_ref());
+    let now = app.clock.now();
     let listed = published(&rows, now);
     assert_eq!(kids, listed.iter().map(|key| key.kid.to_string()).collect::<Vec<_>>(), "{moment}");
     assert_eq!(listed[0].state(now), KeyState::Active, "{moment}");
@@ -66,7 +69,7 @@ async fn facts(app: &App, x5c: bool, moment: &str) -> Vec<String> {
 
 /// Notes a look that saw everything.
 async fn look(app: &App) {
-    let now = brevet::domain::clock::Clock::now(app.clock.as_ref());
+    let now = app.clock.now();
     let rows = app.store.signing_keys(app.issuer.id()).await.unwrap();
     let listed: Vec<Kid> = rows.iter().map(|key| key.kid.clone()).collect();
     app.store.note_look(app.issuer.id(), now, &sighting(&rows, &listed, now).times).await.unwrap();
@@ -88,7 +91,7 @@ async fn lives_through(kind: KeyKind, x5c: bool) {
     let asked = Publishing { x5c: Some(x5c), ..Publishing::default() };
     bootstrap::publishing(&app.store, row, asked, Development::Off, &host).await.unwrap();
     let named = |moment: &str| format!("{kind:?}, x5c {x5c}, {moment}");
-    let keys = app.issuer.keys_of(None).await.unwrap();
+    let keys = signing_keys::operator(&app).await;
 
     let first = facts(&app, x5c, &named("at the start")).await;
     keys.prepare(kind).await.unwrap();

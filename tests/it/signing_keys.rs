@@ -30,7 +30,8 @@ use crate::support::postgres;
 
 const JWKS: &str = "/.well-known/jwks.json";
 
-async fn operator(app: &App) -> KeyAdministration {
+/// The shared issuer's keys in an operator's hands.
+pub(crate) async fn operator(app: &App) -> KeyAdministration {
     let (administrator, credential) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let operator =
         Operator { administrator: AdministratorId::new(administrator), credential: CredentialId::new(credential) };

@@ -12,7 +12,7 @@ use crate::wire::admin::team_issuer::TeamIssuers;
 /// A team's private issuer
 ///
 /// Tokens of the shared issuer are told apart by their subject. A private issuer, <issuer>/t/<team>, has keys that sign
-/// for one team alone. Make it, register both in AWS IAM, then let it mint: brevet admin policy set --issuer private.
+/// for one team alone. Make it, register both in AWS IAM, then let it mint: brevet admin policy set --minted-by private.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Example:\n  brevet admin issuer make --team red")]
 pub(in crate::cli) enum Issuer {
@@ -60,7 +60,7 @@ impl Issuer {
                     run.output.say(format_args!(
                         "It is published and does not mint yet. Register it beside the other one with\n  \
                          brevet aws setup --team {team} --minted-by private\nthen let it mint with\n  \
-                         brevet admin policy set --team {team} --issuer private"
+                         brevet admin policy set --team {team} --minted-by private"
                     ));
                 }
                 Ok(())

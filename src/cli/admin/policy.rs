@@ -43,7 +43,7 @@ pub(in crate::cli) enum Policy {
         enrolment_codes: Option<bool>,
         /// Which issuer mints: shared, or the team's private one (made with `brevet admin issuer make`)
         #[arg(long, value_parser = ["shared", "private"])]
-        issuer: Option<String>,
+        minted_by: Option<String>,
         /// Which labels of a run become session tags, with a comma between; "" for none
         #[arg(long, value_name = "KEYS")]
         session_tag_keys: Option<String>,
@@ -75,7 +75,7 @@ impl Policy {
                 lifetime_cap,
                 roles_claim,
                 enrolment_codes,
-                issuer,
+                minted_by,
                 session_tag_keys,
                 cost_tag,
                 no_cost_tags,
@@ -87,7 +87,7 @@ impl Policy {
                     lifetime_cap_seconds: set(lifetime_cap),
                     roles_claim: set(roles_claim),
                     enrolment_codes: set(enrolment_codes),
-                    issuer: set(issuer),
+                    issuer: set(minted_by),
                     session_tag_keys: set(session_tag_keys.as_deref().map(entries)),
                     cost_tags: match (cost_tag.is_empty(), no_cost_tags) {
                         (false, _) => Patch::Set(cost_tag.into_iter().collect()),

@@ -92,14 +92,25 @@ pub fn forecast(
     transitions
 }
 
-/// The keys that there are, and those that will be made until `until`, with the instants that they will have.
+/// Most keys that are thought out ahead: more than a year of the shortest period that production allows.
+const AHEAD_MAX: u32 = 400;
+
+/// The next instant at which signing moves, where one can be told.
+pub fn next_hand_over(keys: &[SigningKey], schedule: &KeySchedule, now: OffsetDateTime) -> Option<Transition> {
+    // No standby waits longer than its own wait and one whole period.
+    let until = schedule.turn_until(schedule.may_sign_from(now)) + schedule.handover_lead();
+    forecast(keys, schedule, now, until).into_iter().find(|transition| transition.what == What::Signs)
+}
+
+/// The keys that there are, and those that will be made until `until`, with the instants that they will have; no more
+/// than a few hundred, since the waits of a development are seconds.
 pub fn spans(keys: &[SigningKey], schedule: &KeySchedule, now: OffsetDateTime, until: OffsetDateTime) -> Vec<Span> {
     let mut ahead = Ahead { keys: keys.to_vec(), made: 0 };
     let mut at = now;
     loop {
         ahead.settle(schedule, at);
         match ahead.next(schedule, at) {
-            Some(next) if next <= until => at = next,
+            Some(next) if next <= until && ahead.made < AHEAD_MAX => at = next,
             _ => break,
         }
     }

@@ -17,7 +17,7 @@ pub use self::command::{
     Distrust, DistrustRefused, Outage, PrepareRefused, ReplaceAll, RotateRefused, distrust, prepare, renumber,
     replace_all, retire_all, rotate_now,
 };
-pub use self::forecast::{KeyRef, Span, Transition, What, forecast, spans};
+pub use self::forecast::{KeyRef, Span, Transition, What, forecast, next_hand_over, spans};
 pub use self::proof::{Gap, Proof, prove};
 pub use self::sighting::sighting;
 use super::key_schedule::KeySchedule;

@@ -7,6 +7,7 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde::de::DeserializeOwned;
 
+use crate::domain::credential::CredentialKind;
 use crate::http::error::{Code, ProblemAnswer};
 
 /// A body of `application/json` that holds one object. No part of it is ever echoed but the names of members.
@@ -60,7 +61,10 @@ fn refuse(error: &serde_path_to_error::Error<serde_json::Error>) -> ProblemAnswe
     }
     let message = inner.to_string();
     let path = error.path().to_string();
-    let quoted = message.split('`').nth(1).filter(|name| name.len() <= 64).unwrap_or("?").to_owned();
+    // A name may be a secret too, where somebody has put one in the wrong place.
+    let is_credential = |name: &str| CredentialKind::ALL.iter().any(|kind| name.contains(kind.prefix()));
+    let quoted = message.split('`').nth(1).filter(|name| name.len() <= 64 && !is_credential(name));
+    let quoted = quoted.unwrap_or("?").to_owned();
     let member = |name: String| if path == "." || path.ends_with(&name) { name } else { format!("{path}.{name}") };
     if message.starts_with("unknown field") {
         ProblemAnswer::field(member(quoted), "is not a member of this request")
@@ -127,6 +131,7 @@ mod tests {
                 r#"{"lifetime_seconds":1.5}"#,
                 "invalid_request: lifetime_seconds must be a whole number that is not negative and not too large",
             ),
+            (r#"{"bvt_sa_x":1}"#, "invalid_request: ? is not a member of this request"),
             (r#"{"sub":"x"}"#, "invalid_request: sub is not a member of this request"),
             (r#"{"audience":"a","audience":"b"}"#, "invalid_request: audience must stand only once"),
         ] {

@@ -258,12 +258,11 @@ impl KeyAdministration {
     /// The keys as they stand.
     pub async fn list(&self) -> Result<KeysSeen, KeyRefused> {
         let (snapshot, now) = (self.ring.reload().await?, self.ring.now());
-        let moves = rotation::forecast(&snapshot.keys, &snapshot.schedule, now, now + time::Duration::days(3660));
         Ok(KeysSeen {
             at: now,
             keys: in_order(snapshot.keys.clone(), now),
             numbers: snapshot.row.schedule,
-            next: moves.into_iter().find(|transition| transition.what == rotation::What::Signs),
+            next: rotation::next_hand_over(&snapshot.keys, &snapshot.schedule, now),
             looked_at: snapshot.row.probed_at,
             warnings: self.ring.public_warnings(),
             unconfirmed: self.ring.unconfirmed().await.map_err(AdminError::from)?,

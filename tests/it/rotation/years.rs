@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use brevet::domain::key_schedule::{STS_TOLERANCE, ScheduleNumbers};
 use brevet::domain::rotation::{self, KeyChange, Step};
-use brevet::domain::signing_key::{self, KeyState, Kid, SigningKey};
+use brevet::domain::signing_key::{self, KeyKind, KeyState, Kid, SigningKey};
 use time::{Duration, OffsetDateTime};
 
 use super::rows::{first_pair, key, kid, number, unchecked};
@@ -197,8 +197,8 @@ fn keys_live(course: &Course, random: &Random) -> History {
         held: OFF.map(|_| vec![Holding { since: i64::MIN, version: 0 }]),
         versions: vec![(i64::MIN, start)],
         cut,
-        wrong: OFF.map(|_| spans(random, years, 60 * DAY, 6 * HOUR)),
-        frozen: spans(random, years, 90 * DAY, 12 * DAY),
+        wrong: OFF.map(|_| spans(random, years, 3 * DAY, 6 * HOUR)),
+        frozen: spans(random, years, 120 * DAY, 60 * DAY),
         oldest_snapshot: i64::from(course.numbers.oldest_snapshot) * SECOND,
     };
     // Somebody does a round every hour, and at once where something has just changed or is about to.
@@ -232,6 +232,20 @@ fn keys_live(course: &Course, random: &Random) -> History {
             rotation::plan(&after, &schedule, at(local)).into_iter().find(|step| !matches!(step, Step::Forget { .. }));
         if let Some(step) = step {
             after = step.change(&schedule, at(local)).apply(&after, at(local), &mut make).unwrap();
+        }
+        // The worst of operators: one prepares another standby in the last hour before each turn is over, so that all
+        // the world waits for it.
+        if after == keys {
+            let turn =
+                signing_key::signing_key(&keys, at(local)).map(|key| schedule.turn_until(key.times.sign_from.unwrap()));
+            let old = rotation::standby(&keys, at(local))
+                .is_some_and(|key| at(local) - key.times.publish_from > Duration::DAY);
+            let late = turn.is_ok_and(|turn| turn - at(local) < Duration::HOUR);
+            if let Some(change) =
+                (old && late).then(|| rotation::prepare(&keys, &schedule, KeyKind::P256, at(local)).ok()).flatten()
+            {
+                after = change.apply(&keys, at(local), &mut make).unwrap();
+            }
         }
         signing_key::check(&after, super::rows::issuer(), at(now)).unwrap();
         if after == keys {
@@ -269,11 +283,15 @@ fn verifiers(numbers: &ScheduleNumbers, random: &Random) -> [Vec<i64>; 5] {
     let (max_age, lag) = (i64::from(numbers.max_age) * SECOND, i64::from(numbers.export_lag) * SECOND);
     let mut verifiers = OFF.map(|_| Vec::new());
     for n in 0..VERIFIERS {
-        let age = max_age * i64::try_from(n / 5 % 1_000).unwrap() / 999;
+        let (replica, kind, age) = (n % 5, n / 5 % 10, n / 50);
+        let age = max_age * i64::try_from(age).unwrap() / i64::try_from(VERIFIERS / 50 - 1).unwrap();
         // One in two reads an exported copy; one in ten the oldest that there may be.
-        let lag = [0, lag, 0, below(random, lag), 0, 0, below(random, lag), below(random, lag), 0, below(random, lag)]
-            [n % 10];
-        verifiers[n / 10 % 5].push(age + lag);
+        let lag = match kind {
+            0..5 => 0,
+            5 => lag,
+            _ => below(random, lag),
+        };
+        verifiers[replica].push(age + lag);
     }
     verifiers.iter_mut().for_each(|ages| ages.sort_unstable());
     verifiers
@@ -361,7 +379,7 @@ fn threat_16_in_five_years_no_verification_fails_not_even_without_the_margins() 
     for (what, numbers) in [("production", ScheduleNumbers::default()), ("lean", lean())] {
         let outcome = live_through(&Course { numbers, off: None, years: 5 });
         assert_eq!(outcome.failed, 0, "{what}: {outcome:?}");
-        assert!(outcome.hand_overs > 45, "{what}: {outcome:?}");
+        assert!(outcome.hand_overs > 30, "{what}: {outcome:?}");
     }
 }
 
@@ -404,7 +422,8 @@ fn threat_16_without_the_stay_for_clock_error_verifications_fail() {
 
 #[test]
 fn threat_40_without_a_look_at_the_public_address_verifications_fail() {
-    fails(without(Some(Rule::Seen), |_| ()));
+    // Such a copy must have been made before the standby, and be forgotten until that signs.
+    fails(live_through(&Course { numbers: lean(), off: Some(Rule::Seen), years: 3 }));
 }
 
 #[test]
