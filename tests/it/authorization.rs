@@ -33,10 +33,6 @@ enum May {
     Person,
     /// Workers.
     Worker,
-    /// Who may open a run: persons, service accounts, platforms with that right.
-    RunOpener,
-    /// Who may see runs, and end them: openers of theirs, and administrators of all.
-    RunKeeper,
     /// Operators of the installation.
     Operator,
     /// Those, and auditors of the installation.

@@ -96,8 +96,8 @@ impl Issuer {
     }
 
     /// Lets who has `authority` administer.
-    pub fn administration(&self, authority: Authority, origin: Origin) -> Administration {
-        Administration(self.reading(authority, origin))
+    pub fn administration(&self, authority: impl Into<Authority>, origin: Origin) -> Administration {
+        Administration(self.reading(authority.into(), origin))
     }
 }
 
