@@ -63,7 +63,7 @@ impl FromRequestParts<IssuerState> for Admin {
             Ok(origin) => origin,
             Err(never) => match never {},
         };
-        Ok(Self(state.issuer()?.administration(operator.into(), origin)))
+        Ok(Self(state.issuer()?.administration(operator, origin)))
     }
 }
 
