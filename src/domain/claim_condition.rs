@@ -324,8 +324,8 @@ mod tests {
         #[test]
         fn a_pointer_finds_what_its_names_spell(names in prop::collection::vec("[a-z~/.]{1,4}", 1..6)) {
             prop_assume!(!(names.len() == 1 && REGISTERED.contains(&names[0].as_str())));
-            let pointer: String =
-                names.iter().map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1"))).collect();
+            let escaped: Vec<_> = names.iter().map(|name| name.replace('~', "~0").replace('/', "~1")).collect();
+            let pointer = format!("/{}", escaped.join("/"));
             let value = names.iter().rev().fold(json!("here"), |inner, name| json!({ name.as_str(): inner }));
             let condition = condition(&pointer, Expected::text("here").unwrap());
             prop_assert!(condition.holds(value.as_object().unwrap()));

@@ -311,7 +311,7 @@ mod tests {
             let principal = Principal::new(ActorType::ServiceAccount, &uid(n)).unwrap();
             Subject::new(TeamUid::parse(&uid(n)).unwrap(), principal)
         };
-        let many: Vec<_> = (0..2 * NAMED_MAX + 1).map(long).collect();
+        let many: Vec<_> = (0..=2 * NAMED_MAX).map(long).collect();
         let identities: Vec<_> = many.iter().map(|subject| SourceIdentity::new(subject.principal())).collect();
         let documents = [subjects(&issuer, &many), source_identities(&identities)].concat();
         assert_eq!(documents.len(), 6, "three each");

@@ -41,13 +41,12 @@ impl Issuer {
             Ok(_) => keep_rotating(self.keys()).await,
             Err(error) => tracing::warn!(cause = %error, "the signing keys were not read; publishing goes on"),
         }
-        match self.keys().clock_doubt().filter(|_| publication.current().is_some()) {
+        if let Some(off) = self.keys().clock_doubt().filter(|_| publication.current().is_some()) {
             // By a clock that is hours ahead, keys would leave the JWKS while tokens of theirs are alive.
-            Some(off) => tracing::warn!(off_milliseconds = off, "the clock is off; what is published stays as it is"),
-            None => {
-                self.publish(publication).await;
-                self.refresh_private_issuers().await;
-            }
+            tracing::warn!(off_milliseconds = off, "the clock is off; what is published stays as it is");
+        } else {
+            self.publish(publication).await;
+            self.refresh_private_issuers().await;
         }
         self.write_last_used().await;
     }

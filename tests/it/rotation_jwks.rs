@@ -13,7 +13,6 @@ use serde_json::Value;
 use time::Duration;
 
 use crate::signing_keys;
-use crate::signing_keys::operator;
 use crate::support::app::App;
 
 const JWKS: &str = "/.well-known/jwks.json";

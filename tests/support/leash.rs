@@ -75,7 +75,7 @@ impl Drop for LeashedPostgres {
 /// nginx on one loopback port before several upstreams, of which it leaves out those that fail.
 pub(crate) struct Nginx {
     child: Child,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Nginx {
@@ -121,13 +121,16 @@ impl Nginx {
             .stdin(Stdio::null())
             .spawn()
             .expect("nginx runs");
+        // Held from here on, so that a panic ends it too.
+        let nginx = Self { child, folder };
         for _ in 0..200 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Some(Self { child, _folder: folder });
+                return Some(nginx);
             }
             thread::sleep(Duration::from_millis(25));
         }
-        panic!("nginx does not listen: {}", fs::read_to_string(folder.path().join("error.log")).unwrap_or_default())
+        let log = nginx.folder.path().join("error.log");
+        panic!("nginx does not listen: {}", fs::read_to_string(log).unwrap_or_default())
     }
 }
 
