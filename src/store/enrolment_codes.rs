@@ -6,9 +6,9 @@ use super::Store;
 use super::db::{Row, Tx};
 use super::error::{ChangeError, StoreError};
 use super::idempotency::{self, Remember};
-use super::memberships;
 use super::page::{Page, Paged};
 use super::sessions::{self, NewSession};
+use super::users;
 use crate::domain::audit::Event;
 use crate::domain::credential::{CredentialKind, SecretHash};
 use crate::domain::id::{CredentialId, TeamUid, UserUid};
@@ -94,7 +94,7 @@ impl Store {
             return Err(ChangeError::NotFound);
         }
         if let Some(team) = &code.team
-            && memberships::teams_in(&mut tx, &code.user).await? != [team.clone()]
+            && users::teams_in(&mut tx, &code.user).await? != [team.clone()]
         {
             return Err(ChangeError::NotFound);
         }

@@ -11,7 +11,7 @@ use super::error::{ChangeError, StoreError, check_version};
 use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
 use super::sessions::SessionOrigin;
-use super::{enrolment_codes, policy_json, team_row};
+use super::{enrolment_codes, policy_json, team_row, users};
 use crate::domain::audit::Event;
 use crate::domain::authority::Seat;
 use crate::domain::id::{SessionId, TeamUid, UserUid};
@@ -76,7 +76,7 @@ impl Store {
         if tx.fetch_optional(alive, [team.into(), user.into()]).await?.is_none() {
             return Err(ChangeError::NotFound);
         }
-        let others: Vec<_> = teams_in(&mut tx, user).await?.into_iter().filter(|other| other != team).collect();
+        let others: Vec<_> = users::teams_in(&mut tx, user).await?.into_iter().filter(|other| other != team).collect();
         if let MemberReach::Within(teams) = reach
             && !others.iter().all(|other| teams.contains(other))
         {
@@ -102,7 +102,7 @@ impl Store {
         if tx.fetch_optional(alive, [(&membership.team).into()]).await?.is_none() {
             return Err(ChangeError::NotFound);
         }
-        super::users::insert(&mut tx, user).await?;
+        users::insert(&mut tx, user).await?;
         insert(&mut tx, membership).await?;
         idempotency::remember(&mut tx, remember).await?;
         Ok(tx.commit_with(event).await?)
@@ -208,7 +208,7 @@ impl Store {
 
     /// The teams that a person is in, also where they are disabled there.
     pub async fn teams_with(&self, user: &UserUid) -> Result<Vec<TeamUid>, StoreError> {
-        teams_in(&mut self.db.begin().await?, user).await
+        users::teams_in(&mut self.db.begin().await?, user).await
     }
 }
 
@@ -217,14 +217,6 @@ fn accepts(policy: &TeamPolicy, row: &Row) -> Result<bool, StoreError> {
     Ok(match row.parsed("origin", SessionOrigin::parse)? {
         SessionOrigin::EnrolmentCode => policy.enrolment_codes,
     })
-}
-
-/// The teams that a person is in, also where they are disabled there.
-pub(super) async fn teams_in(tx: &mut Tx, user: &UserUid) -> Result<Vec<TeamUid>, StoreError> {
-    let sql = "SELECT m.team_uid FROM memberships m JOIN teams t ON t.uid = m.team_uid
-        WHERE m.user_uid = $1 AND (m.removed_at IS NULL OR m.disabled_at IS NOT NULL) AND t.deleted_at IS NULL
-        ORDER BY m.team_uid";
-    tx.fetch_all(sql, [user.into()]).await?.iter().map(|row| row.uid("team_uid")).collect()
 }
 
 async fn insert(tx: &mut Tx, membership: &Membership) -> Result<(), ChangeError> {

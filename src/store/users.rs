@@ -9,7 +9,7 @@ use super::error::{ChangeError, StoreError, check_version};
 use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
 use crate::domain::audit::Event;
-use crate::domain::id::UserUid;
+use crate::domain::id::{TeamUid, UserUid};
 use crate::domain::team::User;
 
 /// What to change of a person; `None` keeps.
@@ -132,6 +132,14 @@ pub(super) async fn insert(tx: &mut Tx, user: &User) -> Result<(), ChangeError> 
         )
         .await?;
     if inserted == 0 { Err(ChangeError::UidTaken) } else { Ok(()) }
+}
+
+/// The teams that a person is in, also where they are disabled there.
+pub(super) async fn teams_in(tx: &mut Tx, user: &UserUid) -> Result<Vec<TeamUid>, StoreError> {
+    let sql = "SELECT m.team_uid FROM memberships m JOIN teams t ON t.uid = m.team_uid
+        WHERE m.user_uid = $1 AND (m.removed_at IS NULL OR m.disabled_at IS NOT NULL) AND t.deleted_at IS NULL
+        ORDER BY m.team_uid";
+    tx.fetch_all(sql, [user.into()]).await?.iter().map(|row| row.uid("team_uid")).collect()
 }
 
 async fn lock_version(tx: &mut Tx, uid: &UserUid, expected: Option<i64>) -> Result<User, ChangeError> {
