@@ -459,7 +459,7 @@ const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
         "region must be an AWS region",
     ),
     (&["admin", "sessions", "list", "nobody"], ADMIN, 1, "no such user (not_found)"),
-    (&["admin", "sessions", "end", "nobody", "--session", "x"], ADMIN, 1, "no such user (not_found)"),
+    (&["admin", "sessions", "end", "nobody", "--session", "x"], ADMIN, 1, "no such session (not_found)"),
     (&["admin", "remaining-sessions", "--team", "nobody"], ADMIN, 1, "no such team (not_found)"),
     (&["admin", "audit", "--limit", "0"], ADMIN, 2, "0 is not in 1..=100"),
     (&["admin", "audit", "export", "--action", "x"], ADMIN, 1, "action must be one of token.mint"),
