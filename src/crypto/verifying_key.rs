@@ -23,12 +23,15 @@ pub struct VerifyingKey {
 pub struct VerifyingKeyError;
 
 impl VerifyingKey {
-    /// Parses the members of a key; the point of P-256 must lie on the curve.
+    /// Parses the members of a key: the exponent of RSA must be odd and at least 3, the point of P-256 lie on the curve.
     pub fn new(public: &PublicKey) -> Result<Self, VerifyingKeyError> {
         let decode = |member: &str| URL_SAFE_NO_PAD.decode(member).map_err(|_| VerifyingKeyError);
         let (algorithm, parsed) = match public {
             PublicKey::Rsa { n, e } => {
                 let components = RsaPublicKeyComponents { n: decode(n)?, e: decode(e)? };
+                if !is_exponent(&components.e) {
+                    return Err(VerifyingKeyError);
+                }
                 (Algorithm::Rs256, components.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256))
             }
             PublicKey::P256 { x, y } => {
@@ -49,6 +52,13 @@ impl VerifyingKey {
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         self.parsed.verify_sig(message, signature).is_ok()
     }
+}
+
+/// Whether `e` is a public exponent: odd, at least 3, and written without a leading zero. With an exponent of 1 a
+/// signature is its own message: anybody could make one.
+fn is_exponent(e: &[u8]) -> bool {
+    let odd = e.last().is_some_and(|last| last & 1 == 1);
+    odd && e != [1] && e.first() != Some(&0)
 }
 
 impl fmt::Debug for VerifyingKey {

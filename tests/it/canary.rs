@@ -1,6 +1,7 @@
 //! A canary of each kind of secret through every way in, right and wrong: found in no log, no answer but the one that
 //! shows it, no audit row.
 
+use std::fmt::Write as _;
 use std::panic::AssertUnwindSafe;
 
 use axum::body::Body;
@@ -97,14 +98,14 @@ async fn threat_31_a_canary_of_each_kind_is_in_no_log_answer_or_row() {
         let answer = axum::response::IntoResponse::into_response(caught(panicked.unwrap_err()));
         let body = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
         answers.push_str(&String::from_utf8_lossy(&body));
-        answers.push_str(&format!("{secret:?} {:?}", OpaqueCredential::parse(canary)));
+        write!(answers, "{secret:?} {:?}", OpaqueCredential::parse(canary)).unwrap();
     }
     app.issuer.audit().drain().await;
     let mut rows = String::new();
     let mut page = Page::default();
     loop {
         let found = app.store.events(&EventFilter::default(), &page).await.unwrap();
-        rows.push_str(&format!("{:?}", found.items));
+        write!(rows, "{:?}", found.items).unwrap();
         page.after = found.next;
         if page.after.is_none() {
             break;

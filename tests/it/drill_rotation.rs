@@ -381,6 +381,7 @@ fn operate(replicas: &Replicas, load: &Load) {
 }
 
 /// Tells the figures where `scripts/drill` looks for them.
+#[expect(clippy::print_stdout, reason = "a reader of the test's output looks for them there")]
 fn tell(figures: &Figures) {
     let told = figures.to_string();
     println!("{told}");

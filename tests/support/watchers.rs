@@ -17,7 +17,6 @@ use super::clients::Client;
 pub(crate) struct Verdict {
     id: u64,
     pub(crate) ok: bool,
-    pub(crate) kid: Option<String>,
     #[serde(default)]
     pub(crate) error: String,
     #[serde(default)]

@@ -1,5 +1,7 @@
 //! Every interleaving of a small world, searched breadth first.
 
+#![expect(clippy::print_stdout, reason = "how much was searched is for whoever reads the test's output")]
+
 use std::time::Instant;
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
