@@ -13,6 +13,8 @@ pub(super) fn start(given: &Given, level: &str, color: bool) -> Result<(), Failu
     let telemetry = Telemetry::read(given, level, io::stderr().is_terminal())?;
     let filter = EnvFilter::try_new(&telemetry.filter).map_err(|error| Failure::Usage(error.to_string()))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // What a panic says may hold anything; where it happened does not.
+    std::panic::set_hook(Box::new(|panic| tracing::error!(place = ?panic.location(), "a thread panicked")));
     // A second start, as in tests of the library, keeps the first log.
     let _ = match telemetry.format {
         LogFormat::Text => log.with_ansi(color).try_init(),

@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 
 /// Most characters of a claim's path, of a value and of a pattern.
 pub const CONDITION_TEXT_MAX: usize = 500;
+/// Longest value, in bytes, that a pattern is compared with. A token may be far longer than anything that an issuer
+/// writes into one claim, and its sender chooses how much of it is one value.
+pub const PATTERN_VALUE_MAX: usize = 1000;
 /// Most levels of objects that a path goes down.
 const DEPTH_MAX: usize = 6;
 /// Most stars of one pattern.
@@ -144,11 +147,14 @@ impl Pattern {
         &self.0
     }
 
-    /// Whether the whole of `text` fits.
+    /// Whether the whole of `text` fits. A text of more than [`PATTERN_VALUE_MAX`] bytes fits no pattern.
     pub fn matches(&self, text: &str) -> bool {
+        if text.len() > PATTERN_VALUE_MAX {
+            return false;
+        }
         let text: Vec<char> = text.chars().collect();
-        // Which beginnings of `text` fit the part of the pattern that is read: work and room are bounded by the
-        // product of two bounded lengths, whatever the pattern.
+        // Which beginnings of `text` fit the part of the pattern that is read. Work is the product of the two lengths,
+        // at most CONDITION_TEXT_MAX times PATTERN_VALUE_MAX steps, whatever the pattern; room is the longer text.
         let mut fits = vec![false; text.len() + 1];
         fits[0] = true;
         for wanted in self.0.chars() {
@@ -292,6 +298,17 @@ mod tests {
         for bad in ["*", "*-prod", "a**", "a*b*c*d*e*f*g*h*i*"] {
             assert_eq!(Pattern::parse(bad), Err(ConditionError::Stars), "{bad}");
         }
+    }
+
+    #[test]
+    fn threat_24_a_pattern_takes_no_value_of_more_than_1000_bytes() {
+        let pattern = Pattern::parse("refs/heads/*").unwrap();
+        let value = |bytes: usize| format!("refs/heads/{}", "a".repeat(bytes - "refs/heads/".len()));
+        assert!(pattern.matches(&value(PATTERN_VALUE_MAX)));
+        assert!(!pattern.matches(&value(PATTERN_VALUE_MAX + 1)));
+        // Bytes are counted, not characters: 11 of the beginning and 495 times two.
+        assert!(!pattern.matches(&format!("refs/heads/{}", "é".repeat(495))));
+        assert!(pattern.matches(&format!("refs/heads/{}", "é".repeat(494))));
     }
 
     proptest! {

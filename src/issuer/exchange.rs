@@ -145,6 +145,18 @@ impl Issuer {
         let Some(reason) = error.reason() else { return error };
         let mut event = self.event(Action::TokenExchange, Decision::Refused, origin);
         event.reason = Some(reason);
+        if matches!(error, ExchangeError::UnknownBearer) {
+            // Anybody can show a worker a bearer of their own making: nobody's is counted, not written one by one
+            // (threat 41). The count may be of several workers behind one address, so that it names none.
+            metrics::counter!(
+                "brevet_refusals_total",
+                "action" => Action::TokenExchange.as_str(),
+                "reason" => reason
+            )
+            .increment(1);
+            self.audit().append_counted(event);
+            return error;
+        }
         event.credential = Some((CredentialKind::Worker, worker.credential));
         event.worker = Some(worker.credential);
         if let Some(presented) = presented {

@@ -40,7 +40,8 @@ impl Issuer {
                 }
                 Err(error) => return Err(self.refused(&minter, None, call, error, origin).await),
             };
-            if !std::mem::replace(&mut counted, true) {
+            // A platform must not use up what others' principals may: those it may not reach are not counted.
+            if minter.principal().is_some() && !std::mem::replace(&mut counted, true) {
                 self.count_limited(self.0.limits.principal(&principal), Action::TokenMint, origin)?;
             }
             let decided = match self.standing(&minter, &principal, call.team.as_ref(), freshness).await {
@@ -57,6 +58,9 @@ impl Issuer {
                 }
                 Err(error) => return Err(self.refused(&minter, Some(principal), call, error, origin).await),
             };
+            if !std::mem::replace(&mut counted, true) {
+                self.count_limited(self.0.limits.principal(grant.subject().principal()), Action::TokenMint, origin)?;
+            }
             self.count_limited(self.0.limits.team(grant.subject().team()), Action::TokenMint, origin)?;
             let credential = (minter.kind, minter.credential);
             let authority = Authority { action: Action::TokenMint, credential, team_version, worker: None };
@@ -107,7 +111,9 @@ impl Issuer {
         let Some(reason) = error.reason() else { return error };
         let mut event = self.event(Action::TokenMint, Decision::Refused, origin);
         event.reason = Some(reason);
-        Self::say_who(&mut event, minter, principal.or_else(|| minter.principal()), call.team.as_ref());
+        // A team that the caller is not in does not get the row (threat 41): its admins could read it.
+        let team = call.team.as_ref().filter(|_| !matches!(error, MintError::TeamNotFound));
+        Self::say_who(&mut event, minter, principal.or_else(|| minter.principal()), team);
         self.record_refusal(event).await;
         error
     }

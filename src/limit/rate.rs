@@ -32,6 +32,17 @@ impl Rate {
         Ok(Self { per_minute: number(per_minute)?, burst: number(burst)? })
     }
 
+    /// The same of numbers that stand in the code: a zero counts as one.
+    pub const fn at_least_one(per_minute: u32, burst: u32) -> Self {
+        const fn number(n: u32) -> NonZeroU32 {
+            match NonZeroU32::new(n) {
+                Some(n) => n,
+                None => NonZeroU32::MIN,
+            }
+        }
+        Self { per_minute: number(per_minute), burst: number(burst) }
+    }
+
     /// Parses `600` (the burst is the same) or `600/100`.
     pub fn parse(text: &str) -> Result<Self, RateError> {
         let number = |text: &str| text.parse().map_err(|_| RateError);
@@ -187,6 +198,7 @@ mod tests {
     fn a_rate_is_written_as_it_is_read() {
         assert_eq!(Rate::parse("600").map(|rate| rate.to_string()).as_deref(), Ok("600/600"));
         assert_eq!(Rate::parse("600/50").map(|rate| rate.to_string()).as_deref(), Ok("600/50"));
+        assert_eq!(Rate::at_least_one(600, 0).to_string(), "600/1");
         for bad in ["", "0", "5/0", "-1", "1.5", "1/2/3", "many", "99999999999"] {
             assert_eq!(Rate::parse(bad), Err(RateError), "{bad}");
         }

@@ -23,7 +23,9 @@ pub struct AccessToken {
 
 impl Store {
     /// Saves an access token of a service account together with its audit row. Whether what it derives from is still
-    /// alive is not asked here: every use of it asks that.
+    /// alive is not asked here: every use of it asks that. But no use can tell by which version of a trust rule a
+    /// foreign token was judged: where the rule has another by now, is off or deleted, the answer is
+    /// [`ChangeError::Conflict`] of `trust_rule_changed`.
     pub async fn create_access_token(
         &self,
         account: &ServiceAccountUid,
@@ -32,11 +34,16 @@ impl Store {
         event: &Event,
     ) -> Result<(), ChangeError> {
         let mut tx = self.db.begin().await?;
+        if let DerivesFrom::TrustRule { id, version } = from
+            && !trust_rules::hold(&mut tx, id, version).await?
+        {
+            return Err(ChangeError::Conflict("trust_rule_changed"));
+        }
         credentials::insert(&mut tx, token, Owner::AccessToken(account, from)).await?;
         match from {
             DerivesFrom::Key(_) => {}
             DerivesFrom::PublicKey(key) => public_keys::touch(&mut tx, key, token.created_at).await?,
-            DerivesFrom::TrustRule(rule) => trust_rules::touch(&mut tx, rule, token.created_at).await?,
+            DerivesFrom::TrustRule { id, .. } => trust_rules::touch(&mut tx, id, token.created_at).await?,
         }
         Ok(tx.commit_with(event).await?)
     }

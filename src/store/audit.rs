@@ -188,9 +188,10 @@ impl Store {
 /// Erases what tells more of a person than their uid; what they did and what was decided stays.
 pub(super) async fn erase_person(tx: &mut Tx, user: &UserUid) -> Result<(), StoreError> {
     let principal = Principal::User(user.clone()).to_string();
-    tx.execute("UPDATE audit_events SET address = NULL, user_agent = NULL WHERE principal = $1", [principal.into()])
-        .await
-        .map(drop)
+    // Their own rows, and those of what they administered.
+    let sql = "UPDATE audit_events SET address = NULL, user_agent = NULL
+        WHERE principal = $1 OR credential_id IN (SELECT id FROM credentials WHERE user_uid = $2)";
+    tx.execute(sql, [principal.into(), user.into()]).await.map(drop)
 }
 
 /// Where the page before ended; the start is an instant beyond every row.

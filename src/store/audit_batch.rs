@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use serde::Serialize;
 
+use super::asker;
 use super::db::{Tx, millis};
 use super::error::StoreError;
 use super::liveness::ALIVE;
@@ -244,6 +245,7 @@ impl Tx {
 
     /// Writes the audit row of a change in the change's own transaction, and commits both.
     pub(super) async fn commit_with(mut self, event: &Event) -> Result<(), StoreError> {
+        asker::still_may(&mut self, event).await?;
         self.note(event).await?;
         self.commit().await
     }

@@ -212,7 +212,12 @@ pub enum DerivesFrom {
     /// An assertion signed with one of its public keys.
     PublicKey(PublicKeyId),
     /// Someone else's token, under one of its trust rules.
-    TrustRule(TrustRuleId),
+    TrustRule {
+        /// Which.
+        id: TrustRuleId,
+        /// The rule's version by which the token was judged; of no other version does the judgement say anything.
+        version: i64,
+    },
 }
 
 /// Whose a new credential is.
@@ -253,7 +258,7 @@ impl Owner<'_> {
         match from {
             DerivesFrom::Key(id) => (Some(id), None, None),
             DerivesFrom::PublicKey(id) => (None, Some(id), None),
-            DerivesFrom::TrustRule(id) => (None, None, Some(id)),
+            DerivesFrom::TrustRule { id, .. } => (None, None, Some(id)),
         }
     }
 }

@@ -63,6 +63,9 @@ pub enum StoreError {
     /// A stored value is not what this program writes.
     #[error("a stored value of {0} cannot be read")]
     Corrupt(&'static str),
+    /// Who asked for a change was switched off before it was made.
+    #[error("who asked for this has lost the right meanwhile; nothing was changed")]
+    AskerEnded,
     /// A page cursor that was not given out here.
     #[error("cursor must be one that an earlier page gave")]
     Cursor,

@@ -60,9 +60,9 @@ macro_rules! member {
 }
 
 impl Store {
-    /// Lets a person act in a team; both must be alive, and the person within reach. Whoever is in no other team
-    /// yet may have been enrolled by the admins of the first: with a second team those sessions and codes end, so
-    /// that nobody who rules one team acts as its people in another (threat 38).
+    /// Lets a person act in a team; both must be alive, and the person within reach. Whoever was
+    /// enrolled by the admins of a team, even of one they have left, loses those sessions and codes with the next team,
+    /// so that nobody who rules one team acts as its people in another (threat 38).
     pub async fn add_member(
         &self,
         membership: &Membership,
@@ -83,9 +83,7 @@ impl Store {
             return Err(ChangeError::NotFound);
         }
         insert(&mut tx, membership).await?;
-        if !others.is_empty() {
-            enrolment_codes::end_those_of_teams(&mut tx, user, event.at).await?;
-        }
+        enrolment_codes::end_those_of_teams(&mut tx, user, event.at).await?;
         Ok(tx.commit_with(event).await?)
     }
 

@@ -9,6 +9,7 @@
 
 mod access_tokens;
 mod administrators;
+mod asker;
 mod audiences;
 mod audit;
 mod audit_batch;

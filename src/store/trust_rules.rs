@@ -183,19 +183,30 @@ impl Store {
     }
 }
 
-/// Notes that a token was taken under a rule, to the minute: a rule under which all of a cluster comes in is not
-/// written at every token.
+/// Locks a rule's row if the rule is on and still of `version`, and tells whether it is. A change of the rule locks the
+/// same row first (`live`): either it waits until what is got under the old version is there to be revoked, or it has
+/// been before and this is false.
+pub(super) async fn hold(tx: &mut Tx, id: TrustRuleId, version: i64) -> Result<bool, StoreError> {
+    let sql = "UPDATE trust_rules SET version = version
+        WHERE id = $1 AND version = $2 AND disabled_at IS NULL AND deleted_at IS NULL";
+    Ok(tx.execute(sql, [id.into(), version.into()]).await? == 1)
+}
+
+/// Notes that a token was taken under a rule, to the minute.
 pub(super) async fn touch(tx: &mut Tx, id: TrustRuleId, at: OffsetDateTime) -> Result<(), StoreError> {
     let sql = "UPDATE trust_rules SET last_used_at = $2 WHERE id = $1 AND COALESCE(last_used_at, 0) <= $2 - 60000";
     tx.execute(sql, [id.into(), at.into()]).await.map(drop)
 }
 
+/// The rule, locked against [`hold`] until the transaction ends.
 async fn live(
     tx: &mut Tx,
     account: &ServiceAccountUid,
     id: TrustRuleId,
     expected: Option<i64>,
 ) -> Result<TrustRuleRecord, ChangeError> {
+    // A statement of its own: what is read and revoked after it sees whatever held the row before.
+    tx.execute("UPDATE trust_rules SET version = version WHERE id = $1 AND deleted_at IS NULL", [id.into()]).await?;
     let sql = concat!(trust_rules!(), "AND x.id = $1 AND x.service_account_uid = $2");
     let row = tx.fetch_optional(sql, [id.into(), account.into()]).await?.ok_or(ChangeError::NotFound)?;
     let record = trust_rule(&row)?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use time::{Duration, OffsetDateTime};
 
+use super::bearers::{Bearers, Whose};
 use super::error::WorkerError;
 use super::identity_token::{StatedTags, stated_claims};
 use super::liveness::{Checks, of_reason, refused};
@@ -80,25 +81,6 @@ struct Alive {
     version: i64,
 }
 
-/// Whose a bearer is, which never changes; whether it is alive, is asked like of a token.
-struct Whose {
-    owner: Owner,
-    run: RunId,
-    ends_at: OffsetDateTime,
-}
-
-impl Whose {
-    fn caller(&self, hash: SecretHash, token: Secret) -> Caller {
-        Caller {
-            owner: self.owner.clone(),
-            run: Some(self.run.clone()),
-            shown: Shown::Bearer(hash),
-            expires_at: self.ends_at,
-            token,
-        }
-    }
-}
-
 /// Grants by principal and run, and liveness by token: a principal's other sessions and keys say nothing about
 /// the one that minted this token.
 #[derive(Clone)]
@@ -109,7 +91,7 @@ pub(super) struct Exchanges {
     clock: Arc<dyn Clock>,
     grants: Cache<GrantKey, Grant, WorkerError>,
     alive: Cache<Shown, Alive, WorkerError>,
-    bearers: Cache<SecretHash, Whose, WorkerError>,
+    bearers: Bearers,
     sessions: CredentialCache<WorkerError>,
     checks: Checks,
 }
@@ -127,7 +109,7 @@ impl Exchanges {
         Self {
             grants: Cache::new("exchanges", capacity, clock.clone(), entropy.clone()),
             alive: Cache::new("liveness", capacity, clock.clone(), entropy.clone()),
-            bearers: Cache::new("bearers", capacity, clock.clone(), entropy),
+            bearers: Bearers::new(capacity, clock.clone(), entropy),
             checks: Checks::new(client.clone(), worker_key.clone()),
             listed: listed.into(),
             sessions,
@@ -137,12 +119,12 @@ impl Exchanges {
         }
     }
 
-    /// Who presents the bearer of a run. The worker cannot verify one by itself, so that it asks by exchanging it, once;
-    /// what it learns thereby is this caller's grant.
+    /// Who presents the bearer of a run. The worker cannot verify one by itself, so that it asks by exchanging it, once,
+    /// and about bearers that it does not know at a bounded rate; what it learns thereby is this caller's grant.
     pub(super) async fn recognise(&self, bearer: &OpaqueCredential) -> Result<Caller, WorkerError> {
         let (hash, token) = (bearer.hash(), bearer.secret().clone());
         let ask = || self.clone().whose(hash, token.clone());
-        let whose = self.bearers.get(&hash, ask).await.map_err(WorkerError::from)?;
+        let whose = self.bearers.get(hash, ask).await?;
         Ok(whose.caller(hash, token))
     }
 

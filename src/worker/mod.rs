@@ -3,6 +3,7 @@
 //! Does not own HTTP surfaces (`http::worker`) nor the AWS protocols (`aws`).
 //! May import: domain, aws, client, wire, iam, limit, and `crypto`'s verifying half.
 
+mod bearers;
 mod body;
 mod credentials;
 pub mod error;

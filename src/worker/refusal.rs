@@ -80,6 +80,8 @@ pub enum Refusal {
     BodyTimeout,
     /// Too many requests at once.
     Busy,
+    /// Too many bearers that are not known.
+    StrangersLimited,
     /// The cache held another principal's credentials.
     AttributionMismatch,
     /// A fault of ours.
@@ -88,7 +90,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason there is.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::CallerMissing,
         Self::CallerSeveral,
         Self::CallerScheme,
@@ -126,6 +128,7 @@ impl Refusal {
         Self::BodyIncomplete,
         Self::BodyTimeout,
         Self::Busy,
+        Self::StrangersLimited,
         Self::AttributionMismatch,
         Self::Internal,
     ];
@@ -391,6 +394,13 @@ impl Refusal {
                 "The worker has as many requests in flight as it takes.",
                 "Try again in a second; have the operator add workers.",
             ),
+            Self::StrangersLimited => Explanation {
+                code: "bearers_rate_limited",
+                status: 429,
+                exception: "ThrottlingException",
+                cause: "Too many bearers of runs that the worker does not know yet were shown to it, by this client or others.",
+                remedy: "Try again in a few seconds; identity tokens and bearers that the worker knows are not held up.",
+            },
             Self::AttributionMismatch => Explanation {
                 code: "attribution_mismatch",
                 status: 500,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use brevet::domain::audience::Audience;
-use brevet::domain::audit::{Action, Decision};
+use brevet::domain::audit::{Action, Decision, Origin};
 use brevet::domain::claim_condition::{ClaimPath, Condition, Expected};
 use brevet::domain::clock::Clock;
 use brevet::domain::entropy::Entropy;
@@ -12,7 +12,8 @@ use brevet::domain::id::{ServiceAccountUid, TeamUid, TrustRuleId};
 use brevet::domain::issuer_url::{Development, IssuerUrl};
 use brevet::domain::trust::{KeySource, Reuse, TrustRule, TrustRuleRecord};
 use brevet::domain::trust_template::Template;
-use brevet::store::{ServiceAccountChange, TeamChange, TrustRuleChange};
+use brevet::issuer::oauth::{Client, OAuthError, SubjectTokenRefused};
+use brevet::store::{DerivesFrom, ServiceAccountChange, TeamChange, TrustRuleChange};
 use futures_util::future::join_all;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -448,6 +449,75 @@ async fn threat_23_what_was_got_under_a_rule_ends_with_it() {
     dead(&access, "credential_revoked").await;
     assert_eq!(Scene::refused(&scene.exchange(&fresh(), &[]).await).2, NOT_TRUSTED);
     assert_eq!(app.store.trust_rule(&scene.agent, rule.id).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn threat_23_what_was_judged_by_an_older_rule_is_not_issued_after_its_change() {
+    let scene = Scene::set().await;
+    let app = &scene.app;
+    let rule = scene.template(GITHUB, Template::GitHubActions, &[("owner_id", "1234")]).await;
+    // What an exchange has in hand between its judgement and the token.
+    let issue = async |version: i64| {
+        let from = DerivesFrom::TrustRule { id: rule.id, version };
+        let (uid, team) = (scene.agent.clone(), scene.team.clone());
+        let client = Client { uid, team, from, until: None, shown: Some("iss=x sub=y".to_owned()) };
+        app.issuer.issue_access_token(&client, &Origin::default()).await
+    };
+    let refused = async |version: i64, why: &str| {
+        let issued = issue(version).await;
+        let not_trusted = matches!(issued, Err(OAuthError::SubjectToken(SubjectTokenRefused::NotTrusted)));
+        assert!(not_trusted, "{why}: {issued:?}");
+    };
+    let change = async |change: TrustRuleChange| {
+        app.store.update_trust_rule(&scene.agent, rule.id, None, &change, &app.event()).await.unwrap().version
+    };
+    let access = issue(1).await.unwrap().token;
+
+    let conditions = vec![is("repository_owner_id", "1234"), is("ref", "refs/heads/main")];
+    let (issuer, audience) = (rule.rule.issuer().clone(), rule.rule.audience().clone());
+    let narrower = TrustRule::new(issuer, audience, rule.rule.keys().clone(), conditions, Reuse::Once).unwrap();
+    let version = change(TrustRuleChange { rule: Some(narrower), ..TrustRuleChange::default() }).await;
+    refused(1, "another condition").await;
+    assert!(issue(version).await.is_ok(), "the control: judged by what the rule says now");
+    let off = change(TrustRuleChange { disabled_at: Some(Some(app.clock.now())), ..TrustRuleChange::default() }).await;
+    refused(version, "off").await;
+    refused(off, "off, whatever the version").await;
+    let on = change(TrustRuleChange { disabled_at: Some(None), ..TrustRuleChange::default() }).await;
+    refused(version, "off and on again").await;
+    assert!(issue(on).await.is_ok());
+    app.store.delete_trust_rule(&scene.agent, rule.id, None, &app.event()).await.unwrap();
+    for version in [on, on + 1] {
+        refused(version, "deleted").await;
+    }
+
+    app.issuer.forget();
+    assert!(!app.mint(access.expose(), &json!({})).await.status.is_success(), "what was there is revoked");
+    assert_eq!(scene.reasons().await, BTreeMap::from([("subject_token_not_trusted".to_owned(), 6)]));
+    let rows = app.rows(Action::AccessTokenIssue).await;
+    let target = format!("trust_rule:{} iss=x sub=y", rule.id);
+    for row in rows.iter().filter(|row| row.decision == Decision::Refused) {
+        assert_eq!((row.team.as_ref(), row.target.as_deref()), (Some(&scene.team), Some(&*target)));
+        assert_eq!(row.credential, None, "no token was made");
+    }
+}
+
+#[tokio::test]
+async fn threat_8_keys_that_a_rule_holds_use_up_no_token_under_another_rule() {
+    let scene = Scene::set().await;
+    let app = &scene.app;
+    let rule = scene.template(GITHUB, Template::GitHubActions, &[("owner_id", "1234")]).await;
+    // Another team may write any keys into a rule about the same issuer, and sign any jti with them.
+    let stranger = app.agent(&app.team("team-2").await, "agent-2").await;
+    let id = TrustRuleId::new(app.entropy.uuid_v7(app.clock.now()));
+    let theirs = TrustRuleRecord { id, service_account: stranger, ..rule };
+    app.store.create_trust_rule(&theirs, &app.event(), None).await.unwrap();
+    let subject = token("RS256", &github(GITHUB, app.clock.now()));
+    for client in ["agent-2", "agent-1"] {
+        let answer = scene.exchange_as(client, &subject, &[]).await;
+        assert_eq!(answer.status, StatusCode::OK, "{client}: {answer}");
+        let again = scene.exchange_as(client, &subject, &[]).await;
+        assert!(Scene::refused(&again).2.contains("was presented before"), "{client}: {again}");
+    }
 }
 
 #[tokio::test]

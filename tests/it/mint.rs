@@ -511,7 +511,8 @@ async fn a_hand_over_to_the_standby_needs_no_restart() {
     };
     let jwks = app.get("/.well-known/jwks.json", None).await.json();
     assert_eq!(kid(&app.token(&key, "sts.amazonaws.com").await), jwks["keys"][0]["kid"]);
-    app.clock.advance(Duration::days(30));
+    crate::signing_keys::operator(&app).await.rotate().await.unwrap();
+    app.clock.advance(Duration::SECOND);
     assert_eq!(kid(&app.token(&key, "sts.amazonaws.com").await), jwks["keys"][1]["kid"]);
     let rows = app.rows(Action::TokenMint).await;
     assert_eq!(json!(rows[1].token.as_ref().unwrap().kid), jwks["keys"][1]["kid"]);

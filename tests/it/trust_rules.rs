@@ -110,6 +110,9 @@ async fn threat_12_a_rule_that_admits_too_many_is_refused_by_field_and_rule() {
         (with("audience", json!("")), "audience"),
         (with("audience", json!("sts.amazonaws.com")), "audience"),
         (with("audience", json!("https://github.com/acme")), "audience"),
+        (with("audience", json!(own)), "audience"),
+        (with("audience", json!(format!("{own}/"))), "audience"),
+        (with("audience", json!(format!("{own}/t/acme"))), "audience"),
         (with("conditions", json!([])), "conditions"),
         (with("conditions", one("repository", json!("acme/agents"))), "conditions"),
         (with("conditions", one("repository_owner", json!("acme"))), "conditions"),
@@ -148,4 +151,30 @@ async fn threat_12_a_rule_that_admits_too_many_is_refused_by_field_and_rule() {
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{change} {}", answer.short());
     }
     assert_eq!(house.must("GET", &path, None).await, made, "nothing half-done");
+}
+
+#[tokio::test]
+async fn threat_5_a_rule_takes_no_token_that_was_got_for_another_team() {
+    let house = house().await;
+    let teams = "https://id.example.com/brevet/teams/";
+    let made = house.must("POST", RULES, Some(sound())).await;
+    let path = format!("{RULES}/{}", made["id"].as_str().unwrap());
+    // Another team, one that may come to be, near misses of this team's own, and no team.
+    for team in ["other", "later", "acme/", "acme/x", "acme2", "Acme", ""] {
+        let audience = json!(format!("{teams}{team}"));
+        for (method, at, body) in
+            [("POST", RULES, with("audience", audience.clone())), ("PATCH", &*path, json!({ "audience": audience }))]
+        {
+            let answer = house.admin(method, at, Some(body.clone())).await;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{method} {body} {}", answer.short());
+            assert_eq!(answer.json()["errors"][0]["field"], "audience", "{method} {body}");
+        }
+    }
+    assert_eq!(house.must("GET", &path, None).await, made, "nothing half-done");
+    let whole = format!("{teams}acme");
+    for sound_one in [&*whole, "brevet-acme", "https://id.example.com/brevet2/teams/other"] {
+        let changed = house.must("PATCH", &path, Some(json!({ "audience": sound_one }))).await;
+        assert_eq!(changed["audience"], sound_one);
+        house.must("POST", RULES, Some(with("audience", json!(sound_one)))).await;
+    }
 }

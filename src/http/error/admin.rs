@@ -20,6 +20,9 @@ impl From<AdminError> for ProblemAnswer {
             AdminError::Field { field, rule } => Self::field(field, rule),
             AdminError::Denied(denied) => denied.into(),
             error @ AdminError::NewKey(_) => Self::internal(error),
+            AdminError::AskerEnded => {
+                Self::new(Code::InvalidCredential, detail).challenge(super::authenticate::INVALID)
+            }
             AdminError::Cursor => Self::field("after", "must be the next of an earlier page"),
         }
     }

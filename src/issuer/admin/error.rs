@@ -47,6 +47,9 @@ pub enum AdminError {
     /// A key could not be made.
     #[error("a signing key could not be made: {0}")]
     NewKey(#[from] NewKeyError),
+    /// The caller was switched off before the change was made.
+    #[error("the credential has lost the right meanwhile; nothing was changed")]
+    AskerEnded,
     /// A page cursor that no page gave out.
     #[error("after must be the next of an earlier page")]
     Cursor,
@@ -57,6 +60,7 @@ impl AdminError {
     pub(in crate::issuer) fn of(kind: &'static str) -> impl Fn(ChangeError) -> Self {
         move |error| match error {
             ChangeError::Store(StoreError::Cursor) => Self::Cursor,
+            ChangeError::Store(StoreError::AskerEnded) => Self::AskerEnded,
             ChangeError::Store(error) => Self::Store(error),
             ChangeError::NotFound => Self::NotFound(kind),
             ChangeError::VersionMismatch { current } => Self::VersionMismatch { current },

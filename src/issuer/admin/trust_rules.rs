@@ -87,10 +87,7 @@ impl Administration {
         let development = if self.issuer.url().is_loopback() { Development::On } else { Development::Off };
         let issuer = ForeignIssuer::parse(&new.issuer, development)
             .map_err(|rule| AdminError::rule("issuer", rule.to_string()))?;
-        let audience = match new.audience {
-            Some(audience) => audience,
-            None => self.default_audience(team)?,
-        };
+        let audience = self.audience_of(team, new.audience)?;
         let now = self.now();
         let record = TrustRuleRecord {
             id: TrustRuleId::new(self.issuer.entropy().uuid_v7(now)),
@@ -133,8 +130,7 @@ impl Administration {
         let rule = before.rule;
         let audience = match change.audience {
             None => rule.audience().clone(),
-            Some(None) => self.default_audience(team)?,
-            Some(Some(audience)) => audience,
+            Some(asked) => self.audience_of(team, asked)?,
         };
         let keys = change.keys.unwrap_or_else(|| rule.keys().clone());
         let conditions = change.conditions.unwrap_or_else(|| rule.conditions().to_vec());
@@ -170,6 +166,20 @@ impl Administration {
     fn default_audience(&self, team: &TeamUid) -> Result<Audience, AdminError> {
         let text = self.issuer.url().join(&format!("/teams/{team}"));
         Audience::parse(&text).map_err(|rule| AdminError::rule("audience", rule.to_string()))
+    }
+
+    /// The audience that was asked for, or the team's default. Below this issuer's URL each team has its own and no
+    /// other: a token that was got for another team, by whatever workload, must not be good for this one.
+    fn audience_of(&self, team: &TeamUid, asked: Option<Audience>) -> Result<Audience, AdminError> {
+        let Some(asked) = asked else { return self.default_audience(team) };
+        let (url, text) = (self.issuer.url(), asked.as_str());
+        let own = url.join(&format!("/teams/{team}"));
+        let of_a_team = text.starts_with(&url.join("/teams/")) && text != own;
+        if of_a_team || url.reserves(text.trim_end_matches('/')) {
+            let rule = format!("must not be this installation's URL or another team's audience; this team's is {own}");
+            return Err(AdminError::rule("audience", rule));
+        }
+        Ok(asked)
     }
 
     fn checked(

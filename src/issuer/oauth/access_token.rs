@@ -2,15 +2,15 @@
 
 use time::{Duration, OffsetDateTime};
 
-use super::{Client, OAuthError};
-use crate::domain::audit::{Action, Decision, Origin};
+use super::{Client, OAuthError, SubjectTokenRefused};
+use crate::domain::audit::{Action, Decision, Event, Origin};
 use crate::domain::credential::{CredentialKind, OpaqueCredential};
 use crate::domain::id::CredentialId;
 use crate::domain::principal::Principal;
 use crate::domain::secret::Secret;
 use crate::issuer::Issuer;
 use crate::issuer::refusals::Unavailable;
-use crate::store::{DerivesFrom, NewCredential};
+use crate::store::{ChangeError, DerivesFrom, NewCredential};
 
 /// How long an access token lasts, unless what it derives from ends before.
 pub const LIFE: Duration = Duration::minutes(15);
@@ -52,12 +52,25 @@ impl Issuer {
         let from = match client.from {
             DerivesFrom::Key(id) => format!("service_account_key:{id}"),
             DerivesFrom::PublicKey(id) => format!("public_key:{id}"),
-            DerivesFrom::TrustRule(id) => format!("trust_rule:{id}"),
+            DerivesFrom::TrustRule { id, .. } => format!("trust_rule:{id}"),
         };
         event.target = Some(client.shown.iter().fold(from, |from, shown| format!("{from} {shown}")));
         let made = self.store().create_access_token(&client.uid, &kept, client.from, &event).await;
-        made.map_err(OAuthError::of_change)?;
+        match made {
+            Ok(()) => {}
+            Err(ChangeError::Conflict("trust_rule_changed")) => return Err(self.no_longer_trusted(event).await),
+            Err(error) => return Err(OAuthError::of_change(error)),
+        }
         let expires_in = (expires_at - now).whole_seconds();
         Ok(IssuedToken { token: secret.secret().clone(), expires_at, expires_in })
+    }
+
+    /// Refuses what was judged by a trust rule that has changed since, or is off. `event` would have been the row of
+    /// the access token, which was never made.
+    async fn no_longer_trusted(&self, mut event: Event) -> OAuthError {
+        let refused = SubjectTokenRefused::NotTrusted;
+        (event.decision, event.reason, event.credential) = (Decision::Refused, Some(refused.reason()), None);
+        self.record_refusal(event).await;
+        refused.into()
     }
 }

@@ -28,7 +28,8 @@ use crate::limit::rate::Limited;
 use crate::oidc::{KeyPlace, KeysError};
 use crate::store::{DerivesFrom, Presented, Trusting};
 
-/// As what foreign tokens are remembered: each counts once for all rules of the installation.
+/// As what foreign tokens are remembered: each counts once for all rules of the installation by discovered keys, and
+/// once for each rule with keys of its own.
 const PRESENTED: &str = "subject_token";
 /// As what the minutes of a rule that allows reuse are counted, on all replicas together.
 const MINUTES: &str = "trust_rule_minute";
@@ -161,7 +162,7 @@ impl Issuer {
             return Err(error);
         }
         let shown = format!("iss={} sub={}", taken.token.issuer(), shown(taken.token.subject()));
-        let from = DerivesFrom::TrustRule(taken.rule.id);
+        let from = DerivesFrom::TrustRule { id: taken.rule.id, version: taken.rule.version };
         Ok(Client { uid: account, team: trusting.team, from, until: None, shown: Some(shown) })
     }
 
@@ -249,7 +250,12 @@ impl Issuer {
         }
         let uses = rule.rule.reuse().uses_max();
         let (issuer, id, until) = (token.issuer(), token.token_id(), token.refused_from());
-        match self.store().present_token(PRESENTED, issuer, id, uses, until, now).await? {
+        // Keys that a rule holds itself may be anybody's: what they sign uses up no token under another rule.
+        let scope = match rule.rule.keys() {
+            KeySource::Fixed(_) => format!("{PRESENTED}:{}", rule.id),
+            KeySource::Discovery => PRESENTED.to_owned(),
+        };
+        match self.store().present_token(&scope, issuer, id, uses, until, now).await? {
             Presented::Accepted { .. } => Ok(()),
             Presented::Spent => Err(SubjectTokenRefused::Spent.into()),
         }
