@@ -188,19 +188,6 @@ impl Store {
     }
 }
 
-/// Ends what the admins of one team enrolled a person with: open codes, and the sessions opened with them.
-pub(super) async fn end_those_of_teams(tx: &mut Tx, user: &UserUid, at: OffsetDateTime) -> Result<(), StoreError> {
-    for sql in [
-        "UPDATE enrolment_codes SET revoked_at = $2
-            WHERE user_uid = $1 AND team_uid IS NOT NULL AND redeemed_at IS NULL AND revoked_at IS NULL",
-        "UPDATE sessions SET ended_at = $2 WHERE ended_at IS NULL AND id IN
-            (SELECT session_id FROM enrolment_codes WHERE user_uid = $1 AND team_uid IS NOT NULL)",
-    ] {
-        tx.execute(sql, [user.into(), at.into()]).await?;
-    }
-    Ok(())
-}
-
 async fn why_not(tx: &mut Tx, hash: &SecretHash, now: OffsetDateTime) -> Result<RedeemError, StoreError> {
     let sql = "SELECT id, user_uid, created_at, expires_at, redeemed_at, revoked_at
         FROM enrolment_codes WHERE secret_hash = $1";

@@ -11,7 +11,7 @@ use super::error::{ChangeError, StoreError, check_version};
 use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
 use super::sessions::SessionOrigin;
-use super::{enrolment_codes, policy_json, team_row};
+use super::{policy_json, team_row};
 use crate::domain::audit::Event;
 use crate::domain::authority::Seat;
 use crate::domain::id::{SessionId, TeamUid, UserUid};
@@ -84,7 +84,7 @@ impl Store {
         }
         insert(&mut tx, membership).await?;
         if !others.is_empty() {
-            enrolment_codes::end_those_of_teams(&mut tx, user, event.at).await?;
+            end_what_one_team_enrolled(&mut tx, user, event.at).await?;
         }
         Ok(tx.commit_with(event).await?)
     }
@@ -225,6 +225,19 @@ pub(super) async fn teams_in(tx: &mut Tx, user: &UserUid) -> Result<Vec<TeamUid>
         WHERE m.user_uid = $1 AND (m.removed_at IS NULL OR m.disabled_at IS NOT NULL) AND t.deleted_at IS NULL
         ORDER BY m.team_uid";
     tx.fetch_all(sql, [user.into()]).await?.iter().map(|row| row.uid("team_uid")).collect()
+}
+
+/// Ends what the admins of one team enrolled a person with: open codes, and the sessions opened with them.
+async fn end_what_one_team_enrolled(tx: &mut Tx, user: &UserUid, at: OffsetDateTime) -> Result<(), StoreError> {
+    for sql in [
+        "UPDATE enrolment_codes SET revoked_at = $2
+            WHERE user_uid = $1 AND team_uid IS NOT NULL AND redeemed_at IS NULL AND revoked_at IS NULL",
+        "UPDATE sessions SET ended_at = $2 WHERE ended_at IS NULL AND id IN
+            (SELECT session_id FROM enrolment_codes WHERE user_uid = $1 AND team_uid IS NOT NULL)",
+    ] {
+        tx.execute(sql, [user.into(), at.into()]).await?;
+    }
+    Ok(())
 }
 
 async fn insert(tx: &mut Tx, membership: &Membership) -> Result<(), ChangeError> {
