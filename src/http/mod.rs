@@ -10,6 +10,7 @@ pub mod issuer;
 pub mod layer;
 pub mod ops;
 pub mod paths;
+pub mod resource;
 pub mod serve;
 pub mod state;
 pub mod tls;

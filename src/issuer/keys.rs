@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use time::{Duration, OffsetDateTime};
 use tokio::sync::Notify;
 
-use super::probe::Looked;
 use super::refusals::Unavailable;
 use crate::crypto::jwk::{Jwks, X5c};
 use crate::crypto::seal::Kek;
@@ -71,6 +70,17 @@ pub struct KeyRing {
     reading: tokio::sync::Mutex<()>,
     /// What this process found when it last looked at the public `jwks_uri`.
     pub(super) looked: Mutex<Looked>,
+}
+
+/// What this process found when it last looked at the public `jwks_uri`; `issuer::probe` looks.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    /// [`crate::domain::clock::Clock::elapsed`] when it did.
+    pub(super) after: Option<Duration>,
+    /// Why that said nothing, and since when.
+    pub(super) fault: Option<(OffsetDateTime, String)>,
+    /// Keys listed there that are not ours to publish: revoked, gone, or never ours.
+    pub(super) stray: Vec<Kid>,
 }
 
 /// Whose keys they are, and what it takes to read and open them.

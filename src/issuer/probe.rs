@@ -32,17 +32,6 @@ pub enum LookError {
     Store(#[from] StoreError),
 }
 
-/// What this process found when it last looked.
-#[derive(Debug, Default)]
-pub(super) struct Looked {
-    /// [`crate::domain::clock::Clock::elapsed`] when it did.
-    after: Option<Duration>,
-    /// Why that said nothing, and since when.
-    fault: Option<(OffsetDateTime, String)>,
-    /// Keys listed there that are not ours to publish: revoked, gone, or never ours.
-    stray: Vec<Kid>,
-}
-
 impl KeyRing {
     /// Where verifiers find the keys.
     pub fn jwks_uri(&self) -> String {

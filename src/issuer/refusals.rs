@@ -1,6 +1,5 @@
 //! Why a caller is refused: closed lists, as data. What they look like on the wire is `http::error`.
 
-use super::admin::AdminError;
 use crate::crypto::signer::SignerError;
 use crate::crypto::verify::TokenRefused;
 use crate::crypto::verifying_key::VerifyingKeyError;
@@ -9,7 +8,6 @@ use crate::domain::credential::CredentialError;
 use crate::domain::id::TeamUid;
 use crate::domain::platform::PlatformRight;
 use crate::domain::policy::Refusal;
-use crate::domain::run::EndError;
 use crate::domain::signing_key::KeySetError;
 use crate::limit::admission::Busy;
 use crate::limit::rate::Limited;
@@ -116,29 +114,6 @@ pub enum ExchangeError {
     #[error(transparent)]
     Limited(#[from] Limited),
     /// No token can be released now.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-}
-
-/// Why a run is not opened, shown or ended.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// For a reason for which nothing would be minted either.
-    #[error(transparent)]
-    Mint(#[from] MintError),
-    /// It would end too soon or too late.
-    #[error("ends_at {0}")]
-    End(#[from] EndError),
-    /// There is no such run, or none that the caller may know of.
-    #[error("no such run")]
-    NotFound,
-    /// The caller may look only.
-    #[error("an auditor may not end a run")]
-    ReadsOnly,
-    /// The change could not be made.
-    #[error(transparent)]
-    Change(#[from] AdminError),
-    /// Nobody can tell now.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }

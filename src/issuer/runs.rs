@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use super::Issuer;
 use super::admin::{AdminError, First, Repeatable};
 use super::platform::{self, Act};
-use super::refusals::{MintError, RunError, Unavailable};
+use super::refusals::{MintError, Unavailable};
 use super::standing::{Freshness, TeamStanding};
 use crate::domain::access::{Minter, MinterIdentity, RunKeeper, RunOpener, RunsOf};
 use crate::domain::audience::Audience;
@@ -14,7 +14,7 @@ use crate::domain::credential::{CredentialKind, OpaqueCredential};
 use crate::domain::id::{CredentialId, RunId, TeamUid};
 use crate::domain::policy::{self, Refusal};
 use crate::domain::principal::Principal;
-use crate::domain::run::{self, Opener, Run, RunTerms};
+use crate::domain::run::{self, EndError, Opener, Run, RunTerms};
 use crate::domain::secret::Secret;
 use crate::store::{ChangeError, NewCredential, Page, Paged, RunFilter};
 
@@ -38,6 +38,29 @@ pub struct OpenedRun {
     pub run: Run,
     /// Its bearer; `None` where the create was a repeat.
     pub bearer: Option<Secret>,
+}
+
+/// Why a run is not opened, shown or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// For a reason for which nothing would be minted either.
+    #[error(transparent)]
+    Mint(#[from] MintError),
+    /// It would end too soon or too late.
+    #[error("ends_at {0}")]
+    End(#[from] EndError),
+    /// There is no such run, or none that the caller may know of.
+    #[error("no such run")]
+    NotFound,
+    /// The caller may look only.
+    #[error("an auditor may not end a run")]
+    ReadsOnly,
+    /// The change could not be made.
+    #[error(transparent)]
+    Change(#[from] AdminError),
+    /// Nobody can tell now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
 }
 
 impl Issuer {

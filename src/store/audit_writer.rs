@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Store;
-use super::audit_batch::{self, Entry, Release, Verdict};
+use super::audit_batch::{self, Verdict};
 use super::audit_counted::Counted;
+use super::audit_entry::{Entry, Release};
 use super::error::StoreError;
 use crate::domain::audit::Event;
 

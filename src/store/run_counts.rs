@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::audit_batch::Entry;
+use super::audit_entry::Entry;
 use super::db::Tx;
 use super::error::StoreError;
 use crate::domain::audit::Action;

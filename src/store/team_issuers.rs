@@ -6,7 +6,7 @@ use super::Store;
 use super::db::Tx;
 use super::error::{ChangeError, StoreError};
 use super::issuers::{IssuerRow, issuer, issuer_columns};
-use super::teams::lock_version;
+use super::team_row::lock_version;
 use super::{key_news, signing_keys, team_row};
 use crate::domain::audit::Event;
 use crate::domain::id::{IssuerId, TeamUid};

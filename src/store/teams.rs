@@ -3,11 +3,10 @@
 use time::OffsetDateTime;
 
 use super::Store;
-use super::db::Tx;
-use super::error::{ChangeError, StoreError, check_version};
+use super::error::{ChangeError, StoreError};
 use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
-use super::team_row::team;
+use super::team_row::{lock_version, team};
 use super::{audiences, policy_json, team_issuers};
 use crate::domain::audit::Event;
 use crate::domain::id::{CredentialId, TeamUid};
@@ -147,15 +146,4 @@ impl Store {
         team_issuers::destroy(&mut tx, uid, event.at).await?;
         Ok(tx.commit_with(event).await?)
     }
-}
-
-/// Reads a team for a change of it, and checks the version. On PostgreSQL the row stays locked until the commit.
-pub(super) async fn lock_version(tx: &mut Tx, uid: &TeamUid, expected: Option<i64>) -> Result<Team, ChangeError> {
-    // A statement that changes nothing locks the row in both databases.
-    let sql = "UPDATE teams SET version = version WHERE uid = $1 AND deleted_at IS NULL
-        RETURNING uid, name, policy, external_id, created_at, disabled_at, deleted_at, version";
-    let row = tx.fetch_optional(sql, [uid.into()]).await?.ok_or(ChangeError::NotFound)?;
-    let team = team(&row)?;
-    check_version(expected, team.version)?;
-    Ok(team)
 }

@@ -356,6 +356,27 @@ async fn threat_34_a_worker_takes_the_bearer_of_a_run_opened_for_it_alone() {
 }
 
 #[tokio::test]
+async fn threat_41_made_up_bearers_that_a_worker_shows_are_counted_and_write_no_row_each() {
+    let app = App::start().await;
+    let team = app.team("team-1").await;
+    let (worker, _) = app.worker(WORKER, &[&team]).await;
+    for seed in 0..50 {
+        let made_up = brevet::domain::credential::OpaqueCredential::generate(
+            brevet::domain::credential::CredentialKind::Run,
+            &crate::support::entropy::SeededEntropy::new(1000 + seed),
+        );
+        refused(&exchange(&app, &worker, made_up.secret().expose()).await, 422, "invalid_token");
+    }
+    assert!(app.rows(Action::TokenExchange).await.is_empty());
+    app.issuer.audit().drain().await;
+    let rows = app.rows(Action::TokenExchange).await;
+    assert_eq!(
+        rows.iter().map(|row| (row.reason.as_deref(), row.count)).collect::<Vec<_>>(),
+        [(Some("token_unknown_bearer"), 50)]
+    );
+}
+
+#[tokio::test]
 async fn a_token_of_a_run_is_exchanged_only_while_the_run_goes_on() {
     let app = App::start().await;
     let team = app.team("team-1").await;

@@ -5,14 +5,14 @@ use utoipa_axum::routes;
 
 use super::answers::{OfChange, OfRead};
 use super::capability::OfTeam;
-use super::fields::{Faults, Fields};
-use super::version::{IfMatch, IfMatchHeader, Versioned};
 use crate::domain::audience::Audience;
 use crate::domain::authority::{TeamAdmin, TeamReader};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::team::{AUDIENCES_MAX, AudienceRule, Team};
 use crate::http::error::ProblemAnswer;
 use crate::http::extract::Json as Body;
+use crate::http::resource::fields::{Faults, Fields};
+use crate::http::resource::version::{IfMatch, IfMatchHeader, Versioned};
 use crate::http::state::IssuerState;
 use crate::wire::admin::audience as wire;
 use crate::wire::admin::audience::Audiences;

@@ -16,14 +16,14 @@ use utoipa_axum::routes;
 
 use super::answers::OfList;
 use super::capability::{Of, OfTeam};
-use super::fields::Fields;
-use super::page::{self, PageQuery};
-use super::query::Members;
 use crate::domain::audit::{Action, Decision, TokenFacts};
 use crate::domain::authority::{InstallationReader, TeamReader};
 use crate::domain::id::{CredentialId, RunId, TeamUid, TokenId};
 use crate::domain::principal::Principal;
 use crate::http::error::ProblemAnswer;
+use crate::http::resource::fields::Fields;
+use crate::http::resource::page::{self, PageQuery};
+use crate::http::resource::query::Members;
 use crate::http::state::IssuerState;
 use crate::issuer::admin::{AdminError, Reading};
 use crate::store::{EventFilter, Order, PAGE_LIMIT_MAX, Page, Told};

@@ -5,11 +5,11 @@ use utoipa_axum::routes;
 
 use super::answers::OfCreate;
 use super::capability::Of;
-use super::create::{Create, Created, IdempotencyHeader};
-use super::fields::{Faults, Fields};
 use crate::domain::authority::Enroller;
 use crate::domain::id::UserUid;
 use crate::http::error::ProblemAnswer;
+use crate::http::resource::create::{Create, Created, IdempotencyHeader};
+use crate::http::resource::fields::{Faults, Fields};
 use crate::http::state::IssuerState;
 use crate::issuer::admin::Made;
 use crate::store;

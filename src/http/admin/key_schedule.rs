@@ -10,14 +10,14 @@ use utoipa_axum::routes;
 
 use super::Admin;
 use super::answers::{OfKeyChange, OfRead};
-use super::fields::{Faults, Fields};
-use super::query::Members;
 use super::signing_keys::{OfTeam, TeamQuery};
 use crate::domain::id::TeamUid;
 use crate::domain::key_schedule::ScheduleNumbers;
 use crate::domain::rotation::{self, Gap, KeyRef, Proof, Span, Transition};
 use crate::http::error::ProblemAnswer;
 use crate::http::extract::Json as Body;
+use crate::http::resource::fields::{Faults, Fields};
+use crate::http::resource::query::Members;
 use crate::http::state::IssuerState;
 use crate::issuer::admin::{ChangeNumbers, KeysPlan};
 use crate::issuer::publish::{DISCOVERY_PATH, Document, JWKS_PATH, Published};

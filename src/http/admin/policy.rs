@@ -8,8 +8,6 @@ use utoipa_axum::routes;
 
 use super::answers::{OfChange, OfRead};
 use super::capability::OfTeam;
-use super::fields::{Faults, Fields};
-use super::version::{IfMatch, IfMatchHeader, Versioned};
 use crate::domain::address_range::AddressRange;
 use crate::domain::authority::{TeamAdmin, TeamReader};
 use crate::domain::lifetime::Lifetime;
@@ -17,6 +15,8 @@ use crate::domain::session_tag::{TagKey, TagValue};
 use crate::domain::team::{ADDRESS_RANGES_MAX, MintingIssuer, OWN_TAGS_MAX, PeopleMint, RolesClaim, Team, TeamPolicy};
 use crate::http::error::ProblemAnswer;
 use crate::http::extract::Json as Body;
+use crate::http::resource::fields::{Faults, Fields};
+use crate::http::resource::version::{IfMatch, IfMatchHeader, Versioned};
 use crate::http::state::IssuerState;
 use crate::wire::admin::policy as wire;
 use crate::wire::admin::policy::Policy;

@@ -1,6 +1,5 @@
 //! `/v1/teams/{team}/provider-settings`, and the same of one service account.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use axum::extract::State;
@@ -9,9 +8,7 @@ use utoipa_axum::routes;
 
 use super::answers::{OfChange, OfRead};
 use super::capability::OfTeam;
-use super::fields::{Faults, Fields};
 use super::names;
-use super::version::{IfMatch, IfMatchHeader, Versioned};
 use crate::domain::authority::{TeamAdmin, TeamReader};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::region::Region;
@@ -19,13 +16,13 @@ use crate::domain::role_arn::RoleArn;
 use crate::domain::settings::{ModelId, ProviderLayer, SessionDuration};
 use crate::http::error::ProblemAnswer;
 use crate::http::extract::{Json as Body, Segments};
+use crate::http::resource::fields::{Faults, Fields};
+use crate::http::resource::models::{MODELS_MAX, models};
+use crate::http::resource::version::{IfMatch, IfMatchHeader, Versioned};
 use crate::http::state::IssuerState;
 use crate::issuer::admin::LayerSeen;
 use crate::wire::admin::provider_settings::{ChangeProviderSettings, ProviderSettings};
 use crate::wire::patch::Patch;
-
-/// Most names of models, and most allowed models.
-pub(in crate::http) const MODELS_MAX: usize = 100;
 
 pub(super) fn router() -> OpenApiRouter<IssuerState> {
     OpenApiRouter::new().routes(routes!(read, change)).routes(routes!(read_of_agent, change_of_agent))
@@ -118,23 +115,6 @@ fn asked(
 /// A member whose faults lie deeper than its own name.
 fn nested<V, T>(patch: Patch<V>, parse: impl FnOnce(V) -> Option<T>) -> Option<Patch<T>> {
     patch.try_map(|value| parse(value).ok_or(())).ok()
-}
-
-/// Callers send a name where they may send a model id, so both obey the same rule.
-pub(in crate::http) fn models(
-    fields: &mut Fields,
-    field: &str,
-    map: BTreeMap<String, String>,
-) -> Option<BTreeMap<String, ModelId>> {
-    let pairs = fields.list(field, MODELS_MAX, map, |fields, _, (name, id)| {
-        if ModelId::parse(&name).is_err() || name.len() > 200 {
-            fields.refuse(field, "must have names of 1 to 200 characters of A-Z, a-z, 0-9 and .:/_-");
-            return None;
-        }
-        let id = fields.parse(format!("{field}.{name}"), ModelId::parse(&id))?;
-        Some((name, id))
-    });
-    pairs.map(|pairs| pairs.into_iter().collect())
 }
 
 fn set<T: Clone>(value: &mut Option<T>, patch: &Patch<T>) {

@@ -9,11 +9,11 @@ use utoipa_axum::routes;
 
 use super::answers::OfRead;
 use super::capability::OfTeam;
-use super::fields::Fields;
-use super::query::Members;
 use crate::domain::authority::TeamReader;
 use crate::domain::principal::Principal;
 use crate::http::error::ProblemAnswer;
+use crate::http::resource::fields::Fields;
+use crate::http::resource::query::Members;
 use crate::http::state::IssuerState;
 use crate::issuer::admin;
 use crate::wire::admin::remaining_sessions::{ReadyDeny, RemainingSessions, RoleSessions};

@@ -5,14 +5,14 @@ use utoipa_axum::routes;
 
 use super::answers::{OfChange, OfRead};
 use super::capability::OfTeam;
-use super::fields::{Faults, Fields};
-use super::version::{IfMatch, IfMatchHeader, Versioned};
 use crate::domain::authority::{TeamAdmin, TeamReader};
 use crate::domain::principal::{ActorType, Principal};
 use crate::domain::role_arn::RoleArn;
 use crate::domain::team::{ROLES_MAX, RoleRule, Team, TeamPolicy, WhoMay};
 use crate::http::error::ProblemAnswer;
 use crate::http::extract::Json as Body;
+use crate::http::resource::fields::{Faults, Fields};
+use crate::http::resource::version::{IfMatch, IfMatchHeader, Versioned};
 use crate::http::state::IssuerState;
 use crate::wire::admin::role as wire;
 use crate::wire::admin::role::Roles;

@@ -8,14 +8,14 @@ use utoipa_axum::routes;
 
 use super::answers::{OfCreate, OfDelete, OfList};
 use super::capability::OfTeam;
-use super::create::{Create, Created, IdempotencyHeader, with_key};
-use super::fields::{Faults, Fields};
 use super::names;
-use super::page::{self, PageOf, PageQuery};
 use crate::domain::authority::{Registrar, RegistryReader};
 use crate::domain::label;
 use crate::http::error::ProblemAnswer;
 use crate::http::extract::Segments;
+use crate::http::resource::create::{Create, Created, IdempotencyHeader, with_key};
+use crate::http::resource::fields::{Faults, Fields};
+use crate::http::resource::page::{self, PageOf, PageQuery};
 use crate::http::state::IssuerState;
 use crate::issuer::admin::{NewServiceAccountKey, RotateServiceAccountKey};
 use crate::store::KeyInfo;

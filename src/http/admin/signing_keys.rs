@@ -9,8 +9,6 @@ use utoipa_axum::routes;
 
 use super::Admin;
 use super::answers::{OfKeyChange, OfRead};
-use super::fields::{Faults, Fields};
-use super::query::Members;
 use crate::domain::id::TeamUid;
 use crate::domain::key_schedule::STS_TOLERANCE;
 use crate::domain::lifetime::LIFETIME_MAX;
@@ -18,6 +16,8 @@ use crate::domain::rotation::Outage;
 use crate::domain::signing_key::{Algorithm, KeyKind, KeyState, Kid};
 use crate::http::error::{Code, ProblemAnswer};
 use crate::http::extract::{Json as Body, Segments};
+use crate::http::resource::fields::{Faults, Fields};
+use crate::http::resource::query::Members;
 use crate::http::state::IssuerState;
 use crate::issuer::admin::{self, KeyAdministration, KeyAt, KeysChanged};
 use crate::store::Replica;

@@ -6,12 +6,12 @@ use utoipa_axum::routes;
 
 use super::answers::{OfDelete, OfRead};
 use super::capability::OfTeam;
-use super::version::{IfMatch, IfMatchHeader, Versioned};
 use super::{Admin, names};
 use crate::domain::authority::TeamReader;
 use crate::domain::team::MintingIssuer;
 use crate::http::error::ProblemAnswer;
 use crate::http::extract::Segments;
+use crate::http::resource::version::{IfMatch, IfMatchHeader, Versioned};
 use crate::http::state::IssuerState;
 use crate::issuer::admin;
 use crate::issuer::publish::JWKS_PATH;

@@ -3,7 +3,8 @@
 use super::{Code, ProblemAnswer};
 use crate::domain::policy::Refusal;
 use crate::domain::settings::SettingsFault;
-use crate::issuer::refusals::{MintError, RunError};
+use crate::issuer::refusals::MintError;
+use crate::issuer::runs::RunError;
 
 impl From<MintError> for ProblemAnswer {
     fn from(error: MintError) -> Self {

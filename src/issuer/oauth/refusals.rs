@@ -1,10 +1,12 @@
 //! Why the token endpoint refuses: closed lists, as data. What they look like on the wire is `http::error::oauth`.
 
-use super::SubjectTokenRefused;
 use crate::crypto::client_assertion::AssertionRefused;
+use crate::crypto::foreign_token::ForeignRefused;
 use crate::domain::credential::CredentialKind;
+use crate::domain::trust::Mismatch;
 use crate::issuer::refusals::{AuthError, MintError, Unavailable};
 use crate::limit::rate::Limited;
+use crate::oidc::KeysError;
 use crate::store::{ChangeError, DeadReason, StoreError};
 
 /// Why a client is not who it says it is. Messages repeat nothing of what was presented.
@@ -40,6 +42,35 @@ pub enum ClientRefused {
     /// The client's keys could not be had, so that nobody can say.
     #[error("the keys at the client's registered jwks_uri could not be had")]
     KeysUnavailable,
+}
+
+/// Why a foreign token is not taken; a closed list. What stays unsaid to the caller, the audit row says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SubjectTokenRefused {
+    /// By itself it is no token that anybody could take.
+    #[error("subject_token {0}")]
+    Form(ForeignRefused),
+    /// There is no such service account, it or its team is off, or it has no living rule about the issuer.
+    #[error("subject_token fits no trust rule of this service account; its team's audit log may say more")]
+    NotTrusted,
+    /// It is one of ours.
+    #[error("subject_token must not be a token of this issuer")]
+    OwnIssuer,
+    /// It does not hold under its issuer's keys.
+    #[error("subject_token fits no trust rule of this service account; its team's audit log may say more")]
+    NotVerified(ForeignRefused),
+    /// It holds, but what it says cannot be taken by any rule, now or ever.
+    #[error("subject_token {0}")]
+    Said(ForeignRefused),
+    /// It holds, and fits none of the rules.
+    #[error("subject_token fits no trust rule of this service account; its team's audit log may say more")]
+    Mismatch(Mismatch),
+    /// It was presented as often as it may be.
+    #[error("subject_token was presented before: get a new one, or let the trust rule allow reuse")]
+    Spent,
+    /// Its issuer's keys are not at hand.
+    #[error("the keys of the subject_token's issuer cannot be had now; try again")]
+    NoKeys(KeysError),
 }
 
 /// Why there is no access token, or why one is not given up.
@@ -81,6 +112,22 @@ impl ClientRefused {
             Self::Assertion(refused) => refused.as_str(),
             Self::Replayed => "client_assertion_replayed",
             Self::KeysUnavailable => "client_keys_unavailable",
+        }
+    }
+}
+
+impl SubjectTokenRefused {
+    /// The stable word of the audit row.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Form(refused) | Self::NotVerified(refused) | Self::Said(refused) => refused.as_str(),
+            Self::NotTrusted => "subject_token_not_trusted",
+            Self::OwnIssuer => "subject_token_own_issuer",
+            Self::Mismatch(Mismatch::Issuer) => "subject_token_issuer",
+            Self::Mismatch(Mismatch::Audience) => "subject_token_audience",
+            Self::Mismatch(Mismatch::Condition(_)) => "subject_token_condition",
+            Self::Spent => "subject_token_replayed",
+            Self::NoKeys(_) => "subject_token_keys_unavailable",
         }
     }
 }

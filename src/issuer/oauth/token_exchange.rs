@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use time::{Duration, OffsetDateTime};
 
-use super::{Client, IssuedToken, OAuthError};
+use super::{Client, IssuedToken, OAuthError, SubjectTokenRefused};
 use crate::crypto::foreign_keys::ForeignKeys;
 use crate::crypto::foreign_token::{ForeignRefused, ForeignToken, UnverifiedToken};
 use crate::domain::access::Denied;
@@ -25,7 +25,7 @@ use crate::issuer::mint::MintCall;
 use crate::issuer::refusals::MintError;
 use crate::issuer::release::Minted;
 use crate::limit::rate::Limited;
-use crate::oidc::{KeyPlace, KeysError};
+use crate::oidc::KeyPlace;
 use crate::store::{DerivesFrom, Presented, Trusting};
 
 /// As what foreign tokens are remembered: each counts once for all rules of the installation by discovered keys, and
@@ -52,51 +52,6 @@ pub enum Exchanged {
     AccessToken(IssuedToken),
     /// An identity token.
     IdentityToken(Box<Minted>),
-}
-
-/// Why a foreign token is not taken; a closed list. What stays unsaid to the caller, the audit row says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SubjectTokenRefused {
-    /// By itself it is no token that anybody could take.
-    #[error("subject_token {0}")]
-    Form(ForeignRefused),
-    /// There is no such service account, it or its team is off, or it has no living rule about the issuer.
-    #[error("subject_token fits no trust rule of this service account; its team's audit log may say more")]
-    NotTrusted,
-    /// It is one of ours.
-    #[error("subject_token must not be a token of this issuer")]
-    OwnIssuer,
-    /// It does not hold under its issuer's keys.
-    #[error("subject_token fits no trust rule of this service account; its team's audit log may say more")]
-    NotVerified(ForeignRefused),
-    /// It holds, but what it says cannot be taken by any rule, now or ever.
-    #[error("subject_token {0}")]
-    Said(ForeignRefused),
-    /// It holds, and fits none of the rules.
-    #[error("subject_token fits no trust rule of this service account; its team's audit log may say more")]
-    Mismatch(Mismatch),
-    /// It was presented as often as it may be.
-    #[error("subject_token was presented before: get a new one, or let the trust rule allow reuse")]
-    Spent,
-    /// Its issuer's keys are not at hand.
-    #[error("the keys of the subject_token's issuer cannot be had now; try again")]
-    NoKeys(KeysError),
-}
-
-impl SubjectTokenRefused {
-    /// The stable word of the audit row.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Form(refused) | Self::NotVerified(refused) | Self::Said(refused) => refused.as_str(),
-            Self::NotTrusted => "subject_token_not_trusted",
-            Self::OwnIssuer => "subject_token_own_issuer",
-            Self::Mismatch(Mismatch::Issuer) => "subject_token_issuer",
-            Self::Mismatch(Mismatch::Audience) => "subject_token_audience",
-            Self::Mismatch(Mismatch::Condition(_)) => "subject_token_condition",
-            Self::Spent => "subject_token_replayed",
-            Self::NoKeys(_) => "subject_token_keys_unavailable",
-        }
-    }
 }
 
 /// A token that a rule takes, and under which rule.

@@ -4,6 +4,7 @@
 //! (`issuer::oauth`) nor the shape of errors (`http::error::oauth`).
 //! May import: what its parent may.
 
+mod asked;
 mod client;
 pub mod form;
 pub mod metadata;

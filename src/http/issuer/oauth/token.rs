@@ -7,14 +7,15 @@ use http::header::{CACHE_CONTROL, PRAGMA};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::asked::{Asked, refuse_narrowing};
 use super::client;
 use super::form::Form;
 use super::token_exchange::{ExchangeAnswer, exchange};
-use crate::domain::audit::{Action, Origin};
+use crate::domain::audit::Action;
 use crate::http::error::oauth::{OAuthAnswer, OAuthCode, OAuthProblem};
 use crate::http::extract::ClientOrigin;
 use crate::http::state::IssuerState;
-use crate::issuer::oauth::{GrantType, IssuedToken, Presented};
+use crate::issuer::oauth::{GrantType, IssuedToken};
 use crate::wire::secret_text::SecretText;
 
 /// The parameters of the form, for the OpenAPI document.
@@ -78,13 +79,6 @@ impl IntoResponse for TokenAnswer {
     }
 }
 
-/// What a grant is asked with.
-pub(super) struct Asked {
-    pub(super) presented: Presented,
-    pub(super) form: Form,
-    pub(super) origin: Origin,
-}
-
 /// Gives a service account a short-lived access token.
 #[utoipa::path(post, path = "/oauth2/token", tag = "oauth", security(("client_secret_basic" = []), ()),
     request_body(content = TokenRequest, content_type = "application/x-www-form-urlencoded"), responses(
@@ -122,19 +116,4 @@ async fn client_credentials(state: &IssuerState, asked: &Asked) -> Result<TokenA
     let issuer = state.issuer()?;
     let client = issuer.client(presented, Action::AccessTokenIssue, origin).await?;
     Ok(issuer.issue_access_token(&client, origin).await?.into())
-}
-
-/// Refuses what would narrow an access token down. An answer that said nothing of it would say that it was granted
-/// as asked for (RFC 6749, section 5.1).
-pub(super) fn refuse_narrowing(form: &Form) -> Result<(), OAuthAnswer> {
-    if form.get("scope").is_some() {
-        let words = "there are no scopes here: leave scope out; the team's policy says what may be minted";
-        return Err(OAuthAnswer::new(OAuthCode::InvalidScope, words));
-    }
-    if form.get("resource").is_some() || form.get("audience").is_some() {
-        let words = "access tokens are for this issuer only: leave resource and audience out, and name the audience at \
-                     the mint";
-        return Err(OAuthAnswer::new(OAuthCode::InvalidTarget, words));
-    }
-    Ok(())
 }

@@ -6,8 +6,8 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use super::asked::{Asked, refuse_narrowing};
 use super::form::Form;
-use super::token::{Asked, refuse_narrowing};
 use crate::domain::audience::Audience;
 use crate::domain::policy::MintRequest;
 use crate::http::error::oauth::{OAuthAnswer, OAuthCode};

@@ -15,14 +15,14 @@ use crate::http::error::ProblemAnswer;
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes what IfMatch reads")]
-pub(super) struct IfMatchHeader {
+pub(in crate::http) struct IfMatchHeader {
     /// The `ETag` of the version it is meant for, or `*`; another version is answered with 412.
     #[param(rename = "If-Match")]
     if_match: Option<String>,
 }
 
 /// The version that the caller expects; `None` without the header or with `*`, which any version fits.
-pub(super) struct IfMatch(pub(super) Option<i64>);
+pub(in crate::http) struct IfMatch(pub(in crate::http) Option<i64>);
 
 /// A version that nothing has: versions count from 0.
 const NEVER: i64 = -1;
@@ -57,7 +57,7 @@ fn expected(text: &str) -> Result<Option<i64>, &'static str> {
 }
 
 /// A resource with its version as `ETag`.
-pub(super) struct Versioned<T>(pub(super) T, pub(super) i64);
+pub(in crate::http) struct Versioned<T>(pub(in crate::http) T, pub(in crate::http) i64);
 
 impl<T: Serialize> IntoResponse for Versioned<T> {
     fn into_response(self) -> Response {
@@ -68,7 +68,7 @@ impl<T: Serialize> IntoResponse for Versioned<T> {
 }
 
 /// Adds the `ETag` of `version`.
-pub(super) fn tag(response: &mut Response, version: i64) {
+pub(in crate::http) fn tag(response: &mut Response, version: i64) {
     if let Ok(value) = HeaderValue::from_str(&format!("\"{version}\"")) {
         response.headers_mut().insert(ETAG, value);
     }
