@@ -21,7 +21,7 @@ fn every_input_of_the_corpus_passes_through_its_target() {
         }
         assert!(inputs > 2, "{name} has {inputs} inputs");
         // What no corpus needs to hold.
-        for odd in [&b""[..], b"\0", b"\xff\xfe", &[b'a'; 100_000]] {
+        for odd in [&b""[..], b"\0", b"\xff\xfe", &vec![b'a'; 100_000]] {
             target(odd);
         }
     }

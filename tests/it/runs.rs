@@ -458,8 +458,7 @@ struct Model {
 impl Model {
     fn mint(&mut self) -> (u16, &'static str) {
         match self {
-            Self { ended: true, .. } => (401, "invalid_credential"),
-            Self { seconds_left: ..=0, .. } => (401, "invalid_credential"),
+            Self { ended: true, .. } | Self { seconds_left: ..=0, .. } => (401, "invalid_credential"),
             Self { agent_on: false, .. } => (403, "principal_disabled"),
             Self { audience_on: false, .. } => (403, "audience_not_allowed"),
             Self { left: 0, .. } => (403, "run_exhausted"),

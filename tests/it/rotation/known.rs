@@ -62,7 +62,9 @@ pub(super) struct Known {
 impl Known {
     pub(super) fn new(rows: Vec<SigningKey>, bounds: &Bounds) -> Arc<Self> {
         let mut state = DefaultHasher::new();
-        rows.iter().for_each(|key| hash_times(&key.times, &mut state));
+        for key in &rows {
+            hash_times(&key.times, &mut state);
+        }
         let seconds = usize::try_from(bounds.horizon + 2 * MARGIN).unwrap();
         Arc::new(Self {
             revoked: mask(rows.iter().filter(|key| key.times.revoked_at.is_some())),

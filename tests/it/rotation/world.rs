@@ -250,10 +250,9 @@ impl World {
             let (now, keys) = (self.local(n), &self.keys);
             if let Some(read) =
                 self.replicas[n].read.as_mut().filter(|read| Arc::ptr_eq(&read.keys, keys) || read.keys == *keys)
+                && self.replicas[n].linked
             {
-                if self.replicas[n].linked {
-                    read.at = now;
-                }
+                read.at = now;
             }
             let ready = self.replicas[n].up && self.is_fresh(bounds, n) && self.keeps_time(bounds, n);
             if ready {

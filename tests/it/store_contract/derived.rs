@@ -165,14 +165,17 @@ async fn public_keys_are_kept_listed_used_and_revoked() {
         assert_eq!(store.public_key(&account_uid("agent-2"), jwk.id).await.unwrap(), None);
         let live = store.client_keys(account, NOW).await.unwrap().unwrap();
         assert_eq!((live.team, live.dead, live.keys.len()), (scene.team.clone(), None, 2));
-        assert_eq!(store.client_keys(account, NOW + Duration::HOUR).await.unwrap().unwrap().keys, [jwk.clone()]);
+        assert_eq!(
+            store.client_keys(account, NOW + Duration::HOUR).await.unwrap().unwrap().keys,
+            std::slice::from_ref(&jwk)
+        );
         assert!(store.client_keys(&account_uid("nobody"), NOW).await.unwrap().is_none());
 
         access_token(store, &scene, account, DerivesFrom::PublicKey(jwk.id)).await;
         assert_eq!(store.public_key(account, jwk.id).await.unwrap().unwrap().last_used_at, Some(NOW));
         store.revoke_public_key(account, jwk.id, &event()).await.unwrap();
         assert_eq!(store.revoke_public_key(account, jwk.id, &event()).await, Err(ChangeError::NotFound));
-        assert_eq!(store.client_keys(account, NOW).await.unwrap().unwrap().keys, [place.clone()]);
+        assert_eq!(store.client_keys(account, NOW).await.unwrap().unwrap().keys, std::slice::from_ref(&place));
         let listed = store.public_keys(account, &Page { after: None, limit: 1 }).await.unwrap();
         assert_eq!((listed.items.len(), listed.next.is_some()), (1, true));
         // Access tokens are no keys.

@@ -294,7 +294,7 @@ async fn threat_33_of_many_who_ask_on_two_replicas_exactly_as_many_get_a_token_a
             tokio::spawn(async move {
                 let ticket = |release| -> Ticket { writer.release(release).unwrap() };
                 // One in four was decided under an older version of the team: what was taken for it is given back.
-                let stale = if n % 4 == 0 { version - 1 } else { version };
+                let stale = if n.is_multiple_of(4) { version - 1 } else { version };
                 let counted = ticket(of(bearer, &run, stale));
                 let beside = ticket(of(open_bearer, &open_run, version));
                 (counted.committed().await.unwrap(), beside.committed().await.unwrap())
