@@ -11,11 +11,11 @@ use crate::domain::role::{InstallationRole, TeamRole};
 pub(super) async fn still_may(tx: &mut Tx, event: &Event) -> Result<(), StoreError> {
     let Some((_, credential)) = event.credential.filter(|_| is_administration(event.action)) else { return Ok(()) };
     let sql = "SELECT c.user_uid, c.administrator_id, p.role AS office, m.role,
-            CASE WHEN (c.revoked_at IS NULL OR c.revoked_at = $2) AND (c.expires_at IS NULL OR c.expires_at >= $2)
+            CAST(CASE WHEN (c.revoked_at IS NULL OR c.revoked_at = $2) AND (c.expires_at IS NULL OR c.expires_at >= $2)
                 AND (p.revoked_at IS NULL OR p.revoked_at = $2) AND (p.expires_at IS NULL OR p.expires_at >= $2)
                 AND (u.disabled_at IS NULL OR u.disabled_at = $2) AND (u.deleted_at IS NULL OR u.deleted_at = $2)
                 AND (s.ended_at IS NULL OR s.ended_at = $2) AND (s.expires_at IS NULL OR s.expires_at >= $2)
-            THEN 1 ELSE 0 END AS alive
+            THEN 1 ELSE 0 END AS BIGINT) AS alive
         FROM credentials c
             LEFT JOIN administrators p ON p.id = c.administrator_id
             LEFT JOIN users u ON u.uid = c.user_uid

@@ -65,7 +65,8 @@ fn refuse(error: &serde_path_to_error::Error<serde_json::Error>) -> ProblemAnswe
     let is_credential = |name: &str| CredentialKind::ALL.iter().any(|kind| name.contains(kind.prefix()));
     let quoted = message.split('`').nth(1).filter(|name| name.len() <= 64 && !is_credential(name));
     let quoted = quoted.unwrap_or("?").to_owned();
-    let path = if is_credential(&path) { ".".to_owned() } else { path };
+    let unspeakable = |name: &str| name.len() > 64 || is_credential(name);
+    let path = if path.split('.').any(unspeakable) || path.starts_with("eyJ") { ".".to_owned() } else { path };
     let member = |name: String| if path == "." || path.ends_with(&name) { name } else { format!("{path}.{name}") };
     if message.starts_with("unknown field") {
         ProblemAnswer::field(member(quoted), "is not a member of this request")
