@@ -11,7 +11,7 @@ use crate::wire::admin::team_issuer::TeamIssuers;
 
 /// A team's private issuer
 ///
-/// Tokens of the shared issuer are told apart by their subject. A private issuer, <issuer>/t/<team>, has keys that sign
+/// Tokens of the shared issuer are told apart by their subject. A private issuer, `<issuer>/t/<team>`, has keys that sign
 /// for one team alone. Make it, register both in AWS IAM, then let it mint: brevet admin policy set --minted-by private.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Example:\n  brevet admin issuer make --team red")]

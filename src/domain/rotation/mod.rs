@@ -1,7 +1,7 @@
 //! Rotation of signing keys as pure functions: from rows, schedule and `now` to what one transaction changes.
 //!
 //! Owns the rules by which one key follows another: what the clock asks for ([`plan`]), what an operator asks for
-//! ([`command`]), what a look at the public `jwks_uri` means ([`sighting`]), what is to come ([`forecast`]), and whether
+//! ([`command`]), what a look at the public `jwks_uri` means ([`mod@sighting`]), what is to come ([`mod@forecast`]), and whether
 //! that leaves any verifier behind ([`proof`]).
 //! Does not own the numbers (`key_schedule`) nor the states (`signing_key`); `issuer::rotate` executes.
 //! May import: `domain`.
