@@ -45,3 +45,4 @@ pub mod subject;
 pub mod team;
 pub mod trust;
 pub mod trust_template;
+pub mod upstream;
