@@ -22,6 +22,12 @@ pub enum Action {
     SessionOpen,
     /// A session was ended.
     SessionEnd,
+    /// Somebody proved who they are in a browser, or tried to.
+    SignIn,
+    /// A person came into a team by signing in.
+    MemberJoin,
+    /// A provider ended sessions that began there, or tried to.
+    UpstreamLogout,
     /// A credential that is not known, expired or revoked was presented.
     Authenticate,
     /// Something was made through the admin API; `target` says what.
@@ -64,12 +70,15 @@ pub enum Action {
 
 impl Action {
     /// Every action there is.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::TokenMint,
         Self::TokenExchange,
         Self::TokenSignature,
         Self::SessionOpen,
         Self::SessionEnd,
+        Self::SignIn,
+        Self::MemberJoin,
+        Self::UpstreamLogout,
         Self::Authenticate,
         Self::AdminCreate,
         Self::AdminUpdate,
@@ -99,6 +108,9 @@ impl Action {
             Self::TokenSignature => "token.signature",
             Self::SessionOpen => "session.open",
             Self::SessionEnd => "session.end",
+            Self::SignIn => "sign_in",
+            Self::MemberJoin => "member.join",
+            Self::UpstreamLogout => "upstream.logout",
             Self::Authenticate => "authenticate",
             Self::AdminCreate => "admin.create",
             Self::AdminUpdate => "admin.update",

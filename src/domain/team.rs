@@ -13,6 +13,7 @@ use super::principal::{ActorType, Principal};
 use super::role::TeamRole;
 use super::role_arn::RoleArn;
 use super::session_tag::{TAGS_MAX, TAGS_RESERVED, TagKey, TagValue};
+use super::upstream::Joining;
 
 /// Most audiences a team may list.
 pub const AUDIENCES_MAX: usize = 20;
@@ -122,6 +123,8 @@ pub struct TeamPolicy {
     pub roles_claim: RolesClaim,
     /// Whether sessions opened with an enrolment code mint for this team.
     pub enrolment_codes: bool,
+    /// Who of which provider's people comes into the team by signing in; nobody where empty.
+    pub joins: Vec<Joining>,
     /// Which labels of a run become session tags; other labels stay labels.
     pub session_tag_keys: Vec<TagKey>,
     /// Session tags that every token for STS carries where tags are on; no label changes them.
@@ -267,6 +270,7 @@ impl TeamPolicy {
             lifetime_cap: Lifetime::MAX,
             roles_claim: RolesClaim::Required,
             enrolment_codes: true,
+            joins: Vec::new(),
             session_tag_keys: Vec::new(),
             cost_tags: BTreeMap::new(),
             address_ranges: Vec::new(),

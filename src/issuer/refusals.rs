@@ -1,5 +1,6 @@
 //! Why a caller is refused: closed lists, as data. What they look like on the wire is `http::error`.
 
+use crate::crypto::seal::SealError;
 use crate::crypto::signer::SignerError;
 use crate::crypto::verify::TokenRefused;
 use crate::crypto::verifying_key::VerifyingKeyError;
@@ -159,6 +160,9 @@ pub enum Unavailable {
     /// The active key does not open or sign.
     #[error(transparent)]
     Signer(#[from] SignerError),
+    /// A key of the installation does not open.
+    #[error("a key of the installation does not open: {0}")]
+    Sealed(#[from] SealError),
     /// A published key's public half is no sound key.
     #[error("the public half of a signing key {0}")]
     PublicHalf(#[from] VerifyingKeyError),

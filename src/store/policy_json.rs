@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::error::StoreError;
 use crate::domain::address_range::AddressRange;
 use crate::domain::audience::Audience;
+use crate::domain::id::UpstreamUid;
 use crate::domain::lifetime::Lifetime;
 use crate::domain::principal::{ActorType, Principal};
 use crate::domain::role_arn::RoleArn;
 use crate::domain::session_tag::{TagKey, TagValue};
 use crate::domain::team::{AudienceRule, MintingIssuer, PeopleMint, RoleRule, RolesClaim, TeamPolicy, WhoMay};
+use crate::domain::upstream::{EmailDomain, Group, JoinBy, Joining};
 
 const CORRUPT: StoreError = StoreError::Corrupt("policy");
 
@@ -37,6 +39,8 @@ struct PolicyJson {
     /// mints nothing for the team, instead of minting under the wrong issuer.
     #[serde(default, skip_serializing_if = "is_off")]
     private_issuer: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    joins: Vec<JoiningJson>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -67,6 +71,21 @@ enum WhoJson {
     These(Vec<String>),
 }
 
+/// `Store::admit` looks for `"provider":"<uid>"` in the text.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JoiningJson {
+    provider: String,
+    by: JoinByJson,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum JoinByJson {
+    EmailDomain(String),
+    Group(String),
+}
+
 pub(super) fn write(policy: &TeamPolicy) -> Result<String, StoreError> {
     let json = PolicyJson {
         audiences: policy.audiences.iter().map(write_audience).collect(),
@@ -79,8 +98,17 @@ pub(super) fn write(policy: &TeamPolicy) -> Result<String, StoreError> {
         address_ranges: policy.address_ranges.iter().map(ToString::to_string).collect(),
         people_mint: (policy.people_mint != PeopleMint::Anywhere).then(|| policy.people_mint.as_str().to_owned()),
         private_issuer: policy.issuer == MintingIssuer::Private,
+        joins: policy.joins.iter().map(write_joining).collect(),
     };
     serde_json::to_string(&json).map_err(|_| CORRUPT)
+}
+
+fn write_joining(rule: &Joining) -> JoiningJson {
+    let by = match &rule.by {
+        JoinBy::EmailDomain(domain) => JoinByJson::EmailDomain(domain.to_string()),
+        JoinBy::Group(group) => JoinByJson::Group(group.as_str().to_owned()),
+    };
+    JoiningJson { provider: rule.provider.to_string(), by }
 }
 
 fn write_audience(rule: &AudienceRule) -> AudienceJson {
@@ -117,11 +145,20 @@ pub(super) fn read(text: &str) -> Result<TeamPolicy, StoreError> {
             .map_or(Some(PeopleMint::Anywhere), PeopleMint::parse)
             .ok_or(CORRUPT)?,
         issuer: if json.private_issuer { MintingIssuer::Private } else { MintingIssuer::Shared },
+        joins: parsed(&json.joins, read_joining)?,
     })
 }
 
 fn parsed<I: IntoIterator, T>(items: I, parse: impl Fn(I::Item) -> Option<T>) -> Result<Vec<T>, StoreError> {
     items.into_iter().map(parse).collect::<Option<_>>().ok_or(CORRUPT)
+}
+
+fn read_joining(json: &JoiningJson) -> Option<Joining> {
+    let by = match &json.by {
+        JoinByJson::EmailDomain(domain) => JoinBy::EmailDomain(EmailDomain::parse(domain).ok()?),
+        JoinByJson::Group(group) => JoinBy::Group(Group::parse(group).ok()?),
+    };
+    Some(Joining { provider: UpstreamUid::parse(&json.provider).ok()?, by })
 }
 
 fn read_audience(json: &AudienceJson) -> Option<AudienceRule> {
@@ -168,6 +205,16 @@ mod tests {
             address_ranges: vec![AddressRange::parse("10.0.0.0/8").unwrap()],
             people_mint: PeopleMint::InRunsOnly,
             issuer: MintingIssuer::Private,
+            joins: vec![
+                Joining {
+                    provider: UpstreamUid::parse("okta").unwrap(),
+                    by: JoinBy::EmailDomain(EmailDomain::parse("acme.example").unwrap()),
+                },
+                Joining {
+                    provider: UpstreamUid::parse("okta").unwrap(),
+                    by: JoinBy::Group(Group::parse("eng \" x").unwrap()),
+                },
+            ],
         };
         for policy in [policy, TeamPolicy::new_team()] {
             assert_eq!(read(&write(&policy).unwrap()), Ok(policy));
@@ -185,6 +232,8 @@ mod tests {
             r#""session_tag_keys":["brevet:team"]"#,
             r#""cost_tags":{"AWS:x":""}"#,
             r#""address_ranges":["10.0.0.1/8"]"#,
+            r#""joins":[{"provider":"okta","by":{"email_domain":"ACME.example"}}]"#,
+            r#""joins":[{"provider":"okta","by":{"name":"x"}}]"#,
             r#""something":1"#,
         ] {
             assert_eq!(read(&format!("{},{later}}}", &first[..end])), Err(CORRUPT), "{later}");
