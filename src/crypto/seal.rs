@@ -66,6 +66,11 @@ impl Sealing {
         Self(format!("signing-key {issuer} {kid}"))
     }
 
+    /// A key of the installation, by its name.
+    pub fn installation_key(name: &str) -> Self {
+        Self(format!("installation-key {name}"))
+    }
+
     /// Our secret at the sign-in provider `uid`.
     pub fn upstream_client_secret(uid: &UpstreamUid) -> Self {
         Self(format!("upstream-client-secret {uid}"))

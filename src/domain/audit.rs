@@ -18,12 +18,18 @@ pub enum Action {
     TokenExchange,
     /// A released token could not be signed: it never left.
     TokenSignature,
-    /// An enrolment code was redeemed.
+    /// A session was opened, or asked for: with a code, a device or a browser.
     SessionOpen,
+    /// A refresh token was shown.
+    SessionRefresh,
     /// A session was ended.
     SessionEnd,
     /// Somebody proved who they are in a browser, or tried to.
     SignIn,
+    /// A person let a device in.
+    DeviceApprove,
+    /// A person denied a device.
+    DeviceDeny,
     /// A person came into a team by signing in.
     MemberJoin,
     /// A provider ended sessions that began there, or tried to.
@@ -70,13 +76,16 @@ pub enum Action {
 
 impl Action {
     /// Every action there is.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 30] = [
         Self::TokenMint,
         Self::TokenExchange,
         Self::TokenSignature,
         Self::SessionOpen,
+        Self::SessionRefresh,
         Self::SessionEnd,
         Self::SignIn,
+        Self::DeviceApprove,
+        Self::DeviceDeny,
         Self::MemberJoin,
         Self::UpstreamLogout,
         Self::Authenticate,
@@ -107,8 +116,11 @@ impl Action {
             Self::TokenExchange => "token.exchange",
             Self::TokenSignature => "token.signature",
             Self::SessionOpen => "session.open",
+            Self::SessionRefresh => "session.refresh",
             Self::SessionEnd => "session.end",
             Self::SignIn => "sign_in",
+            Self::DeviceApprove => "device.approve",
+            Self::DeviceDeny => "device.deny",
             Self::MemberJoin => "member.join",
             Self::UpstreamLogout => "upstream.logout",
             Self::Authenticate => "authenticate",

@@ -178,6 +178,18 @@ impl fmt::Display for EmailDomain {
     }
 }
 
+/// A text that is no subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must have 1 to 255 characters, none of them a control character")]
+pub struct SubjectError;
+
+/// Takes `text` for a provider's name of a person or of a session, unchanged: it is compared, stored and shown to
+/// operators, never interpreted.
+pub fn subject(text: &str) -> Result<String, SubjectError> {
+    let fits = (1..=SUBJECT_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    if fits { Ok(text.to_owned()) } else { Err(SubjectError) }
+}
+
 /// What one ID token says of a person. It is verified, and still only what the provider says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UpstreamPerson {

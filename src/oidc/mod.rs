@@ -10,6 +10,7 @@ mod cache;
 mod discovery;
 pub mod error;
 pub mod key_cache;
+pub mod logout_token;
 mod provider;
 pub mod upstream;
 mod upstream_claims;

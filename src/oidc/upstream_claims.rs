@@ -8,7 +8,7 @@ use super::upstream_error::TokenFault;
 use crate::crypto::strict_json;
 use crate::domain::label;
 use crate::domain::secret::Secret;
-use crate::domain::upstream::{Group, SUBJECT_MAX, UpstreamPerson, UpstreamSettings, Word};
+use crate::domain::upstream::{self, Group, UpstreamPerson, UpstreamSettings, Word};
 
 /// Most groups of one person that are looked at; a provider that has more says so in other ways, or should filter.
 const GROUPS_MAX: usize = 1000;
@@ -22,11 +22,10 @@ const AMR_WORD_MAX: usize = 40;
 pub(super) fn person(token: &Secret, settings: &UpstreamSettings) -> Result<UpstreamPerson, TokenFault> {
     let claims = claims(token.expose())?;
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
-    let subject = text("sub").filter(|subject| is_subject(subject)).ok_or(TokenFault::Claim("sub"))?.to_owned();
+    let subject = text("sub").and_then(|sub| upstream::subject(sub).ok()).ok_or(TokenFault::Claim("sub"))?;
     let sid = match claims.get("sid") {
         None | Some(Value::Null) => None,
-        Some(Value::String(sid)) if is_subject(sid) => Some(sid.clone()),
-        Some(_) => return Err(TokenFault::Claim("sid")),
+        Some(sid) => Some(sid.as_str().and_then(|sid| upstream::subject(sid).ok()).ok_or(TokenFault::Claim("sid"))?),
     };
     let names = ["name", "preferred_username", "nickname"].into_iter().filter_map(text);
     // Cognito writes the flag as a text.
@@ -48,11 +47,6 @@ pub(super) fn claims(token: &str) -> Result<Map<String, Value>, TokenFault> {
     let payload = token.split('.').nth(1).ok_or(TokenFault::Form)?;
     let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| TokenFault::Form)?;
     strict_json::object(&payload).ok_or(TokenFault::Form)
-}
-
-/// A subject or a session of a provider: compared, stored and shown to operators, never interpreted.
-pub(super) fn is_subject(text: &str) -> bool {
-    (1..=SUBJECT_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 
 /// A list of texts, or one text.

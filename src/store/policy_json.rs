@@ -40,6 +40,10 @@ struct PolicyJson {
     #[serde(default, skip_serializing_if = "is_off")]
     private_issuer: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    upstream_providers: Vec<String>,
+    #[serde(default, skip_serializing_if = "is_off")]
+    amr_claim: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     joins: Vec<JoiningJson>,
 }
 
@@ -98,6 +102,8 @@ pub(super) fn write(policy: &TeamPolicy) -> Result<String, StoreError> {
         address_ranges: policy.address_ranges.iter().map(ToString::to_string).collect(),
         people_mint: (policy.people_mint != PeopleMint::Anywhere).then(|| policy.people_mint.as_str().to_owned()),
         private_issuer: policy.issuer == MintingIssuer::Private,
+        upstream_providers: policy.upstream_providers.iter().map(ToString::to_string).collect(),
+        amr_claim: policy.amr_claim,
         joins: policy.joins.iter().map(write_joining).collect(),
     };
     serde_json::to_string(&json).map_err(|_| CORRUPT)
@@ -145,6 +151,8 @@ pub(super) fn read(text: &str) -> Result<TeamPolicy, StoreError> {
             .map_or(Some(PeopleMint::Anywhere), PeopleMint::parse)
             .ok_or(CORRUPT)?,
         issuer: if json.private_issuer { MintingIssuer::Private } else { MintingIssuer::Shared },
+        upstream_providers: parsed(&json.upstream_providers, |uid| UpstreamUid::parse(uid).ok())?,
+        amr_claim: json.amr_claim,
         joins: parsed(&json.joins, read_joining)?,
     })
 }
@@ -205,6 +213,8 @@ mod tests {
             address_ranges: vec![AddressRange::parse("10.0.0.0/8").unwrap()],
             people_mint: PeopleMint::InRunsOnly,
             issuer: MintingIssuer::Private,
+            upstream_providers: vec![UpstreamUid::parse("okta").unwrap()],
+            amr_claim: true,
             joins: vec![
                 Joining {
                     provider: UpstreamUid::parse("okta").unwrap(),
@@ -232,6 +242,7 @@ mod tests {
             r#""session_tag_keys":["brevet:team"]"#,
             r#""cost_tags":{"AWS:x":""}"#,
             r#""address_ranges":["10.0.0.1/8"]"#,
+            r#""upstream_providers":["a/b"]"#,
             r#""joins":[{"provider":"okta","by":{"email_domain":"ACME.example"}}]"#,
             r#""joins":[{"provider":"okta","by":{"name":"x"}}]"#,
             r#""something":1"#,

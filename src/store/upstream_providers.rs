@@ -165,6 +165,22 @@ impl Store {
         Ok(provider)
     }
 
+    /// Forgets our secret at a provider that nobody can open any more, if it still is that one.
+    pub async fn forget_upstream_secret(
+        &self,
+        uid: &UpstreamUid,
+        lost: &Sealed,
+        event: &Event,
+    ) -> Result<(), ChangeError> {
+        let mut tx = self.db.begin().await?;
+        let sql = "UPDATE upstream_providers SET sealed_client_secret = NULL, version = version + 1, updated_at = $3
+            WHERE uid = $1 AND sealed_client_secret = $2";
+        if tx.execute(sql, [uid.into(), lost.as_str().into(), event.at.into()]).await? == 0 {
+            return Err(ChangeError::NotFound);
+        }
+        Ok(tx.commit_with(event).await?)
+    }
+
     /// Makes a provider a tombstone: its secret is erased and every session that began there ends. When it has
     /// returned, nothing is minted in them.
     pub async fn delete_upstream_provider(

@@ -26,6 +26,9 @@ use crate::store::{AdmitError, SignInEvents};
 /// provider that sends people on to another one, and the other does not name itself in its answers.
 pub const CALLBACK: &str = "/oauth2/callback";
 
+/// The path, under the issuer URL, at which every provider says that somebody has signed out there.
+pub const LOGOUT: &str = "/oauth2/backchannel_logout";
+
 /// Most characters that are told of what a provider says of its error.
 const TOLD_MAX: usize = 200;
 
@@ -141,11 +144,18 @@ impl Issuer {
     /// on; every one that is on otherwise.
     pub async fn upstream_choices(&self, team: Option<&TeamUid>) -> Result<Vec<UpstreamChoice>, Unavailable> {
         let on = self.store().upstream_providers_on().await?;
-        let _ = team;
-        let offered = on.iter();
+        let team = match team {
+            Some(team) => self.store().team(team).await?,
+            None => None,
+        };
+        let accepted = |provider: &&UpstreamProvider| {
+            team.as_ref().is_some_and(|team| team.policy.accepts(&SessionOrigin::Upstream(provider.uid.clone())))
+        };
+        let fit: Vec<_> = on.iter().filter(accepted).collect();
+        let offered = if fit.is_empty() { on.iter().collect() } else { fit };
         let choice =
             |provider: &UpstreamProvider| UpstreamChoice { uid: provider.uid.clone(), name: provider.name.clone() };
-        Ok(offered.map(choice).collect())
+        Ok(offered.into_iter().map(choice).collect())
     }
 
     /// Where a provider sends people back to.
@@ -299,7 +309,7 @@ impl Issuer {
     }
 }
 
-fn registration<'a>(
+pub(super) fn registration<'a>(
     provider: &'a UpstreamProvider,
     client_secret: Option<&'a Secret>,
     redirect: &'a Url,
