@@ -7,6 +7,7 @@
 
 mod discovery;
 pub mod error;
+mod fair;
 pub mod key_cache;
 
 pub use error::KeysError;
