@@ -19,6 +19,7 @@ mod cli;
 mod cli_keys;
 mod cli_postgres;
 mod demo;
+mod deploy;
 mod device_grants;
 mod docs_commands;
 mod drill_crash;
