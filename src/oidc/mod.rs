@@ -7,8 +7,9 @@
 //! May import: domain, fetch, crypto.
 
 mod cache;
-mod discovery;
+pub mod discovery;
 pub mod error;
+mod fair;
 pub mod key_cache;
 pub mod logout_token;
 mod provider;
