@@ -1,6 +1,7 @@
 //! The device grant over HTTP: a device asks, a person approves, the device polls (RFC 8628).
 
 use brevet::domain::audit::{Action, Origin};
+use brevet::domain::clock::Clock;
 use brevet::domain::id::TeamUid;
 use brevet::domain::session::SignedIn;
 use brevet::issuer::sign_in::{DeviceAsked, DeviceRefused};
