@@ -31,6 +31,7 @@ mod memberships;
 mod migrate;
 mod open;
 mod page;
+mod pending_sessions;
 mod platform_keys;
 mod policy_json;
 mod presented_tokens;

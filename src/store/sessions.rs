@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use super::credentials::{self, NewCredential, Owner};
 use super::db::{Row, Tx};
 use super::error::{ChangeError, StoreError};
-use super::{Store, signed_in_json};
+use super::{Store, pending_sessions, signed_in_json};
 use crate::domain::audit::{Event, Origin};
 use crate::domain::id::{CredentialId, SessionId, UpstreamUid, UserUid};
 use crate::domain::session::{Authentication, SESSION_IDLE, SessionOrigin, SignedIn};
@@ -129,7 +129,7 @@ impl Store {
         let mut tx = self.db.begin_alone().await?;
         let sql = "UPDATE sessions SET ended_at = $2 WHERE user_uid = $1 AND ended_at IS NULL AND expires_at > $2";
         let ended = tx.execute(sql, [user.into(), event.at.into()]).await?;
-        forget_pending(&mut tx, user, event.at).await?;
+        pending_sessions::end_of_person(&mut tx, user, event.at).await?;
         tx.commit_with(event).await?;
         Ok(ended)
     }
@@ -147,21 +147,6 @@ impl Store {
         row.as_ref().map_or(Ok(None), authentication)
     }
 
-    /// Forgets device grants, authorization codes and ways through the pages that were over before `before`.
-    pub async fn forget_sign_ins_before(&self, before: OffsetDateTime) -> Result<u64, StoreError> {
-        let mut tx = self.db.begin().await?;
-        let mut forgotten = 0;
-        for sql in [
-            "DELETE FROM device_grants WHERE expires_at < $1",
-            "DELETE FROM authorization_codes WHERE expires_at < $1",
-            "DELETE FROM sign_ins WHERE expires_at < $1",
-        ] {
-            forgotten += tx.execute(sql, [before.into()]).await?;
-        }
-        tx.commit().await?;
-        Ok(forgotten)
-    }
-
     /// Ends a living session of `user`; another's is not found. When it has returned, nothing is minted in it.
     pub async fn end_session(&self, user: &UserUid, id: SessionId, event: &Event) -> Result<(), ChangeError> {
         let mut tx = self.db.begin_alone().await?;
@@ -176,20 +161,6 @@ impl Store {
         }
         Ok(tx.commit_with(event).await?)
     }
-}
-
-/// Ends what a person has approved or begun and no device or terminal has fetched: device grants, authorization codes,
-/// and the ways of browsers through the pages.
-pub(super) async fn forget_pending(tx: &mut Tx, user: &UserUid, at: OffsetDateTime) -> Result<(), StoreError> {
-    for sql in [
-        "UPDATE device_grants SET denied_at = $2, signed_in = NULL
-            WHERE user_uid = $1 AND redeemed_at IS NULL AND denied_at IS NULL",
-        "UPDATE authorization_codes SET redeemed_at = $2 WHERE user_uid = $1 AND redeemed_at IS NULL",
-        "UPDATE sign_ins SET finished_at = $2 WHERE user_uid = $1 AND finished_at IS NULL",
-    ] {
-        tx.execute(sql, [user.into(), at.into()]).await?;
-    }
-    Ok(())
 }
 
 /// Saves a session of whoever signed in, with its tokens, if the sign-in still holds.
