@@ -49,7 +49,7 @@ impl Store {
         event: &Event,
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         let terms = &run.terms;
         let inserted = tx
             .execute(
@@ -129,7 +129,7 @@ impl Store {
 
     /// Ends a run that goes on. When it has returned, its bearer gets no token.
     pub async fn end_run(&self, id: &RunId, event: &Event) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let sql = "UPDATE runs SET ended_at = $2, version = version + 1
             WHERE id = $1 AND ended_at IS NULL AND ends_at > $2";
         if tx.execute(sql, [id.as_str().into(), event.at.into()]).await? == 0 {

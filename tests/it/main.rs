@@ -26,6 +26,7 @@ mod federation;
 mod federation_keys;
 mod fuzz_corpus;
 mod harness;
+mod held_open;
 mod interop;
 mod interop_oauth;
 mod interop_setup;
