@@ -41,6 +41,7 @@ mod platforms;
 mod private_issuers;
 mod private_issuers_whole;
 mod public_api;
+mod replay;
 mod reseal;
 mod retention;
 mod rotation;
