@@ -229,6 +229,15 @@ impl Db {
         })
     }
 
+    /// Begins a transaction whose change asks whether somebody is still alive, and so runs beside no transaction that
+    /// is [alone](Self::begin_alone): on PostgreSQL one that read before a disable could else commit after it.
+    pub(super) async fn begin_beside(&self) -> Result<Tx, StoreError> {
+        Ok(match self {
+            Self::Sqlite { .. } => self.begin().await?,
+            Self::Postgres { pool, .. } => beside(pool).await?,
+        })
+    }
+
     /// Begins a transaction that waits for every audit batch in flight and holds off those to come: for every
     /// change after which something may mint no more.
     pub(super) async fn begin_alone(&self) -> Result<Tx, StoreError> {
@@ -251,15 +260,7 @@ impl Db {
     pub(super) async fn begin_batch(&self) -> Result<Tx, StoreError> {
         Ok(match self {
             Self::Sqlite { .. } => self.begin().await?,
-            Self::Postgres { audit, .. } => {
-                let mut tx = Tx::Postgres(audit.begin().await.map_err(error)?);
-                tx.execute(
-                    "SELECT set_config('synchronous_commit', 'on', true), pg_advisory_xact_lock_shared($1)",
-                    [LIVENESS_LOCK.into()],
-                )
-                .await?;
-                tx
-            }
+            Self::Postgres { audit, .. } => beside(audit).await?,
         })
     }
 
@@ -281,6 +282,14 @@ impl Db {
             }
         }
     }
+}
+
+/// A transaction that shares the lock which [`Db::begin_alone`] wants for itself.
+async fn beside(pool: &PgPool) -> Result<Tx, StoreError> {
+    let mut tx = Tx::Postgres(pool.begin().await.map_err(error)?);
+    let sql = "SELECT set_config('synchronous_commit', 'on', true), pg_advisory_xact_lock_shared($1)";
+    tx.execute(sql, [LIVENESS_LOCK.into()]).await?;
+    Ok(tx)
 }
 
 /// A transaction; dropped without [`Tx::commit`] it is rolled back.

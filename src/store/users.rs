@@ -33,7 +33,7 @@ impl Store {
         event: &Event,
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         insert(&mut tx, user).await?;
         idempotency::remember(&mut tx, remember).await?;
         Ok(tx.commit_with(event).await?)
@@ -63,7 +63,7 @@ impl Store {
         change: &UserChange,
         event: &Event,
     ) -> Result<User, ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let mut user = lock_version(&mut tx, uid, expected).await?;
         if let Some(name) = &change.name {
             user.name.clone_from(name);
@@ -94,7 +94,7 @@ impl Store {
     /// Makes a person a tombstone: memberships, sessions, credentials and codes end, and name, e-mail, devices,
     /// addresses and user agents are erased, in audit rows too. The uid stays taken, decisions stay told.
     pub async fn delete_user(&self, uid: &UserUid, expected: Option<i64>, event: &Event) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         lock_version(&mut tx, uid, expected).await?;
         for sql in [
             "UPDATE users SET deleted_at = $2, updated_at = $2, version = version + 1, name = '', email = NULL
