@@ -278,6 +278,11 @@ const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
         2,
         "--data-dir (BREVET_DATA_DIR) names /nowhere, which is no folder",
     ),
+    (&["store", "backup"], None, 2, "<FILE>"),
+    (&["store", "backup", "copy"], None, 1, "brevet.db: "),
+    (&["store", "restore", "/nowhere"], None, 1, "/nowhere: "),
+    (&["store", "export-tombstones", "tombstones"], None, 1, "brevet.db: "),
+    (&["store", "import-tombstones", "/nowhere"], None, 1, "/nowhere: "),
     (
         &["serve", "--issuer-url", "https://id.example", "--audit-retention-days", "0"],
         None,
