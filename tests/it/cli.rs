@@ -279,9 +279,9 @@ const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
         "--data-dir (BREVET_DATA_DIR) names /nowhere, which is no folder",
     ),
     (&["store", "backup"], None, 2, "<FILE>"),
-    (&["store", "backup", "copy"], None, 1, "brevet.db: "),
-    (&["store", "restore", "/nowhere"], None, 1, "/nowhere: "),
-    (&["store", "export-tombstones", "tombstones"], None, 1, "brevet.db: "),
+    (&["store", "backup", "/nowhere/copy"], None, 1, "/nowhere/copy: "),
+    (&["store", "restore", "/nowhere"], None, 1, "is locked: another brevet process has this store open"),
+    (&["store", "export-tombstones", "/nowhere/tombstones"], None, 1, "/nowhere/tombstones: "),
     (&["store", "import-tombstones", "/nowhere"], None, 1, "/nowhere: "),
     (
         &["serve", "--issuer-url", "https://id.example", "--audit-retention-days", "0"],

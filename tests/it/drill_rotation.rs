@@ -28,6 +28,8 @@ use crate::support::{clients, variable};
 
 /// Seconds for which every cache keeps a JWKS.
 const MAX_AGE: u64 = 2;
+/// The same where a key may sign at once: so long that no machine is slow enough to keep the rule by accident.
+const LONG_AGE: u64 = 10;
 /// From publication to the first signature: max-age, and time for a machine that is busy with other tests.
 const PUBLISH_BEFORE_SIGN: u64 = MAX_AGE + 3;
 /// How old a token is when it is shown for the second time.
@@ -126,8 +128,8 @@ fn kid_of(token: &str) -> String {
 
 impl Load {
     /// `None` after saying that the test is skipped.
-    fn start(issuer: &str, key: &str) -> Option<Self> {
-        let max_age = MAX_AGE.to_string();
+    fn start(issuer: &str, key: &str, max_age: u64) -> Option<Self> {
+        let max_age = max_age.to_string();
         let flags = ["--audience", "sts.amazonaws.com", "--max-age", max_age.as_str()];
         let watchers = vec![
             Watcher::start("PyJWT", clients::python("watch_pyjwt.py")?.args(flags)),
@@ -272,9 +274,9 @@ fn furnish(replicas: &Replicas) -> String {
 }
 
 /// Sets the numbers by which keys follow each other: those of all the waits, or none before the first signature.
-fn schedule(replicas: &Replicas, publish_before_sign: u64, rotation_period: u64) {
+fn schedule(replicas: &Replicas, max_age: u64, publish_before_sign: u64, rotation_period: u64) {
     let seconds = |number: u64| format!("{number}s");
-    let (age, before) = (seconds(MAX_AGE), seconds(publish_before_sign));
+    let (age, before) = (seconds(max_age), seconds(publish_before_sign));
     let (keep, period) = (seconds(KEEP_AFTER_SIGN), seconds(rotation_period));
     let waits = ["--publish-before-sign", &before, "--keep-after-sign", &keep, "--rotation-period", &period];
     let rest = ["--max-age", &age, "--export-lag", "0s", "--clock-error", "1s", "--oldest-snapshot", "2s"];
@@ -314,10 +316,11 @@ fn drill(rotations: usize, publish_before_sign: u64) -> Option<Figures> {
     let whole = publish_before_sign > 0;
     let mut replicas = Replicas::start()?;
     let key = furnish(&replicas);
-    schedule(&replicas, publish_before_sign, if whole { AT_ONCE } else { NEVER });
+    let (max_age, period) = if whole { (MAX_AGE, AT_ONCE) } else { (LONG_AGE, NEVER) };
+    schedule(&replicas, max_age, publish_before_sign, period);
     // Long enough for the replicas to have read it, and for the caches to have nothing from before.
     thread::sleep(Duration::from_secs(4));
-    let load = Load::start(&replicas.issuer, &key)?;
+    let load = Load::start(&replicas.issuer, &key, max_age)?;
     let (mut kills, mut database_stops) = (0, 0);
     for rotation in 1..=rotations {
         match rotation % 3 {
@@ -349,7 +352,7 @@ fn drill(rotations: usize, publish_before_sign: u64) -> Option<Figures> {
 
 /// The commands of an operator, each under the same load.
 fn operate(replicas: &Replicas, load: &Load) {
-    schedule(replicas, PUBLISH_BEFORE_SIGN, NEVER);
+    schedule(replicas, MAX_AGE, PUBLISH_BEFORE_SIGN, NEVER);
     // `rotate` is refused until the standby is old enough.
     let before = load.hand_overs();
     replicas.admin(&["keys", "rotate"], PATIENCE);
