@@ -10,12 +10,12 @@ use super::db::{Row, Tx};
 use super::error::{ChangeError, StoreError, check_version};
 use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
-use super::sessions::SessionOrigin;
 use super::{enrolment_codes, policy_json, team_row, users};
 use crate::domain::audit::Event;
 use crate::domain::authority::Seat;
 use crate::domain::id::{SessionId, TeamUid, UserUid};
 use crate::domain::role::TeamRole;
+use crate::domain::session::SessionOrigin;
 use crate::domain::team::{Membership, Team, TeamPolicy, User};
 
 /// A member with what people know them by.
@@ -214,6 +214,8 @@ impl Store {
 fn accepts(policy: &TeamPolicy, row: &Row) -> Result<bool, StoreError> {
     Ok(match row.parsed("origin", SessionOrigin::parse)? {
         SessionOrigin::EnrolmentCode => policy.enrolment_codes,
+        // No team lists providers yet.
+        SessionOrigin::Upstream(_) => false,
     })
 }
 

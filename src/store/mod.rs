@@ -88,7 +88,7 @@ pub use roles_in_use::RoleInUse;
 pub use runs::RunFilter;
 pub use sealed::{SealedPlace, SealedText};
 pub use service_accounts::ServiceAccountChange;
-pub use sessions::{NewSession, Session, SessionOrigin};
+pub use sessions::{NewSession, Session};
 pub use signing_keys::KeysUpdate;
 pub use team_facts::TeamFacts;
 pub use team_issuers::TEAM_ISSUERS_MAX;

@@ -10,26 +10,7 @@ use super::db::{Row, Tx};
 use super::error::{ChangeError, StoreError};
 use crate::domain::audit::{Event, Origin};
 use crate::domain::id::{SessionId, UserUid};
-
-/// How a session was opened; teams say which they accept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SessionOrigin {
-    /// With a one-time enrolment code (`TeamPolicy::enrolment_codes`).
-    EnrolmentCode,
-}
-
-impl SessionOrigin {
-    /// The stable word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::EnrolmentCode => "enrolment_code",
-        }
-    }
-
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        [Self::EnrolmentCode].into_iter().find(|origin| origin.as_str() == text)
-    }
-}
+use crate::domain::session::SessionOrigin;
 
 /// A session to be opened, with its access token.
 #[derive(Debug, Clone)]
@@ -141,7 +122,7 @@ pub(super) async fn open(
         [
             new.id.into(),
             user.into(),
-            new.origin.as_str().into(),
+            new.origin.to_string().into(),
             new.device.as_deref().into(),
             from.address.map(|address| address.to_string()).into(),
             from.user_agent.as_deref().into(),
