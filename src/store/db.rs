@@ -178,8 +178,8 @@ pub(super) enum Db {
         /// One connection: SQLite has one writer, and waiting for it here is fair.
         writer: SqlitePool,
         readers: SqlitePool,
-        /// Held for as long as the store is open.
-        _lock: std::fs::File,
+        /// Held for as long as the store is open; absent beside the process that serves it.
+        _lock: Option<std::fs::File>,
     },
     Postgres {
         pool: PgPool,
@@ -268,6 +268,14 @@ impl Db {
         let Self::Postgres { .. } = self else { return Ok(None) };
         let sql = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now";
         self.fetch_optional(sql, []).await?.map(|row| row.time("now")).transpose()
+    }
+
+    /// Copies a SQLite database into an empty file; no transaction may be open for that.
+    pub(super) async fn vacuum_into(&self, file: &str) -> Result<(), StoreError> {
+        let Self::Sqlite { writer, .. } = self else {
+            return Err(StoreError::Refused("PostgreSQL is backed up with pg_dump".to_owned()));
+        };
+        sqlite("VACUUM INTO $1", [file.into()])?.execute(writer).await.map(drop).map_err(error)
     }
 
     pub(super) async fn close(&self) {

@@ -115,15 +115,21 @@ impl Store {
     ) -> Result<(), ChangeError> {
         let mut tx = self.db.change_alone(event).await?;
         lock_version(&mut tx, uid, expected).await?;
-        for sql in [
-            "UPDATE service_accounts SET deleted_at = $2, updated_at = $2, version = version + 1 WHERE uid = $1",
-            "UPDATE credentials SET revoked_at = COALESCE(revoked_at, $2) WHERE service_account_uid = $1",
-            "UPDATE public_keys SET revoked_at = COALESCE(revoked_at, $2) WHERE service_account_uid = $1",
-        ] {
-            tx.execute(sql, [uid.into(), event.at.into()]).await?;
-        }
+        end(&mut tx, uid, event.at).await?;
         Ok(tx.commit_with(event).await?)
     }
+}
+
+/// Makes a service account a tombstone.
+pub(super) async fn end(tx: &mut Tx, uid: &ServiceAccountUid, at: OffsetDateTime) -> Result<(), StoreError> {
+    for sql in [
+        "UPDATE service_accounts SET deleted_at = $2, updated_at = $2, version = version + 1 WHERE uid = $1",
+        "UPDATE credentials SET revoked_at = COALESCE(revoked_at, $2) WHERE service_account_uid = $1",
+        "UPDATE public_keys SET revoked_at = COALESCE(revoked_at, $2) WHERE service_account_uid = $1",
+    ] {
+        tx.execute(sql, [uid.into(), at.into()]).await?;
+    }
+    Ok(())
 }
 
 async fn lock_version(

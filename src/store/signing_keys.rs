@@ -18,6 +18,16 @@ use crate::domain::signing_key::{Algorithm, KeyKind, KeyTimes, Kid, PublicKey, S
 /// it is one that does not sign yet.
 const NEVER: OffsetDateTime = datetime!(9999-12-31 23:59:59.999 UTC);
 
+const OF_ISSUER: &str = "SELECT kid, issuer_id, algorithm, bits, public_first, public_second, certificate,
+    sealed_private, publish_from, sign_from, sign_until, publish_until, revoked_at, seen_from, seen_until, made_first,
+    forgotten_at
+    FROM signing_keys WHERE issuer_id = $1 ORDER BY sign_from, kid";
+
+/// The same as [`Store::signing_keys`] within a transaction.
+pub(super) async fn read(tx: &mut Tx, issuer: IssuerId) -> Result<Vec<SigningKey>, StoreError> {
+    tx.fetch_all(OF_ISSUER, [issuer.into()]).await?.iter().map(signing_key).collect()
+}
+
 fn turn(times: &KeyTimes) -> OffsetDateTime {
     times.sign_from.unwrap_or(NEVER)
 }
@@ -47,11 +57,7 @@ impl Store {
 
     /// Every key an issuer has or had, in the order they were to sign.
     pub async fn signing_keys(&self, issuer: IssuerId) -> Result<Vec<SigningKey>, StoreError> {
-        let sql = "SELECT kid, issuer_id, algorithm, bits, public_first, public_second, certificate,
-            sealed_private, publish_from, sign_from, sign_until, publish_until, revoked_at, seen_from, seen_until,
-            made_first, forgotten_at
-            FROM signing_keys WHERE issuer_id = $1 ORDER BY sign_from, kid";
-        self.db.fetch_all(sql, [issuer.into()]).await?.iter().map(signing_key).collect()
+        self.db.fetch_all(OF_ISSUER, [issuer.into()]).await?.iter().map(signing_key).collect()
     }
 
     /// Whether another issuer of this store has a key of this name.
