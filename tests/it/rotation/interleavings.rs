@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
+use super::known::Shelf;
 use super::world::{Action, Bounds, Event, Off, World};
 use crate::support::variable;
 
@@ -37,7 +38,7 @@ impl Model for Search {
 }
 
 fn bounds() -> Bounds {
-    Bounds { horizon: 6, faults: 0, commands: 0, off: [0, 1, -1], only: vec![], rule: None }
+    Bounds { horizon: 6, faults: 0, commands: 0, off: [0, 1, -1], only: vec![], split: false, rule: None, shelf: Shelf::default() }
 }
 
 /// What a search came to.
@@ -101,7 +102,7 @@ fn threat_16_no_crash_lost_database_wrong_clock_or_frozen_copy_breaks_a_verifier
 fn without(rule: Off, event: Option<Event>, horizon: i64) -> Bounds {
     let fault = event.is_some_and(|event| matches!(event, Event::WrongClock | Event::Freeze));
     let (faults, commands) = (u8::from(fault), u8::from(event.is_some() && !fault));
-    Bounds { horizon, faults, commands, only: event.into_iter().collect(), rule: Some(rule), ..bounds() }
+    Bounds { horizon, faults, commands, only: event.into_iter().collect(), split: true, rule: Some(rule), ..bounds() }
 }
 
 /// Each rule in turn is switched off, and the search finds what it prevents.
@@ -126,5 +127,78 @@ fn threat_16_the_search_finds_what_each_rule_prevents() {
         let (seen, way) = found.fault.unwrap_or_else(|| panic!("nothing breaks without {rule:?}"));
         println!("without {rule:?}: {seen} after {way:?}; {} states, {:.1?}", found.states, began.elapsed());
         assert!(fault.contains(&seen), "without {rule:?}: {seen}: {way:?}");
+    }
+}
+
+#[test]
+fn scratch() {
+    let get = |name: &str, or: i64| variable(name).map_or(or, |t| t.to_str().unwrap().parse().unwrap());
+    let all = [
+        Event::Kill,
+        Event::Cut,
+        Event::Outage,
+        Event::WrongClock,
+        Event::Freeze,
+        Event::Rotate,
+        Event::Prepare,
+        Event::DistrustSigning,
+        Event::DistrustStandby,
+        Event::ReplaceAll,
+        Event::RaiseMaxAge,
+    ];
+    let only: Vec<_> = variable("ONLY")
+        .map_or(String::new(), |t| t.to_str().unwrap().to_owned())
+        .split(',')
+        .filter_map(|n| all.iter().find(|e| format!("{e:?}") == n).copied())
+        .collect();
+    for horizon in get("FROM", 2)..=get("TO", 4) {
+        let b = Bounds {
+            horizon,
+            faults: get("F", 0) as u8,
+            commands: get("C", 0) as u8,
+            split: get("SPLIT", 0) == 1,
+            only: only.clone(),
+            ..bounds()
+        };
+        let began = Instant::now();
+        let found = search(b.clone());
+        println!(
+            "{only:?} h{horizon}: {} states, {:.1?} {:?} {}",
+            found.states,
+            began.elapsed(),
+            found.fault,
+            found.handed_over
+        );
+    }
+}
+#[test]
+fn controls() {
+    for (rule, event) in [
+        (Off::Room, None),
+        (Off::PublishBeforeSign, Some(Event::Rotate)),
+        (Off::KeepAfterSign, None),
+        (Off::Sighting, Some(Event::Freeze)),
+        (Off::CompareAndSwap, Some(Event::Prepare)),
+        (Off::OneTransaction, None),
+        (Off::FreshSnapshotAndProof, Some(Event::Rotate)),
+        (Off::ClockCheck, Some(Event::WrongClock)),
+        (Off::BackDatedSuccessor, Some(Event::DistrustSigning)),
+        (Off::Stands, Some(Event::Prepare)),
+    ] {
+        for horizon in 1..12 {
+            let began = Instant::now();
+            let found = search(Bounds {
+                split: variable("SPLIT").is_some() || matches!(rule, Off::CompareAndSwap | Off::OneTransaction),
+                ..without(rule, event, horizon)
+            });
+            if let Some(fault) = &found.fault {
+                println!("C {rule:?} h{horizon} {:?}: {} states, {:.1?}", fault, found.states, began.elapsed());
+                break;
+            }
+            if found.states > 100_000 {
+                println!("C {rule:?} h{horizon} not yet {}", found.states);
+                break;
+            }
+        }
     }
 }
