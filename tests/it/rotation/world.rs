@@ -62,6 +62,8 @@ pub(super) enum Off {
     BackDatedSuccessor,
     /// A hand-over is called off however near it is.
     Stands,
+    /// A key that is seen again after nobody could look counts as seen all along.
+    Gaps,
     /// A key that was made for lack of a standby counts against no bound.
     Room,
 }
@@ -174,6 +176,8 @@ pub(super) struct World {
     raised: bool,
     keys: Arc<Known>,
     looked: Option<i64>,
+    /// Whether for a whole second nobody could look since the last look.
+    blind: bool,
     made: u32,
     replicas: [Replica; REPLICAS],
     /// What stands before the replicas serves this, and asks none of them.
@@ -209,6 +213,7 @@ impl World {
             now: 0,
             raised: false,
             looked: None,
+            blind: false,
             made: 2,
             replicas: bounds.off.map(replica),
             keys,
@@ -236,6 +241,11 @@ impl World {
 
     fn keeps_time(&self, bounds: &Bounds, replica: usize) -> bool {
         bounds.rule == Some(Off::ClockCheck) || self.replicas[replica].off.abs() <= i64::from(numbers().clock_error)
+    }
+
+    /// Whether a replica may look and plan.
+    fn is_able(&self, bounds: &Bounds, n: usize) -> bool {
+        self.replicas[n].up && self.replicas[n].linked && self.keeps_time(bounds, n)
     }
 
     /// Whether a replica's reading is young enough to sign with.
@@ -402,9 +412,7 @@ impl World {
     /// Whether something must happen before the second is over: upkeep is prompt. Whoever reaches the database finds
     /// something to do, or the public `jwks_uri` shows what no look has noted.
     fn is_due(&self, bounds: &Bounds) -> bool {
-        let able: Vec<usize> = (0..REPLICAS)
-            .filter(|n| self.replicas[*n].up && self.replicas[*n].linked && self.keeps_time(bounds, *n))
-            .collect();
+        let able: Vec<usize> = (0..REPLICAS).filter(|n| self.is_able(bounds, *n)).collect();
         let asks = |n: &usize| self.keys.at(self.local(*n), bounds).asked[usize::from(self.raised)].is_some();
         let looks = |n: &usize| self.seen(bounds, *n).is_some();
         !able.is_empty() && (able.iter().all(asks) || able.iter().any(looks))
@@ -434,6 +442,7 @@ impl World {
     /// A second passes. A notification may be lost, but who reaches the database has read it anew before what it
     /// read is too old to sign with.
     fn second(&mut self, bounds: &Bounds) {
+        self.blind |= (0..REPLICAS).all(|n| !self.is_able(bounds, n));
         self.now += 1;
         for n in 0..REPLICAS {
             self.replicas[n].intent = None;
@@ -481,8 +490,10 @@ impl World {
         };
         let all = bounds.rule == Some(Off::Sighting);
         let listed: Vec<Kid> = (0..self.made).filter(|n| all || listed & (1 << n) != 0).map(kid).collect();
-        let mut after =
-            rotation::sighting(&self.keys.rows, &listed, at(now)).apply(&self.keys.rows, at(now), unmade).ok()?;
+        // Looks are prompt: between two is a gap only where nobody could look.
+        let gap = if self.blind && bounds.rule != Some(Off::Gaps) { time::Duration::ZERO } else { time::Duration::MAX };
+        let seen = rotation::sighting_within(&self.keys.rows, &listed, at(now), gap);
+        let mut after = seen.apply(&self.keys.rows, at(now), unmade).ok()?;
         // How often it was seen before it was seen long enough, and after, nobody asks.
         let enough = [false, true].map(|raised| schedule(bounds, raised));
         for key in &mut after {
@@ -500,7 +511,7 @@ impl World {
 
     fn look(&mut self, bounds: &Bounds, n: usize) -> Option<()> {
         let after = self.seen(bounds, n)?;
-        self.looked = Some(self.local(n));
+        (self.looked, self.blind) = (Some(self.local(n)), false);
         self.write(bounds, after);
         Some(())
     }
@@ -685,7 +696,7 @@ fn unmade(_: &NewKey) -> SigningKey {
 // Two worlds are one where nothing that may still happen can tell them apart: what is over counts as never.
 impl Hash for World {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.now, self.raised, self.made, self.frozen, self.faults, self.commands).hash(state);
+        (self.now, self.raised, self.made, self.frozen, self.faults, self.commands, self.blind).hash(state);
         (&self.held, self.fault, self.handed_over).hash(state);
         let slack = i64::from(numbers().clock_error);
         self.looked.filter(|looked| *looked >= self.now - slack).hash(state);
