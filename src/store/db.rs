@@ -178,8 +178,8 @@ pub(super) enum Db {
         /// One connection: SQLite has one writer, and waiting for it here is fair.
         writer: SqlitePool,
         readers: SqlitePool,
-        /// Held for as long as the store is open.
-        _lock: std::fs::File,
+        /// Held for as long as the store is open; absent beside the process that serves it.
+        _lock: Option<std::fs::File>,
     },
     Postgres {
         pool: PgPool,
@@ -229,6 +229,15 @@ impl Db {
         })
     }
 
+    /// Begins a transaction whose change asks whether somebody is still alive, and so runs beside no transaction that
+    /// is [alone](Self::begin_alone): on PostgreSQL one that read before a disable could else commit after it.
+    pub(super) async fn begin_beside(&self) -> Result<Tx, StoreError> {
+        Ok(match self {
+            Self::Sqlite { .. } => self.begin().await?,
+            Self::Postgres { pool, .. } => beside(pool).await?,
+        })
+    }
+
     /// Begins a transaction that waits for every audit batch in flight and holds off those to come: for every
     /// change after which something may mint no more.
     pub(super) async fn begin_alone(&self) -> Result<Tx, StoreError> {
@@ -251,15 +260,7 @@ impl Db {
     pub(super) async fn begin_batch(&self) -> Result<Tx, StoreError> {
         Ok(match self {
             Self::Sqlite { .. } => self.begin().await?,
-            Self::Postgres { audit, .. } => {
-                let mut tx = Tx::Postgres(audit.begin().await.map_err(error)?);
-                tx.execute(
-                    "SELECT set_config('synchronous_commit', 'on', true), pg_advisory_xact_lock_shared($1)",
-                    [LIVENESS_LOCK.into()],
-                )
-                .await?;
-                tx
-            }
+            Self::Postgres { audit, .. } => beside(audit).await?,
         })
     }
 
@@ -267,6 +268,14 @@ impl Db {
         let Self::Postgres { .. } = self else { return Ok(None) };
         let sql = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now";
         self.fetch_optional(sql, []).await?.map(|row| row.time("now")).transpose()
+    }
+
+    /// Copies a SQLite database into an empty file; no transaction may be open for that.
+    pub(super) async fn vacuum_into(&self, file: &str) -> Result<(), StoreError> {
+        let Self::Sqlite { writer, .. } = self else {
+            return Err(StoreError::Refused("PostgreSQL is backed up with pg_dump".to_owned()));
+        };
+        sqlite("VACUUM INTO $1", [file.into()])?.execute(writer).await.map(drop).map_err(error)
     }
 
     pub(super) async fn close(&self) {
@@ -281,6 +290,14 @@ impl Db {
             }
         }
     }
+}
+
+/// A transaction that shares the lock which [`Db::begin_alone`] wants for itself.
+async fn beside(pool: &PgPool) -> Result<Tx, StoreError> {
+    let mut tx = Tx::Postgres(pool.begin().await.map_err(error)?);
+    let sql = "SELECT set_config('synchronous_commit', 'on', true), pg_advisory_xact_lock_shared($1)";
+    tx.execute(sql, [LIVENESS_LOCK.into()]).await?;
+    Ok(tx)
 }
 
 /// A transaction; dropped without [`Tx::commit`] it is rolled back.

@@ -16,6 +16,8 @@ mod audit_batch;
 mod audit_counted;
 mod audit_entry;
 mod audit_writer;
+mod backup;
+mod burial;
 mod credentials;
 mod db;
 mod enrolment_codes;
@@ -48,6 +50,8 @@ mod team_facts;
 mod team_issuers;
 mod team_row;
 mod teams;
+mod tombstone;
+mod tombstones;
 mod trust_json;
 mod trust_rules;
 mod users;
@@ -63,6 +67,7 @@ pub use audit::{EventFilter, Order, RoleNamed, Told};
 pub use audit_batch::Verdict;
 pub use audit_entry::{Proof, Release};
 pub use audit_writer::{AuditStats, AuditWriter, QUEUE_MAX, QueueFull, Ticket};
+pub use burial::{Buried, BuryError};
 pub use credentials::{CredentialRecord, DerivesFrom, KeyInfo, NewCredential};
 pub use enrolment_codes::{EnrolmentCode, NewEnrolmentCode, RedeemError, Redeemed};
 pub use error::{ChangeError, StoreError};
@@ -83,11 +88,12 @@ pub use roles_in_use::RoleInUse;
 pub use runs::RunFilter;
 pub use sealed::{SealedPlace, SealedText};
 pub use service_accounts::ServiceAccountChange;
-pub use sessions::{NewSession, Session, SessionOrigin};
+pub use sessions::{NewSession, Session};
 pub use signing_keys::KeysUpdate;
 pub use team_facts::TeamFacts;
 pub use team_issuers::TEAM_ISSUERS_MAX;
 pub use teams::TeamChange;
+pub use tombstone::{NoTombstones, Tombstones};
 pub use trust_rules::{TrustRuleChange, Trusting};
 pub use users::UserChange;
 pub use worker_keys::{WorkerKey, WorkerKeyChange};
@@ -107,6 +113,14 @@ impl Store {
     pub async fn connect(target: &Target) -> Result<Self, StoreError> {
         let store = Self { db: Arc::new(open::open(target).await?) };
         store.refuse_newer_schema().await?;
+        Ok(store)
+    }
+
+    /// Opens a store that is there, also while another process serves from it, to copy something out of it: the
+    /// schema must be ours.
+    pub async fn beside(target: &Target) -> Result<Self, StoreError> {
+        let store = Self { db: Arc::new(open::open_beside(target).await?) };
+        store.check_schema().await?;
         Ok(store)
     }
 

@@ -3,8 +3,6 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
-
 use super::leash::{LeashedPostgres, Nginx};
 use super::process::{self, Ended, Home, Running};
 use super::served::free_port;
@@ -76,15 +74,6 @@ impl Replicas {
     /// Starts it again.
     pub(crate) fn resume_database(&mut self) {
         self.postgres.resume();
-    }
-
-    /// One statement, past the issuer.
-    pub(crate) fn execute(&self, sql: String) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            let mut connection = PgConnection::connect(self.postgres.url()).await.expect("PostgreSQL answers");
-            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.expect("a superuser may do this");
-        });
     }
 
     /// An administrator's command, through nginx.
