@@ -207,9 +207,11 @@ fn pending(active: &SigningKey, standby: &SigningKey) -> Option<OffsetDateTime> 
 }
 
 /// Whether the hand-over from `active` to `standby` is so near that a replica whose clock is ahead may sign with the
-/// standby before it learns of anything else. Such a hand-over stands: what has signed must not wait or leave again.
+/// standby before it learns of anything else, or followed by another. Such a hand-over stands: what has signed must not
+/// wait or leave again.
 fn is_under_way(active: &SigningKey, standby: &SigningKey, schedule: &KeySchedule, now: OffsetDateTime) -> bool {
-    pending(active, standby).is_some_and(|at| at < now + schedule.handover_lead())
+    let near = |at| at < now + schedule.handover_lead() || standby.times.sign_until.is_some();
+    pending(active, standby).is_some_and(near)
 }
 
 /// Until when a key stays published that is made at `now` to sign until `at`: by a clock that is ahead, another replica

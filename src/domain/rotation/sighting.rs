@@ -8,8 +8,8 @@ use crate::domain::signing_key::{Kid, SigningKey};
 /// After so long without a look nobody knows what verifiers got meanwhile: where the database was away, and with it every
 /// look, a replica may have gone on with an old JWKS. A key that is seen again is seen anew.
 ///
-/// Twelve hours would do: every schedule that is accepted waits at least so much longer before a key signs than the
-/// oldest copy of that time is held (24 hours, or twice as long).
+/// Every schedule that is accepted waits at least twelve hours longer before a key signs than the oldest copy of that time
+/// is held (24 hours, or twice as long), and of these an hour at most is for late news.
 pub const GAP_MAX: Duration = Duration::hours(6);
 
 /// What to note after a look, as [`sighting_within`] does, for the gap that production allows.
