@@ -1,7 +1,8 @@
 //! The database: one concrete store over SQLite and PostgreSQL, one file per table.
 //!
 //! Rows become domain types here; JSON of policies and settings is written and read nowhere else. Keeps sealed
-//! key text it cannot open. The only place that names sqlx, and that only in `db`, `open` and `key_news`.
+//! key text it cannot open. The only place that names sqlx, and that only in `db`, `cluster`, `open`, `key_news`
+//! and `error`.
 //! Queries name their columns: a `*` would break a prepared statement when a newer version migrates beside us.
 //! Every change is one transaction that also writes its audit row; every change that may stop a mint takes the
 //! lock that audit batches share, so that when it has returned, no batch decided before it can still commit.
@@ -15,9 +16,12 @@ mod audit;
 mod audit_batch;
 mod audit_counted;
 mod audit_entry;
+mod audit_partitions;
 mod audit_writer;
+mod cluster;
 mod credentials;
 mod db;
+mod durability;
 mod enrolment_codes;
 mod error;
 mod idempotency;
@@ -63,7 +67,9 @@ pub use audit::{EventFilter, Order, RoleNamed, Told};
 pub use audit_batch::Verdict;
 pub use audit_entry::{Proof, Release};
 pub use audit_writer::{AuditStats, AuditWriter, QUEUE_MAX, QueueFull, Ticket};
+pub use cluster::place;
 pub use credentials::{CredentialRecord, DerivesFrom, KeyInfo, NewCredential};
+pub use durability::Weakness;
 pub use enrolment_codes::{EnrolmentCode, NewEnrolmentCode, RedeemError, Redeemed};
 pub use error::{ChangeError, StoreError};
 pub use idempotency::{Remember, Remembered};
@@ -105,7 +111,8 @@ impl Store {
     /// process (SQLite), and refuses a store that a newer version has migrated. An older or empty one is opened;
     /// [`Store::migrate`] brings it up to date and [`Store::check_schema`] refuses it.
     pub async fn connect(target: &Target) -> Result<Self, StoreError> {
-        let store = Self { db: Arc::new(open::open(target).await?) };
+        // Boxed: what opens a database is large, and would stand in the future of every command.
+        let store = Self { db: Arc::new(Box::pin(open::open(target)).await?) };
         store.refuse_newer_schema().await?;
         Ok(store)
     }
