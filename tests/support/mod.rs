@@ -5,6 +5,7 @@
 //! and returns; `scripts/test` makes the lack a failure.
 
 pub(crate) mod app;
+pub(crate) mod chaos;
 pub(crate) mod clients;
 pub(crate) mod clock;
 pub(crate) mod documents;
@@ -13,6 +14,7 @@ pub(crate) mod foreign_issuer;
 pub(crate) mod house;
 pub(crate) mod leash;
 pub(crate) mod logs;
+pub(crate) mod minters;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod replicas;
