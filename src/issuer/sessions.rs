@@ -1,6 +1,6 @@
 //! A person's sessions: opened with an enrolment code, listed and ended by their owner.
 
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
 use super::Issuer;
 use super::refusals::{OpenSessionError, Unavailable};
@@ -10,11 +10,9 @@ use crate::domain::credential::{CredentialKind, OpaqueCredential};
 use crate::domain::id::{CredentialId, SessionId, UserUid};
 use crate::domain::principal::Principal;
 use crate::domain::secret::Secret;
+use crate::domain::session::{SESSION_LENGTH, SessionOrigin};
 use crate::domain::team::NAME_MAX;
-use crate::store::{ChangeError, NewCredential, NewSession, RedeemError, Session, SessionOrigin};
-
-/// How long a session opened with an enrolment code lasts, until sign-in with refresh tokens replaces it.
-pub const SESSION_LENGTH: Duration = Duration::hours(12);
+use crate::store::{ChangeError, NewCredential, NewSession, RedeemError, Session};
 
 /// A session just opened.
 #[derive(Debug, Clone)]

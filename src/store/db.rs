@@ -198,8 +198,8 @@ pub(super) enum Db {
         /// One connection: SQLite has one writer, and waiting for it here is fair.
         writer: SqlitePool,
         readers: SqlitePool,
-        /// Held for as long as the store is open.
-        _lock: std::fs::File,
+        /// Held for as long as the store is open; absent beside the process that serves it.
+        _lock: Option<std::fs::File>,
     },
     Postgres {
         pool: PgPool,
@@ -261,6 +261,15 @@ impl Db {
         }
     }
 
+    /// Begins a transaction whose change asks whether somebody is still alive, and so runs beside no transaction that
+    /// is [alone](Self::begin_alone): on PostgreSQL one that read before a disable could else commit after it.
+    pub(super) async fn begin_beside(&self) -> Result<Tx, StoreError> {
+        match self {
+            Self::Sqlite { writer, .. } => Self::begin_sqlite(writer).await,
+            Self::Postgres { pool, .. } => self.beside(pool).await,
+        }
+    }
+
     /// Begins a transaction that waits for every audit batch in flight and holds off those to come: for every
     /// change after which something may mint no more.
     pub(super) async fn begin_alone(&self) -> Result<Tx, StoreError> {
@@ -280,12 +289,7 @@ impl Db {
     pub(super) async fn begin_batch(&self) -> Result<Tx, StoreError> {
         match self {
             Self::Sqlite { writer, .. } => Self::begin_sqlite(writer).await,
-            Self::Postgres { audit, cluster, .. } => {
-                let mut tx = self.begin_postgres(audit).await?;
-                let sql = settings_then!(cluster, ", pg_advisory_xact_lock_shared($1)");
-                tx.execute(sql, [LIVENESS_LOCK.into()]).await?;
-                Ok(tx)
-            }
+            Self::Postgres { audit, .. } => self.beside(audit).await,
         }
     }
 
@@ -301,10 +305,26 @@ impl Db {
         Ok(Tx::Postgres(PgTx { tx, cluster: Arc::clone(cluster), patient: false }))
     }
 
+    /// A transaction that shares the lock of liveness.
+    async fn beside(&self, pool: &PgPool) -> Result<Tx, StoreError> {
+        let mut tx = self.begin_postgres(pool).await?;
+        let sql = settings_then!(tx, ", pg_advisory_xact_lock_shared($1)");
+        tx.execute(sql, [LIVENESS_LOCK.into()]).await?;
+        Ok(tx)
+    }
+
     pub(super) async fn time(&self) -> Result<Option<OffsetDateTime>, StoreError> {
         let Self::Postgres { .. } = self else { return Ok(None) };
         let sql = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now";
         self.fetch_optional(sql, []).await?.map(|row| row.time("now")).transpose()
+    }
+
+    /// Copies a SQLite database into an empty file; no transaction may be open for that.
+    pub(super) async fn vacuum_into(&self, file: &str) -> Result<(), StoreError> {
+        let Self::Sqlite { writer, .. } = self else {
+            return Err(StoreError::Refused("PostgreSQL is backed up with pg_dump".to_owned()));
+        };
+        sqlite("VACUUM INTO $1", [file.into()])?.execute(writer).await.map(drop).map_err(error)
     }
 
     pub(super) async fn close(&self) {
@@ -397,6 +417,10 @@ impl Tx {
                 cluster.answer(*patient, sql.execute(&mut **tx)).await.map(drop)
             }
         }
+    }
+
+    fn is_pooled(&self) -> bool {
+        matches!(self, Self::Postgres(tx) if tx.cluster.is_pooled())
     }
 
     pub(super) const fn is_postgres(&self) -> bool {

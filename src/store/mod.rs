@@ -18,6 +18,8 @@ mod audit_counted;
 mod audit_entry;
 mod audit_partitions;
 mod audit_writer;
+mod backup;
+mod burial;
 mod cluster;
 mod credentials;
 mod db;
@@ -52,6 +54,8 @@ mod team_facts;
 mod team_issuers;
 mod team_row;
 mod teams;
+mod tombstone;
+mod tombstones;
 mod trust_json;
 mod trust_rules;
 mod users;
@@ -67,6 +71,7 @@ pub use audit::{EventFilter, Order, RoleNamed, Told};
 pub use audit_batch::Verdict;
 pub use audit_entry::{Proof, Release};
 pub use audit_writer::{AuditStats, AuditWriter, QUEUE_MAX, QueueFull, Ticket};
+pub use burial::{Buried, BuryError};
 pub use cluster::place;
 pub use credentials::{CredentialRecord, DerivesFrom, KeyInfo, NewCredential};
 pub use durability::Weakness;
@@ -89,11 +94,12 @@ pub use roles_in_use::RoleInUse;
 pub use runs::RunFilter;
 pub use sealed::{SealedPlace, SealedText};
 pub use service_accounts::ServiceAccountChange;
-pub use sessions::{NewSession, Session, SessionOrigin};
+pub use sessions::{NewSession, Session};
 pub use signing_keys::KeysUpdate;
 pub use team_facts::TeamFacts;
 pub use team_issuers::TEAM_ISSUERS_MAX;
 pub use teams::TeamChange;
+pub use tombstone::{NoTombstones, Tombstones};
 pub use trust_rules::{TrustRuleChange, Trusting};
 pub use users::UserChange;
 pub use worker_keys::{WorkerKey, WorkerKeyChange};
@@ -114,6 +120,14 @@ impl Store {
         // Boxed: what opens a database is large, and would stand in the future of every command.
         let store = Self { db: Arc::new(Box::pin(open::open(target)).await?) };
         store.refuse_newer_schema().await?;
+        Ok(store)
+    }
+
+    /// Opens a store that is there, also while another process serves from it, to copy something out of it: the
+    /// schema must be ours.
+    pub async fn beside(target: &Target) -> Result<Self, StoreError> {
+        let store = Self { db: Arc::new(open::open_beside(target).await?) };
+        store.check_schema().await?;
         Ok(store)
     }
 

@@ -46,22 +46,42 @@ pub enum Target {
 
 pub(super) async fn open(target: &Target) -> Result<Db, StoreError> {
     match target {
-        Target::Sqlite { path } => open_sqlite(path).await,
+        Target::Sqlite { path } => {
+            let lock = sole(path)?;
+            // Made here with its mode; SQLite gives -wal and -shm the mode of the database.
+            private_file(path)?;
+            open_sqlite(path, Some(lock)).await
+        }
         Target::Postgres { url } => open_postgres(url, None).await,
         Target::Pooled { url, direct } => open_postgres(url, Some(direct)).await,
     }
 }
 
-async fn open_sqlite(path: &Path) -> Result<Db, StoreError> {
+/// Opens what is there, also while another process serves from it. On SQLite that is for looking alone: two that write
+/// would each believe that it knows what is in the store.
+pub(super) async fn open_beside(target: &Target) -> Result<Db, StoreError> {
+    match target {
+        Target::Sqlite { path } => {
+            check_mode(path)?;
+            open_sqlite(path, None).await
+        }
+        Target::Postgres { url } => open_postgres(url, None).await,
+        Target::Pooled { url, direct } => open_postgres(url, Some(direct)).await,
+    }
+}
+
+/// The lock of the one process that serves.
+pub(super) fn sole(path: &Path) -> Result<File, StoreError> {
     let lock_path = beside(path, ".lock");
     let lock = private_file(&lock_path)?;
     match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(StoreError::Locked(path.to_owned())),
-        Err(TryLockError::Error(problem)) => return Err(file_error(&lock_path, &problem)),
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked(path.to_owned())),
+        Err(TryLockError::Error(problem)) => Err(file_error(&lock_path, &problem)),
     }
-    // Made here with its mode; SQLite gives -wal and -shm the mode of the database.
-    private_file(path)?;
+}
+
+async fn open_sqlite(path: &Path, lock: Option<File>) -> Result<Db, StoreError> {
     for suffix in ["-wal", "-shm", "-journal"] {
         let side = beside(path, suffix);
         if side.try_exists().map_err(|problem| file_error(&side, &problem))? {
@@ -110,7 +130,7 @@ fn check_mode(path: &Path) -> Result<(), StoreError> {
     if mode & !0o600 == 0 { Ok(()) } else { Err(StoreError::Permissions { path: path.to_owned(), mode }) }
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

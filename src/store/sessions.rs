@@ -10,26 +10,7 @@ use super::db::{Row, Tx};
 use super::error::{ChangeError, StoreError};
 use crate::domain::audit::{Event, Origin};
 use crate::domain::id::{SessionId, UserUid};
-
-/// How a session was opened; teams say which they accept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SessionOrigin {
-    /// With a one-time enrolment code (`TeamPolicy::enrolment_codes`).
-    EnrolmentCode,
-}
-
-impl SessionOrigin {
-    /// The stable word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::EnrolmentCode => "enrolment_code",
-        }
-    }
-
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        [Self::EnrolmentCode].into_iter().find(|origin| origin.as_str() == text)
-    }
-}
+use crate::domain::session::SessionOrigin;
 
 /// A session to be opened, with its access token.
 #[derive(Debug, Clone)]
@@ -97,7 +78,7 @@ impl Store {
 
     /// Ends every living session of a person, and tells how many. When it has returned, nothing is minted in them.
     pub async fn end_sessions(&self, user: &UserUid, event: &Event) -> Result<u64, ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let sql = "UPDATE sessions SET ended_at = $2 WHERE user_uid = $1 AND ended_at IS NULL AND expires_at > $2";
         let ended = tx.execute(sql, [user.into(), event.at.into()]).await?;
         tx.commit_with(event).await?;
@@ -113,7 +94,7 @@ impl Store {
 
     /// Ends a living session of `user`; another's is not found. When it has returned, nothing is minted in it.
     pub async fn end_session(&self, user: &UserUid, id: SessionId, event: &Event) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let ended = tx
             .execute(
                 "UPDATE sessions SET ended_at = $3 WHERE id = $1 AND user_uid = $2 AND ended_at IS NULL",
@@ -141,7 +122,7 @@ pub(super) async fn open(
         [
             new.id.into(),
             user.into(),
-            new.origin.as_str().into(),
+            new.origin.to_string().into(),
             new.device.as_deref().into(),
             from.address.map(|address| address.to_string()).into(),
             from.user_agent.as_deref().into(),

@@ -278,6 +278,11 @@ const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
         2,
         "--data-dir (BREVET_DATA_DIR) names /nowhere, which is no folder",
     ),
+    (&["store", "backup"], None, 2, "<FILE>"),
+    (&["store", "backup", "/nowhere/copy"], None, 1, "/nowhere/copy: "),
+    (&["store", "restore", "/nowhere"], None, 1, "is locked: another brevet process has this store open"),
+    (&["store", "export-tombstones", "/nowhere/tombstones"], None, 1, "/nowhere/tombstones: "),
+    (&["store", "import-tombstones", "/nowhere"], None, 1, "/nowhere: "),
     (
         &["serve", "--issuer-url", "https://id.example", "--audit-retention-days", "0"],
         None,

@@ -14,5 +14,6 @@ mod races;
 mod rotation;
 mod runs;
 mod schema;
+mod states;
 mod tables;
 mod world;

@@ -5,6 +5,7 @@
 //! and returns; `scripts/test` makes the lack a failure.
 
 pub(crate) mod app;
+pub(crate) mod caller;
 pub(crate) mod chaos;
 pub(crate) mod clients;
 pub(crate) mod clock;
@@ -15,6 +16,7 @@ pub(crate) mod house;
 pub(crate) mod leash;
 pub(crate) mod logs;
 pub(crate) mod minters;
+pub(crate) mod pair;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod replicas;

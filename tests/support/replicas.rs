@@ -136,6 +136,15 @@ impl Replicas {
         self.admin(&["admin", "service-accounts", "create-key", "--team", "red", "bot"], patience)
     }
 
+    /// Statements, past the issuer.
+    pub(crate) fn execute(&self, sql: String) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut connection = PgConnection::connect(self.postgres.url()).await.expect("PostgreSQL answers");
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.expect("a superuser may do this");
+        });
+    }
+
     /// The one column that a query has, past the issuer.
     pub(crate) fn texts(&self, sql: &'static str) -> BTreeSet<String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -154,15 +163,6 @@ impl Replicas {
     /// Starts it again.
     pub(crate) fn resume_database(&mut self) {
         self.postgres.resume();
-    }
-
-    /// One statement, past the issuer.
-    pub(crate) fn execute(&self, sql: String) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            let mut connection = PgConnection::connect(self.postgres.url()).await.expect("PostgreSQL answers");
-            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.expect("a superuser may do this");
-        });
     }
 
     /// An administrator's command, through nginx.

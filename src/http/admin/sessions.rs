@@ -56,7 +56,7 @@ async fn end(
 fn shown((session, last_used_at): (Session, Option<OffsetDateTime>)) -> UserSession {
     UserSession {
         session_id: session.id.to_string(),
-        origin: session.origin.as_str().to_owned(),
+        origin: session.origin.to_string(),
         device: session.device,
         address: session.opened_from.address.map(|address| address.to_string()),
         user_agent: session.opened_from.user_agent,

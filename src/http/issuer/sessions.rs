@@ -46,7 +46,7 @@ pub async fn list(
     let sessions = state.issuer()?.sessions(&owner).await?;
     let items = sessions.into_iter().map(|session| SessionEntry {
         session_id: session.id.to_string(),
-        origin: session.origin.as_str().to_owned(),
+        origin: session.origin.to_string(),
         device: session.device,
         address: session.opened_from.address.map(|address| address.to_string()),
         created_at: session.created_at,

@@ -15,11 +15,12 @@ use brevet::domain::role::InstallationRole;
 use brevet::domain::rotation::Retimed;
 use brevet::domain::sealed::Sealed;
 use brevet::domain::secret::Secret;
+use brevet::domain::session::SessionOrigin;
 use brevet::domain::signing_key::{KeyKind, KeyTimes, Kid, PublicKey, SigningKey};
 use brevet::domain::team::{Membership, ServiceAccount, Team, TeamPolicy, User};
 use brevet::store::{
     Administrator, ChangeError, KeysUpdate, MemberReach, NewCredential, NewEnrolmentCode, NewSession, Proof, Release,
-    SessionOrigin, Store, Target,
+    Store, Target,
 };
 use tempfile::TempDir;
 use time::macros::datetime;

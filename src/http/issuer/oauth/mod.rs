@@ -5,9 +5,9 @@
 //! May import: what its parent may.
 
 mod asked;
-mod client;
+pub mod client;
 pub mod form;
 pub mod metadata;
 pub mod revoke;
 pub mod token;
-mod token_exchange;
+pub mod token_exchange;
