@@ -25,7 +25,7 @@ use crate::domain::secret::Secret;
 use crate::http::loopback::Loopback;
 
 /// How long the listener waits for the browser: as long as a device code lives.
-const BROWSER_WAIT: StdDuration = StdDuration::from_secs(600);
+const BROWSER_WAIT: StdDuration = StdDuration::from_mins(10);
 /// Most seconds between two polls, whatever the issuer asks for.
 const INTERVAL_MAX: u32 = 60;
 /// A clock that is off by more than this is worth a word: AWS refuses signatures from 5 minutes on.

@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn the_next_token_is_due_at_seventy_percent_and_never_at_once() {
         let now = datetime!(2026-11-22 00:00 UTC);
-        assert_eq!(refresh_in(now + Duration::from_secs(300), now), Duration::from_secs(210));
+        assert_eq!(refresh_in(now + Duration::from_mins(5), now), Duration::from_secs(210));
         assert_eq!(refresh_in(now, now), PAUSE_MIN);
         assert_eq!(refresh_in(now - Duration::from_secs(9), now), PAUSE_MIN);
     }
