@@ -15,7 +15,7 @@ use super::outcome::Failure;
 use super::output::plain;
 use super::remote::{client, named_issuer, sessions, stamp};
 use crate::client::fresh_session::session;
-use crate::client::sign_in::{AuthorizationRequest, DeviceAuthorization, Granted, Poll};
+use crate::client::sign_in::{AuthorizationRequest, DeviceAuthorization, Poll};
 use crate::client::{Client, ClientError};
 use crate::config::client::ClientSettings;
 use crate::config::env;
@@ -23,6 +23,7 @@ use crate::domain::browser::{BrowserSecret, Derived};
 use crate::domain::credential::{CredentialKind, OpaqueCredential};
 use crate::domain::secret::Secret;
 use crate::http::loopback::Loopback;
+use crate::wire::session::SessionTokens;
 
 /// How long the listener waits for the browser: as long as a device code lives.
 const BROWSER_WAIT: StdDuration = StdDuration::from_mins(10);
@@ -121,7 +122,7 @@ impl Login {
         client: &Client,
         browser: &Browser,
         device: Option<&str>,
-    ) -> Result<Granted, Failure> {
+    ) -> Result<SessionTokens, Failure> {
         let secret = BrowserSecret::generate(run.entropy.as_ref());
         let listening = Loopback::listen(client.issuer_url(), secret.clone()).await;
         let mut loopback = listening.map_err(|error| {
@@ -157,7 +158,7 @@ impl Login {
         granted
     }
 
-    async fn by_device_code(&self, run: &Run, client: &Client, device: Option<&str>) -> Result<Granted, Failure> {
+    async fn by_device_code(&self, run: &Run, client: &Client, device: Option<&str>) -> Result<SessionTokens, Failure> {
         let asked = client.device_authorization(device, self.team.as_deref()).await?;
         let paint = run.output.err();
         run.output.say("to sign in, open this address in a browser on any machine");
@@ -172,7 +173,7 @@ impl Login {
 }
 
 /// Asks until the person has decided. A poll that meets no answer is one of many (RFC 8628, section 3.5).
-async fn poll(client: &Client, asked: &DeviceAuthorization) -> Result<Granted, Failure> {
+async fn poll(client: &Client, asked: &DeviceAuthorization) -> Result<SessionTokens, Failure> {
     let until = Instant::now() + StdDuration::from_secs(asked.expires_in.into());
     let mut interval = asked.interval.clamp(1, INTERVAL_MAX);
     loop {

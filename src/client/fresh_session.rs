@@ -8,10 +8,9 @@ use time::{Duration, OffsetDateTime};
 
 use super::call::{Client, ClientError};
 use super::saved_session::{SavedSession, SavedSessionError, SessionFolder};
-use super::sign_in::Granted;
 use crate::domain::clock::Clock;
 use crate::domain::issuer_url::IssuerUrl;
-use crate::wire::secret_text::SecretText;
+use crate::wire::session::SessionTokens;
 
 /// An access token with less left than this is refreshed: what it is for must still arrive in time.
 const LEFT_MIN: Duration = Duration::seconds(60);
@@ -100,12 +99,12 @@ impl Freshener<'_> {
 }
 
 /// What is saved of what was granted. Its end is reckoned on this machine's clock, which is the one that will ask.
-pub fn session(issuer: &IssuerUrl, granted: Granted, now: OffsetDateTime) -> SavedSession {
+pub fn session(issuer: &IssuerUrl, granted: SessionTokens, now: OffsetDateTime) -> SavedSession {
     SavedSession {
         issuer: issuer.to_string(),
         access_token: granted.access_token,
         expires_at: now + Duration::seconds(granted.expires_in.clamp(0, 86_400)),
-        refresh_token: Some(SecretText(granted.refresh_token.0)),
+        refresh_token: Some(granted.refresh_token),
         session_expires_at: Some(granted.session_expires_at),
         session_id: granted.session_id,
         user_uid: granted.user_uid,

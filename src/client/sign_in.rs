@@ -7,30 +7,11 @@ use time::format_description::well_known::Rfc2822;
 
 use super::call::{Client, ClientError};
 use crate::domain::secret::Secret;
+use crate::domain::session::CLI_CLIENT_ID;
 use crate::wire::secret_text::SecretText;
-
-/// The `client_id` of the terminal tools: a public client (RFC 8252, section 8.4).
-pub const CLIENT_ID: &str = "brevet-cli";
+use crate::wire::session::SessionTokens;
 
 const TOKEN: &str = "/oauth2/token";
-
-/// What a sign-in or a refresh gives (RFC 6749, section 5.1), with what the issuer adds.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Granted {
-    /// The bearer, for 15 minutes.
-    pub access_token: SecretText,
-    /// For how many seconds from now.
-    pub expires_in: i64,
-    /// What the next one is got with, once.
-    pub refresh_token: SecretText,
-    /// The session.
-    pub session_id: String,
-    /// The person.
-    pub user_uid: String,
-    /// When the session ends, refreshed or not.
-    #[serde(with = "time::serde::rfc3339")]
-    pub session_expires_at: OffsetDateTime,
-}
 
 /// What a device shows its user (RFC 8628, section 3.2).
 #[derive(Debug, Clone, Deserialize)]
@@ -59,7 +40,7 @@ const fn five() -> u32 {
 #[derive(Debug)]
 pub enum Poll {
     /// The person approved.
-    Granted(Box<Granted>),
+    Granted(Box<SessionTokens>),
     /// Not yet.
     Pending,
     /// Not yet, and polls must be five seconds further apart from now on (RFC 8628, section 3.5).
@@ -85,7 +66,7 @@ impl Client {
     /// The address at which a browser signs in.
     pub fn authorization_url(&self, request: &AuthorizationRequest<'_>) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("response_type", "code").append_pair("client_id", CLIENT_ID);
+        query.append_pair("response_type", "code").append_pair("client_id", CLI_CLIENT_ID);
         query.append_pair("redirect_uri", request.redirect_uri).append_pair("state", request.state);
         query.append_pair("code_challenge", request.code_challenge).append_pair("code_challenge_method", "S256");
         for (name, value) in [("device_name", request.device), ("team", request.team)] {
@@ -102,7 +83,7 @@ impl Client {
         device: Option<&str>,
         team: Option<&str>,
     ) -> Result<DeviceAuthorization, ClientError> {
-        let mut form = vec![("client_id", CLIENT_ID)];
+        let mut form = vec![("client_id", CLI_CLIENT_ID)];
         form.extend(device.map(|name| ("device_name", name)));
         form.extend(team.map(|team| ("team", team)));
         self.form("/oauth2/device_authorization", &form).await
@@ -111,7 +92,7 @@ impl Client {
     /// Asks whether the person has approved.
     pub async fn poll_device(&self, device_code: &Secret) -> Result<Poll, ClientError> {
         let grant = "urn:ietf:params:oauth:grant-type:device_code";
-        let form = [("grant_type", grant), ("client_id", CLIENT_ID), ("device_code", device_code.expose())];
+        let form = [("grant_type", grant), ("client_id", CLI_CLIENT_ID), ("device_code", device_code.expose())];
         match self.form(TOKEN, &form).await {
             Ok(granted) => Ok(Poll::Granted(Box::new(granted))),
             Err(ClientError::OAuth { code, .. }) if &*code == "authorization_pending" => Ok(Poll::Pending),
@@ -126,10 +107,10 @@ impl Client {
         code: &Secret,
         redirect_uri: &str,
         verifier: &Secret,
-    ) -> Result<Granted, ClientError> {
+    ) -> Result<SessionTokens, ClientError> {
         let form = [
             ("grant_type", "authorization_code"),
-            ("client_id", CLIENT_ID),
+            ("client_id", CLI_CLIENT_ID),
             ("code", code.expose()),
             ("redirect_uri", redirect_uri),
             ("code_verifier", verifier.expose()),
@@ -138,15 +119,16 @@ impl Client {
     }
 
     /// Exchanges a refresh token for fresh tokens. The one shown is worth nothing afterwards.
-    pub async fn refresh(&self, refresh_token: &Secret) -> Result<Granted, ClientError> {
+    pub async fn refresh(&self, refresh_token: &Secret) -> Result<SessionTokens, ClientError> {
         let form =
-            [("grant_type", "refresh_token"), ("client_id", CLIENT_ID), ("refresh_token", refresh_token.expose())];
+            [("grant_type", "refresh_token"), ("client_id", CLI_CLIENT_ID), ("refresh_token", refresh_token.expose())];
         self.form(TOKEN, &form).await
     }
 
     /// Ends the session of a refresh token (RFC 7009). One that means nothing any more is no error.
     pub async fn revoke(&self, refresh_token: &Secret) -> Result<(), ClientError> {
-        let form = [("token", refresh_token.expose()), ("token_type_hint", "refresh_token"), ("client_id", CLIENT_ID)];
+        let form =
+            [("token", refresh_token.expose()), ("token_type_hint", "refresh_token"), ("client_id", CLI_CLIENT_ID)];
         self.post_form("/oauth2/revoke", &form).await.map(drop)
     }
 
