@@ -18,6 +18,7 @@ mod cli;
 mod cli_keys;
 mod cli_postgres;
 mod demo;
+mod deploy;
 mod docs_commands;
 mod drill_crash;
 mod drill_rotation;

@@ -11,7 +11,9 @@ use brevet::domain::platform::{PlatformRight, PlatformRights};
 use brevet::domain::principal::Principal;
 use brevet::domain::run::{Opener, Run, RunTerms};
 use brevet::domain::settings::ProviderLayer;
-use brevet::store::{AuditWriter, DeadReason, Page, PlatformKeyChange, Release, RunFilter, Store, Ticket, Verdict};
+use brevet::store::{
+    AuditWriter, ChangeError, DeadReason, Page, PlatformKeyChange, Release, RunFilter, Store, Ticket, Verdict,
+};
 use futures_util::future::join_all;
 use time::Duration;
 
@@ -255,7 +257,7 @@ async fn threat_33_a_run_ends_by_itself_and_when_it_is_ended_and_its_bearer_is_n
         let record = store.credential_of_id(bearer, NOW + Duration::HOUR).await.unwrap().unwrap();
         assert_eq!(record.dead, Some(DeadReason::RunExpired));
 
-        store.end_run(&run, &Event { action: Action::RunEnd, ..cast.scene.event() }).await.unwrap();
+        store.end_run(&run, &RunsOf::Everyone, &Event { action: Action::RunEnd, ..cast.scene.event() }).await.unwrap();
         assert_eq!(verdict(&writer, of(of_run, Some(&run)).await).await, Verdict::NotAlive);
         let record = store.credential_of_id(bearer, NOW).await.unwrap().unwrap();
         assert_eq!(record.dead, Some(DeadReason::RunEnded));
@@ -270,6 +272,40 @@ async fn threat_33_a_run_ends_by_itself_and_when_it_is_ended_and_its_bearer_is_n
             let runs = store.runs(&open(whose.clone()), &Page::default()).await.unwrap().items;
             assert_eq!(runs.len(), count, "{whose:?} on {}", world.name);
         }
+    }
+}
+
+/// A key's list of teams is what it may know of now, not what it was when the run was opened.
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_20_a_platform_key_that_lost_a_team_knows_of_no_run_in_it() {
+    for world in World::each().await {
+        let store = &world.store;
+        let cast = Cast::set(&world).await;
+        let (_, run) = cast.open(store, Behind::Platform, None).await;
+        let own = RunsOf::OpenedBy(cast.platform);
+        let filter = RunFilter { whose: own.clone(), team: None, principal: None, open_at: None };
+        let known = async || {
+            let listed = store.runs(&filter, &Page::default()).await.unwrap().items.len();
+            (listed, store.known_run(&run, &own).await.unwrap().is_some())
+        };
+        let relist = async |teams| {
+            let change = PlatformKeyChange { teams: Some(teams), ..PlatformKeyChange::default() };
+            store.update_platform_key(cast.platform, None, &change, &cast.scene.event()).await.unwrap();
+        };
+        let end = async || store.end_run(&run, &own, &Event { action: Action::RunEnd, ..cast.scene.event() }).await;
+        assert_eq!(known().await, (1, true), "{}", world.name);
+        relist(vec![]).await;
+        assert_eq!(known().await, (0, false), "off its list on {}", world.name);
+        assert_eq!(end().await, Err(ChangeError::NotFound), "{}", world.name);
+        assert_eq!(store.run(&run).await.unwrap().unwrap().ended_at, None, "it goes on on {}", world.name);
+        // The principal of the run, and the installation, know of it all the same.
+        for whose in [RunsOf::Everyone, RunsOf::Principal(cast.scene.agent())] {
+            assert!(store.known_run(&run, &whose).await.unwrap().is_some(), "{whose:?} on {}", world.name);
+        }
+        relist(vec![cast.scene.team.clone()]).await;
+        assert_eq!(known().await, (1, true), "back on its list on {}", world.name);
+        assert_eq!(end().await, Ok(()), "{}", world.name);
+        assert!(store.run(&run).await.unwrap().unwrap().ended_at.is_some(), "{}", world.name);
     }
 }
 
