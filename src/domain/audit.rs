@@ -68,11 +68,15 @@ pub enum Action {
     AccessTokenIssue,
     /// A service account gave one up at `/oauth2/revoke`.
     AccessTokenRevoke,
+    /// An operator changed the numbers by which signing keys follow each other.
+    SigningKeyReschedule,
+    /// A restored store learned from the tombstones of a later one.
+    StoreRestore,
 }
 
 impl Action {
     /// Every action there is.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::TokenMint,
         Self::TokenExchange,
         Self::TokenSignature,
@@ -101,6 +105,8 @@ impl Action {
         Self::RunEnd,
         Self::AccessTokenIssue,
         Self::AccessTokenRevoke,
+        Self::SigningKeyReschedule,
+        Self::StoreRestore,
     ];
 
     /// The stable text.
@@ -134,6 +140,8 @@ impl Action {
             Self::RunEnd => "run.end",
             Self::AccessTokenIssue => "access_token.issue",
             Self::AccessTokenRevoke => "access_token.revoke",
+            Self::SigningKeyReschedule => "signing_key.reschedule",
+            Self::StoreRestore => "store.restore",
         }
     }
 

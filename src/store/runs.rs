@@ -71,7 +71,7 @@ impl Store {
         event: &Event,
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         let terms = &run.terms;
         let inserted = tx
             .execute(
@@ -159,7 +159,7 @@ impl Store {
 
     /// Ends a run that goes on and is one of `whose`. When it has returned, its bearer gets no token.
     pub async fn end_run(&self, id: &RunId, whose: &RunsOf, event: &Event) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let (of, opened_by) = parts(whose);
         let sql = concat!(
             "UPDATE runs AS g SET ended_at = $2, version = version + 1

@@ -126,7 +126,7 @@ impl Store {
     /// Ends every living session of a person, and whatever of theirs waits to become one. When it has returned, nothing
     /// is minted in them.
     pub async fn end_sessions(&self, user: &UserUid, event: &Event) -> Result<u64, ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let sql = "UPDATE sessions SET ended_at = $2 WHERE user_uid = $1 AND ended_at IS NULL AND expires_at > $2";
         let ended = tx.execute(sql, [user.into(), event.at.into()]).await?;
         pending_sessions::end_of_person(&mut tx, user, event.at).await?;
@@ -149,7 +149,7 @@ impl Store {
 
     /// Ends a living session of `user`; another's is not found. When it has returned, nothing is minted in it.
     pub async fn end_session(&self, user: &UserUid, id: SessionId, event: &Event) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let ended = tx
             .execute(
                 "UPDATE sessions SET ended_at = $3 WHERE id = $1 AND user_uid = $2 AND ended_at IS NULL",
