@@ -64,7 +64,7 @@ impl OpenError {
     pub const fn reason(&self) -> Option<&'static str> {
         match self {
             Self::UserDead => Some("user_not_alive"),
-            Self::ProviderDead => Some("provider_not_alive"),
+            Self::ProviderDead => Some("sign_in_provider_not_alive"),
             Self::Withdrawn => Some("sign_in_withdrawn"),
             Self::Over => Some("sign_in_over"),
             Self::Store(_) => None,
@@ -144,7 +144,7 @@ impl Store {
         let sql = "SELECT s.origin AS session_origin, s.amr AS session_amr
             FROM credentials c JOIN sessions s ON s.id = c.session_id WHERE c.id = $1";
         let row = self.db.fetch_optional(sql, [credential.into()]).await?;
-        row.as_ref().map_or(Ok(None), authentication)
+        row.as_ref().map_or(Ok(None), signed_in_json::authentication)
     }
 
     /// Ends a living session of `user`; another's is not found. When it has returned, nothing is minted in it.
@@ -249,13 +249,6 @@ async fn check(tx: &mut Tx, signed_in: &SignedIn, now: OffsetDateTime) -> Result
         }
     }
     if signed_in.ends_at <= now { Err(OpenError::Over) } else { Ok(()) }
-}
-
-/// How the session of `row` was opened, from the columns `session_origin` and `session_amr`; `None` where it has none.
-pub(super) fn authentication(row: &Row) -> Result<Option<Authentication>, StoreError> {
-    let Some(origin) = row.optional_parsed("session_origin", SessionOrigin::parse)? else { return Ok(None) };
-    let amr = row.optional_parsed("session_amr", signed_in_json::read_amr)?.unwrap_or_default();
-    Ok(Some(Authentication { origin, amr }))
 }
 
 fn session(row: &Row) -> Result<Session, StoreError> {
