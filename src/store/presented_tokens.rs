@@ -9,7 +9,7 @@ use crate::domain::credential::SecretHash;
 /// What became of a presentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presented {
-    /// It counts; how often the token has counted now, this time among them.
+    /// It counts; how often the token has counted now in the scope where it has most, this time among them.
     Accepted {
         /// From 1 to `uses_max`.
         uses: u32,
@@ -19,15 +19,16 @@ pub enum Presented {
 }
 
 impl Store {
-    /// Notes that the token `token_id` of `issuer` is presented, and tells whether it may still count in `scope`
-    /// (a word for what it is presented as). Of any number of presentations, on any replica, at most `uses_max`
-    /// are accepted. The note is committed before this returns: whoever fails afterwards has used it up.
+    /// Notes that the token `token_id` of `issuer` is presented, and tells whether it may still count in each of `scopes`
+    /// (words for what it is presented as, always in one order). Of any number of presentations in a scope, on any
+    /// replica, at most `uses_max` are accepted; one that is spent in one scope counts in none. The note is committed
+    /// before this returns: whoever fails afterwards has used it up.
     ///
     /// The caller has verified the token, and gives its end with all leeway as `remember_until`: the note is kept
     /// at least as long. What is not remembered beyond `now` is not accepted.
     pub async fn present_token(
         &self,
-        scope: &str,
+        scopes: &[&str],
         issuer: &str,
         token_id: &str,
         uses_max: u32,
@@ -48,9 +49,12 @@ impl Store {
             WHERE presented_tokens.uses < $5
             RETURNING uses";
         let id = SecretHash::of(token_id).to_hex();
-        let args = [scope.into(), issuer.into(), id.into(), remember_until.into(), uses_max.into()];
-        let Some(row) = tx.fetch_optional(sql, args).await? else { return Ok(Presented::Spent) };
-        let uses = row.number("uses")?;
+        let mut uses = 0;
+        for scope in scopes {
+            let args = [(*scope).into(), issuer.into(), id.clone().into(), remember_until.into(), uses_max.into()];
+            let Some(row) = tx.fetch_optional(sql, args).await? else { return Ok(Presented::Spent) };
+            uses = row.number("uses")?.max(uses);
+        }
         tx.commit().await?;
         Ok(Presented::Accepted { uses })
     }

@@ -41,7 +41,7 @@ impl Store {
         keys: &[SigningKey],
         event: &Event,
     ) -> Result<bool, ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let any = "SELECT 1 AS one FROM signing_keys WHERE issuer_id = $1 LIMIT 1";
         if tx.fetch_optional(any, [issuer.into()]).await?.is_some() {
             return Ok(false);
@@ -75,7 +75,7 @@ impl Store {
         update: &KeysUpdate<'_>,
         event: &Event,
     ) -> Result<i64, ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let bumped = tx
             .fetch_optional(
                 "UPDATE issuers SET keys_version = keys_version + 1

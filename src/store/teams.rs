@@ -45,7 +45,7 @@ impl Store {
         event: &Event,
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         audiences::refuse_workers_audiences(&mut tx, &team.policy).await?;
         let inserted = tx
             .execute(
@@ -104,7 +104,7 @@ impl Store {
         change: &TeamChange,
         event: &Event,
     ) -> Result<Team, ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let mut team = lock_version(&mut tx, uid, expected).await?;
         if let Some(name) = &change.name {
             team.name.clone_from(name);
@@ -137,7 +137,7 @@ impl Store {
     /// Makes a team a tombstone: nothing of it mints, its uid and external id stay taken for ever. Its private issuer
     /// goes with it, keys and all.
     pub async fn delete_team(&self, uid: &TeamUid, expected: Option<i64>, event: &Event) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         lock_version(&mut tx, uid, expected).await?;
         end(&mut tx, uid, event.at).await?;
         Ok(tx.commit_with(event).await?)
