@@ -305,7 +305,7 @@ const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
     (&["keys", "distrust", "x"], ADMIN, 1, "no such signing key (not_found)"),
     (&["keys", "replace-all"], ADMIN, 2, "nothing was done: without a terminal to ask on, say --yes"),
     (&["keys", "replace-all", "--bits", "2048", "--yes"], ADMIN, 2, "--alg <ALG>"),
-    (&["keys", "schedule", "--max-age", "59"], ADMIN, 1, "max_age_seconds must be from 60 to 86400"),
+    (&["keys", "schedule", "--max-age", "0"], ADMIN, 1, "max_age_seconds must be from 1 to 86400"),
     (&["keys", "export-jwks", "/nowhere"], ADMIN, 2, "/nowhere is no folder: make it first"),
     (&["keys", "init-kek", "--prnt"], None, 2, "unexpected argument '--prnt'"),
     (&["keys", "init-kek", "--data-dir", "/nowhere"], None, 2, "names /nowhere, which is no folder"),
