@@ -29,6 +29,7 @@ mod fuzz_corpus;
 mod harness;
 mod held_open;
 mod interop;
+mod interop_api;
 mod interop_oauth;
 mod interop_setup;
 mod interop_verifiers;
