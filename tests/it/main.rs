@@ -21,6 +21,7 @@ mod demo;
 mod deploy;
 mod docs_commands;
 mod drill_crash;
+mod drill_disable;
 mod drill_rotation;
 mod exchange;
 mod federation;
