@@ -56,11 +56,34 @@ impl LeashedPostgres {
         self.ask("start");
     }
 
+    /// SIGSTOP to each of its processes: connections stay, and nothing is answered.
+    pub(crate) fn freeze(&mut self) {
+        self.ask("freeze");
+    }
+
+    /// SIGCONT.
+    pub(crate) fn thaw(&mut self) {
+        self.ask("thaw");
+    }
+
+    /// Makes a standby, for which every commit waits from now on; its superuser's URL.
+    pub(crate) fn standby(&mut self) -> String {
+        self.say("standby")
+    }
+
+    /// Makes the standby a primary.
+    pub(crate) fn promote(&mut self) {
+        self.ask("promote");
+    }
+
     fn ask(&mut self, word: &str) {
+        assert_eq!(self.say(word), word);
+    }
+
+    fn say(&mut self, word: &str) -> String {
         let words = self.words.as_mut().expect("it is open until the drop");
         writeln!(words, "{word}").expect("it listens");
-        let answer = self.answers.next().expect("it answers").expect("its answer is text");
-        assert_eq!(answer, word);
+        self.answers.next().expect("it answers").expect("its answer is text")
     }
 }
 

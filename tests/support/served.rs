@@ -1,7 +1,9 @@
 //! `brevet serve` as a user runs it: the real binary in an empty home, on free loopback ports, on SQLite unless told.
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 use super::process::{self, Ended, Home, Running};
 
@@ -20,6 +22,16 @@ pub(crate) struct Served {
 /// A port that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").expect("loopback").local_addr().expect("an address").port()
+}
+
+/// The status that a plain request gets; `None` where nobody listens, or nothing is answered in ten seconds.
+pub(crate) fn status(address: &str, path: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    answer.split(' ').nth(1)?.parse().ok()
 }
 
 impl Served {

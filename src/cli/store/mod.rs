@@ -71,7 +71,9 @@ impl OpenFlags {
 fn sqlite_file<'a>(settings: &'a StoreSettings, instead: &str) -> Result<&'a Path, Failure> {
     match &settings.database {
         Database::Sqlite(path) => Ok(path),
-        Database::Postgres(_) => Err(Failure::Usage(format!("this is for SQLite; with PostgreSQL {instead}"))),
+        Database::Postgres(_) | Database::Pooled(..) => {
+            Err(Failure::Usage(format!("this is for SQLite; with PostgreSQL {instead}")))
+        }
     }
 }
 
@@ -79,6 +81,7 @@ fn target(settings: &StoreSettings) -> Target {
     match &settings.database {
         Database::Sqlite(path) => Target::Sqlite { path: path.clone() },
         Database::Postgres(url) => Target::Postgres { url: url.clone() },
+        Database::Pooled(url, direct) => Target::Pooled { url: url.clone(), direct: direct.clone() },
     }
 }
 
