@@ -81,7 +81,6 @@ pub use burial::{Buried, BuryError};
 pub use credentials::{Behind, CredentialRecord, DerivesFrom, KeyInfo, NewCredential};
 pub use device_grants::{DecideError, DevicePoll, NewDeviceGrant, WaitingDevice};
 pub use cluster::place;
-pub use credentials::{CredentialRecord, DerivesFrom, KeyInfo, NewCredential};
 pub use durability::Weakness;
 pub use enrolment_codes::{EnrolmentCode, NewEnrolmentCode, RedeemError, Redeemed};
 pub use error::{ChangeError, StoreError};

@@ -66,6 +66,7 @@ mod sandbox;
 mod sessions;
 mod signing_keys;
 mod store_contract;
+mod terminal;
 mod tls;
 mod tokens;
 mod trust_rules;
