@@ -117,6 +117,14 @@ variables! {
         "Where XDG_STATE_HOME is looked for if it is not set.";
     TMPDIR "TMPDIR" [None] "demo" ("/tmp")
         "Where `demo` makes its folder.";
+    BROWSER "BROWSER" [None] "login" ("xdg-open, or open on macOS")
+        "The program that opens the sign-in page; it is given the address as its only argument.";
+    DISPLAY "DISPLAY" [None] "login" ("")
+        "Set, or WAYLAND_DISPLAY: a browser is at hand, unless SSH_CONNECTION is set.";
+    WAYLAND_DISPLAY "WAYLAND_DISPLAY" [None] "login" ("")
+        "See DISPLAY.";
+    SSH_CONNECTION "SSH_CONNECTION" [None] "login" ("")
+        "Set: the person sits at another machine, so `login` shows a code instead of opening a browser here.";
     NO_COLOR "NO_COLOR" [None] "every command" ("")
         "Any text: no colour, also on a terminal.";
 }

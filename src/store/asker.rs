@@ -69,11 +69,14 @@ async fn still_may(tx: &mut Tx, event: &Event) -> Result<bool, StoreError> {
                 AND p.revoked_at IS NULL AND (p.expires_at IS NULL OR p.expires_at > $2)
                 AND u.disabled_at IS NULL AND u.deleted_at IS NULL
                 AND s.ended_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > $2)
+                AND (s.idle_at IS NULL OR s.idle_at > $2)
+                AND v.disabled_at IS NULL AND v.deleted_at IS NULL
             THEN 1 ELSE 0 END AS BIGINT) AS alive
         FROM credentials c
             LEFT JOIN administrators p ON p.id = c.administrator_id
             LEFT JOIN users u ON u.uid = c.user_uid
             LEFT JOIN sessions s ON s.id = c.session_id
+            LEFT JOIN upstream_providers v ON v.uid = s.provider_uid
             LEFT JOIN teams t ON t.uid = $3
             LEFT JOIN memberships m ON m.user_uid = c.user_uid AND m.team_uid = $3 AND m.removed_at IS NULL
             LEFT JOIN platform_keys k ON k.credential_id = c.id

@@ -75,7 +75,7 @@ impl Store {
     ///
     /// Keys and numbers of an issuer are taken where more has happened to them there than here.
     pub async fn bury(&self, tombstones: &Tombstones, event: &Event) -> Result<Buried, BuryError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let shared = "SELECT url FROM issuers WHERE kind = 'shared' AND deleted_at IS NULL";
         let here = tx.fetch_optional(shared, []).await?.ok_or(StoreError::Corrupt("issuers"))?.text("url")?;
         if here != tombstones.issuer.as_str() {

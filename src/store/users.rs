@@ -108,12 +108,20 @@ pub(super) async fn end(tx: &mut Tx, uid: &UserUid, at: OffsetDateTime) -> Resul
             WHERE uid = $1",
         "UPDATE memberships SET removed_at = COALESCE(removed_at, $2), disabled_at = NULL
             WHERE user_uid = $1 AND (removed_at IS NULL OR disabled_at IS NOT NULL)",
-        "UPDATE sessions SET ended_at = COALESCE(ended_at, $2), device = NULL, address = NULL, user_agent = NULL
-            WHERE user_uid = $1",
+        "UPDATE sessions SET ended_at = COALESCE(ended_at, $2), device = NULL, address = NULL, user_agent = NULL,
+            upstream_subject = NULL, upstream_sid = NULL, amr = NULL WHERE user_uid = $1",
         "UPDATE credentials SET revoked_at = COALESCE(revoked_at, $2), name = '' WHERE user_uid = $1",
         "UPDATE enrolment_codes SET revoked_at = COALESCE(revoked_at, $2) WHERE user_uid = $1",
     ] {
         tx.execute(sql, [uid.into(), at.into()]).await?;
+    }
+    // What waits to become a session says who signed in and from where; nothing of it may become one now.
+    for sql in [
+        "DELETE FROM device_grants WHERE user_uid = $1",
+        "DELETE FROM authorization_codes WHERE user_uid = $1",
+        "DELETE FROM sign_ins WHERE user_uid = $1",
+    ] {
+        tx.execute(sql, [uid.into()]).await?;
     }
     audit::erase_person(tx, uid).await?;
     idempotency::forget_mentions(tx, uid.as_str()).await

@@ -90,6 +90,7 @@ fn the_way_of_a_person_and_of_an_agent() {
 fn session_file(served: &Served) -> std::path::PathBuf {
     let folder = served.home.path().join(".local/state/brevet");
     let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
     assert_eq!(files.len(), 1);
     files.pop().unwrap()
 }

@@ -2,6 +2,7 @@
 
 use brevet::domain::audit::Action;
 use http::StatusCode;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 use time::Duration;
 
@@ -11,6 +12,9 @@ const SCHEDULE: &str = "/v1/signing-keys/schedule";
 
 #[tokio::test]
 async fn a_schedule_is_changed_by_version_and_each_change_is_told() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let counted = recorder.handle();
+    let _guard = metrics::set_default_local_recorder(&recorder);
     let house = House::new().await;
     let read = house.admin("GET", SCHEDULE, None).await;
     let version = read.header("etag").to_owned();
@@ -44,6 +48,8 @@ async fn a_schedule_is_changed_by_version_and_each_change_is_told() {
     let rows = house.app.rows(Action::SigningKeyReschedule).await;
     assert_eq!(rows.len(), 2, "one row a change, none for a refusal");
     assert!(rows.iter().all(|row| row.credential.is_some() && row.target.is_some()), "{rows:?}");
+    let line = "brevet_signing_key_commands_total{action=\"signing_key.reschedule\"} 2";
+    assert!(counted.render().contains(line), "{}", counted.render());
 }
 
 #[tokio::test]

@@ -87,7 +87,7 @@ fn kid_of(token: &str) -> String {
     serde_json::from_slice::<Value>(&header).unwrap()["kid"].as_str().unwrap().to_owned()
 }
 
-/// The kids that an issuer publishes.
+/// The kids that an issuer publishes; none where there is no such issuer.
 fn published(at: &str) -> Vec<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let settings = brevet::fetch::Settings {
@@ -95,7 +95,11 @@ fn published(at: &str) -> Vec<String> {
         ..brevet::fetch::Settings::default()
     };
     let client = brevet::fetch::Client::new(settings).unwrap();
-    let jwks = runtime.block_on(client.document(&format!("{at}/.well-known/jwks.json"))).unwrap();
+    let jwks = match runtime.block_on(client.document(&format!("{at}/.well-known/jwks.json"))) {
+        Ok(jwks) => jwks,
+        Err(brevet::fetch::FetchError::Status(404)) => return Vec::new(),
+        Err(other) => panic!("{at}: {other}"),
+    };
     let jwks: Value = serde_json::from_slice(&jwks).unwrap();
     jwks["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
 }
@@ -128,6 +132,13 @@ fn an_older_backup_is_restored(mut database: Database) {
     let agent =
         |uid: &'static str| ["admin", "service-accounts", "create", "--team", "red", "--uid", uid, "--name", uid];
     let first = kid_of(&token(&served));
+    for uid in ["green", "grey"] {
+        served.admin(&create("teams", uid));
+    }
+    served.admin(&["admin", "issuer", "make", "--team", "green"]);
+    served.admin(&["admin", "policy", "set", "--team", "green", "--minted-by", "private"]);
+    let destroyed = format!("{url}/t/green");
+    assert_eq!(published(&destroyed).len(), 2);
     database.back_up(&served);
 
     // What the backup does not know: keys follow each other and one is distrusted, some go and some come.
@@ -141,6 +152,9 @@ fn an_older_backup_is_restored(mut database: Database) {
     served.admin(&["admin", "service-accounts", "delete", "--team", "red", "gone"]);
     served.admin(&agent("late"));
     served.admin(&create("teams", "blue"));
+    served.admin(&["admin", "teams", "delete", "grey"]);
+    served.admin(&["admin", "policy", "set", "--team", "green", "--minted-by", "shared"]);
+    served.admin(&["admin", "issuer", "delete", "--team", "green"]);
     served.admin(&["admin", "issuer", "make", "--team", "red"]);
     let private = format!("{url}/t/red");
     let mut private_keys = published(&private);
@@ -161,6 +175,7 @@ fn an_older_backup_is_restored(mut database: Database) {
     assert_eq!(kid_of(&token(&served)), first, "it signs with the key of then, distrusted or not");
     assert_eq!(published(&url), [first.as_str(), second.as_str()], "and publishes those of then");
     served.admin(&["admin", "users", "show", "ann"]);
+    assert_eq!(published(&destroyed).len(), 2);
     // The key that signed last is its standby, and needs no wait: tokens of it never failed, and new ones do not.
     served.admin(&["keys", "rotate"]);
     served.admin(&["keys", "distrust", &first, "--yes"]);
@@ -179,7 +194,7 @@ fn an_older_backup_is_restored(mut database: Database) {
     let refused = served.beside(&["store", "import-tombstones", "cut"]);
     assert!(refused.code() == Some(1) && refused.stderr.contains("is none that"), "{refused:#?}");
     let done = ok(served.beside(&["store", "import-tombstones", "tombstones", "--json"])).json();
-    assert_eq!(done["ended"], serde_json::json!(["user:ann"]), "{done}");
+    assert_eq!(done["ended"], serde_json::json!(["team:grey", "user:ann"]), "{done}");
     assert_eq!(done["reserved"], serde_json::json!(["service_account:gone"]), "{done}");
     let disabled = serde_json::json!(["team:blue", "user:bob", "service_account:late"]);
     assert_eq!(done["disabled"], disabled, "{done}");
@@ -197,6 +212,10 @@ fn an_older_backup_is_restored(mut database: Database) {
     let mut private_now = published(&private);
     (private_now.sort(), private_keys.sort());
     assert_eq!(private_now, private_keys, "the private issuer made since is there with its keys");
+    assert!(published(&destroyed).is_empty(), "a destroyed issuer stays destroyed");
+    let policy: Value =
+        serde_json::from_str(&served.admin(&["admin", "policy", "show", "--team", "green", "--json"])).unwrap();
+    assert_eq!(policy["issuer"], "shared", "and does not mint");
     // No uid comes back as somebody else.
     taken(&served, &create("users", "ann"));
     taken(&served, &create("users", "ANN"));
@@ -204,6 +223,7 @@ fn an_older_backup_is_restored(mut database: Database) {
     taken(&served, &agent("gone"));
     taken(&served, &agent("late"));
     taken(&served, &create("teams", "Blue"));
+    taken(&served, &create("teams", "grey"));
     let shown: Value = serde_json::from_str(&served.admin(&["admin", "users", "show", "bob", "--json"])).unwrap();
     assert!(shown["disabled_at"].is_string() && shown["name"] == "bob", "{shown}");
     let gone = served.brevet(Some(&served.admin_key), &["admin", "users", "show", "ann"]);

@@ -44,7 +44,7 @@ pub(in crate::cli) struct Schedule {
 impl Schedule {
     pub(super) async fn run(self, run: &Run) -> Result<(), Failure> {
         let output = self.flags.output(run);
-        let admin = self.flags.admin(run)?;
+        let admin = self.flags.admin(run).await?;
         let keys = admin.keys_of(self.flags.team());
         let change = ChangeKeySchedule {
             max_age_seconds: self.max_age,

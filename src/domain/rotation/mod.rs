@@ -19,7 +19,7 @@ pub use self::command::{
 };
 pub use self::forecast::{KeyRef, Span, Transition, What, forecast, next_hand_over, spans};
 pub use self::proof::{Gap, Proof, prove};
-pub use self::sighting::sighting;
+pub use self::sighting::{sighting, sighting_within};
 use super::key_schedule::KeySchedule;
 use super::signing_key::{self, KEYS_MAX, KeyKind, KeyTimes, Kid, SigningKey};
 
@@ -207,9 +207,11 @@ fn pending(active: &SigningKey, standby: &SigningKey) -> Option<OffsetDateTime> 
 }
 
 /// Whether the hand-over from `active` to `standby` is so near that a replica whose clock is ahead may sign with the
-/// standby before it learns of anything else. Such a hand-over stands: what has signed must not wait or leave again.
+/// standby before it learns of anything else, or followed by another. Such a hand-over stands: what has signed must not
+/// wait or leave again.
 fn is_under_way(active: &SigningKey, standby: &SigningKey, schedule: &KeySchedule, now: OffsetDateTime) -> bool {
-    pending(active, standby).is_some_and(|at| at < now + schedule.handover_lead())
+    let near = |at| at < now + schedule.handover_lead() || standby.times.sign_until.is_some();
+    pending(active, standby).is_some_and(near)
 }
 
 /// Until when a key stays published that is made at `now` to sign until `at`: by a clock that is ahead, another replica
@@ -393,8 +395,8 @@ mod tests {
         }
         // The forgotten copy is mended: a lead time later the hand-over is planned.
         house.settle();
-        house.now += DAY;
-        assert_eq!(house.settle(), []);
+        house.pass(DAY);
+        assert_eq!(house.signs().times.sign_until, None);
         house.now += Duration::HOUR;
         let steps = house.settle();
         let at = house.now + house.schedule.handover_lead();
@@ -418,13 +420,38 @@ mod tests {
     }
 
     #[test]
-    fn looks_without_answer_count_for_nothing() {
+    fn threat_40_looks_without_answer_count_for_nothing_and_after_a_long_gap_the_wait_begins_anew() {
         let mut house = House::new();
         house.settle();
-        // Nobody looks for a month: what was seen once is not seen for the lead time.
+        // Nobody looks for a month: what was seen once is not seen for the lead time, nor is it when it is seen again.
         house.now += DAY * 31;
         assert_eq!(house.steps(), []);
-        assert!(matches!(&house.settle()[..], [Step::HandOver { .. }]));
+        assert_eq!(house.settle(), []);
+        house.pass(Duration::hours(24));
+        assert_eq!(house.signs().times.sign_until, None);
+        house.pass(Duration::hours(2));
+        assert_eq!(house.signs().kid, kid(1));
+    }
+
+    #[test]
+    fn threat_16_a_look_that_misses_the_standby_within_the_lead_calls_nothing_off() {
+        let mut house = House::new();
+        house.pass(DAY * 2);
+        let (at, lead) = (house.signs().times.sign_until.unwrap(), house.schedule.handover_lead());
+        for now in [at - lead + Duration::MILLISECOND, at - Duration::MILLISECOND] {
+            house.now = now;
+            let missed = sighting(&house.keys, &[kid(0)], now);
+            house.apply(&missed);
+            assert_eq!(house.steps(), []);
+            let refused = PrepareRefused::HandingOver { until: at };
+            assert_eq!(prepare(&house.keys, &house.schedule, KeyKind::P256, now), Err(refused));
+        }
+        // A replica whose clock is ahead has signed with it by then: it stays, also where another is prepared.
+        house.now = at + Duration::minutes(30);
+        house.steps();
+        let change = prepare(&house.keys, &house.schedule, KeyKind::P256, house.now).unwrap();
+        house.apply(&change);
+        assert_eq!((house.signs().kid.clone(), house.signs().times.is_published(house.now)), (kid(1), true));
     }
 
     #[test]
@@ -442,11 +469,10 @@ mod tests {
     #[test]
     fn of_two_replicas_with_one_plan_the_second_finds_the_keys_changed() {
         let mut house = House::new();
-        house.settle();
         house.now += DAY * 2;
-        let listed: Vec<_> = house.keys.iter().map(|key| key.kid.clone()).collect();
-        let seen = sighting(&house.keys, &listed, house.now);
-        house.apply(&seen);
+        for key in &mut house.keys {
+            (key.times.seen_from, key.times.seen_until) = (Some(EPOCH), Some(house.now));
+        }
         let steps = plan(&house.keys, &house.schedule, house.now);
         let change = steps[0].change(&house.schedule, house.now);
         house.apply(&change);

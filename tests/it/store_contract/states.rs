@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use brevet::domain::access::RunsOf;
 use brevet::domain::audience::Audience;
 use brevet::domain::audit::{Action, Event};
 use brevet::domain::credential::CredentialKind;
@@ -151,7 +152,7 @@ impl Stage<'_> {
                 let which = which % model.runs.len();
                 let event = self.event(model, Action::RunEnd);
                 let run = &mut model.runs[which];
-                let done = store.end_run(&run.id, &event).await;
+                let done = store.end_run(&run.id, &RunsOf::Everyone, &event).await;
                 prop_assert_eq!(done.is_ok(), !run.ended && now < run.ends, "a run is ended once, while it lasts");
                 run.ended |= done.is_ok();
             }
@@ -166,7 +167,8 @@ impl Stage<'_> {
         let ends = model.now + Duration::minutes(lasts.into());
         let id = fresh::<brevet::domain::id::Credential>().to_string();
         let id = RunId::parse(&format!("{:0>20}", &id[id.len() - 12..])).unwrap();
-        let opener = Opener { kind: CredentialKind::ServiceAccount, credential: model.keys[by].id, session: None };
+        let opener =
+            Opener { kind: CredentialKind::ServiceAccount, credential: model.keys[by].id, session: None, by: None };
         let run = Run {
             id: id.clone(),
             team: self.scene.team.clone(),
