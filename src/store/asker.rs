@@ -9,7 +9,12 @@ use crate::domain::role::{InstallationRole, TeamRole};
 /// the question at the door and here a body was read, for as long as its sender liked (threat 23). What this very change
 /// ends, at the instant of its event, still holds for it.
 pub(super) async fn still_may(tx: &mut Tx, event: &Event) -> Result<(), StoreError> {
-    let Some((_, credential)) = event.credential.filter(|_| is_administration(event.action)) else { return Ok(()) };
+    if is_administration(event.action) { holds_office(tx, event).await } else { Ok(()) }
+}
+
+/// The same, whatever the action: for what only an office allows.
+pub(super) async fn holds_office(tx: &mut Tx, event: &Event) -> Result<(), StoreError> {
+    let Some((_, credential)) = event.credential else { return Ok(()) };
     let sql = "SELECT c.user_uid, c.administrator_id, p.role AS office, m.role,
             CAST(CASE WHEN (c.revoked_at IS NULL OR c.revoked_at = $2) AND (c.expires_at IS NULL OR c.expires_at >= $2)
                 AND (p.revoked_at IS NULL OR p.revoked_at = $2) AND (p.expires_at IS NULL OR p.expires_at >= $2)
