@@ -422,6 +422,10 @@ const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
     (&["runs", "open"], ADMIN, 1, "(not_permitted)"),
     (&["runs", "list", "red"], ADMIN, 2, "unexpected argument 'red'"),
     (&["runs", "end", "x"], ADMIN, 1, "no such run (run_not_found)"),
+    (&["admin", "runs", "list"], ADMIN, 2, "--team <TEAM>"),
+    (&["admin", "runs", "list", "--team", "red", "--principal", "ann"], ADMIN, 1, "principal must be"),
+    (&["admin", "runs", "show", "--team", "nobody", "x"], ADMIN, 1, "no such run (not_found)"),
+    (&["admin", "runs", "end", "--team", "red", "4Wp0Zb1cQmT7hK2sXy9d"], ADMIN, 1, "no such run (not_found)"),
     (&["admin", "worker-keys", "list", "red"], ADMIN, 2, "unexpected argument 'red'"),
     (&["admin", "worker-keys", "create", "--name", "w", "--audience", "w"], ADMIN, 2, "--team <UID>"),
     (
