@@ -15,6 +15,7 @@ mod rotation;
 mod runs;
 mod schema;
 mod sign_in;
+mod states;
 mod tables;
 mod upstream;
 mod world;

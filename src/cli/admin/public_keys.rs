@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+use super::remaining_sessions::hint;
 use crate::cli::Run;
 use crate::cli::arguments::AdminFlags;
 use crate::cli::outcome::Failure;
@@ -65,7 +66,7 @@ pub(in crate::cli) struct Of {
 impl PublicKeys {
     pub(super) async fn run(self, run: &Run) -> Result<(), Failure> {
         let (Self::List(of) | Self::Add { of, .. } | Self::Delete { of, .. }) = &self;
-        let (output, admin) = (run.output.as_json(of.flags.json), admin(run, &of.flags)?);
+        let (output, admin) = (run.output.as_json(of.flags.json), admin(run, &of.flags).await?);
         match &self {
             Self::List(of) => {
                 let keys = admin.public_keys(&of.team, &of.uid).await?;
@@ -81,6 +82,7 @@ impl PublicKeys {
             Self::Delete { of, key } => {
                 admin.delete_public_key(&of.team, &of.uid, key).await?;
                 output.say(format_args!("public key {key} is revoked"));
+                hint(output, &of.team, &format!("service_account:{}", of.uid));
                 Ok(())
             }
         }

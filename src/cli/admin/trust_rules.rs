@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
+use super::remaining_sessions::hint;
 use super::{set, state, switch};
 use crate::cli::Run;
 use crate::cli::arguments::AdminFlags;
@@ -183,7 +184,7 @@ impl Create {
 impl TrustRules {
     pub(super) async fn run(self, run: &Run) -> Result<(), Failure> {
         let OfAgent { flags, team, uid } = self.of();
-        let (output, admin) = (run.output.as_json(flags.json), admin(run, flags)?);
+        let (output, admin) = (run.output.as_json(flags.json), admin(run, flags).await?);
         let show = |rule: &TrustRule| show(output.out(), rule);
         match &self {
             Self::List(_) => output.data(&admin.trust_rules(team, uid).await?, |rules| list(output.out(), rules)),
@@ -199,11 +200,16 @@ impl TrustRules {
                     reuse: if *once { Patch::Clear } else { set(said.reuse()) },
                     disabled: switch(*disable, *enable),
                 };
-                output.data(&admin.change_trust_rule(team, uid, &one.rule, &change).await?, show)
+                output.data(&admin.change_trust_rule(team, uid, &one.rule, &change).await?, show)?;
+                if *disable {
+                    hint(output, team, &format!("service_account:{uid}"));
+                }
+                Ok(())
             }
             Self::Delete(one) => {
                 admin.delete_trust_rule(team, uid, &one.rule).await?;
                 output.say(format_args!("trust rule {} is deleted", one.rule));
+                hint(output, team, &format!("service_account:{uid}"));
                 Ok(())
             }
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
@@ -140,7 +141,7 @@ impl Stage {
         let trusted = TeamUid::parse(&props.trusted_team).map_err(Failure::refused)?;
         let patterns = Subject::team_patterns(&trusted).join(" and ");
         board.more(format_args!("trusts {patterns}, as `brevet aws setup` wrote it"))?;
-        let sts = Sts::new(http.clone(), props.host.clock.clone());
+        let sts = Sts::new(http.clone(), props.host.clock.clone()).map_err(Failure::refused)?;
         Ok(Self { url, worker_url, aws, client, admin, http, sts, person, agent, stranger, issuer, worker })
     }
 
@@ -168,6 +169,7 @@ fn issuer(props: &Props, url: &IssuerUrl, aws_url: String) -> Result<Start, Fail
         transport: Transport::Loopback,
         trusted_proxies: Vec::new(),
         allowed_endpoints: vec![aws_url],
+        stop_delay: Duration::ZERO,
         migrate: true,
         audit_retention: AUDIT_RETENTION,
         x5c: None,
@@ -243,6 +245,7 @@ async fn worker(props: &Props, issuer: &IssuerUrl, key: Secret, aws_url: String)
         trusted_proxies: Vec::new(),
         allowed_endpoints: vec![aws_url],
         outbound: Outbound { loopback: true, ..Outbound::default() },
+        stop_delay: Duration::ZERO,
     };
     let naming = Naming { clock: props.host.clock.clone(), entropy: props.host.entropy.clone() };
     WorkerServer::start(settings, naming, props.metrics.clone()).await

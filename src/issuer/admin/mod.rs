@@ -11,6 +11,7 @@ mod capability;
 mod enrolment_codes;
 mod error;
 mod identities;
+mod key_reading;
 mod members;
 mod platform_keys;
 mod policy;
@@ -18,6 +19,7 @@ mod provider_settings;
 mod public_keys;
 mod remaining_sessions;
 mod repeat;
+mod runs;
 mod service_account_keys;
 mod service_accounts;
 mod sessions;
@@ -32,6 +34,7 @@ mod worker_keys;
 pub use aftermath::{Aftermath, RoleAftermath};
 pub use capability::CapabilityError;
 pub use error::AdminError;
+pub use key_reading::{KeyAt, KeyReading, KeysPlan, KeysSeen};
 pub use members::ChangeMember;
 pub use platform_keys::NewPlatformKey;
 pub use provider_settings::LayerSeen;
@@ -41,7 +44,7 @@ pub(in crate::issuer) use repeat::First;
 pub use repeat::Repeatable;
 pub use service_account_keys::{NewServiceAccountKey, RotateServiceAccountKey};
 pub use service_accounts::{ChangeServiceAccount, NewServiceAccount};
-pub use signing_keys::{ChangeNumbers, KeyAdministration, KeyAt, KeyRefused, KeysChanged, KeysPlan, KeysSeen};
+pub use signing_keys::{ChangeNumbers, KeyAdministration, KeyRefused, KeysChanged};
 pub use team_issuers::TeamIssuers;
 pub use teams::{ChangeTeam, NewTeam};
 pub use trust_rules::{ChangeTrustRule, NewTrustRule};
@@ -109,7 +112,8 @@ impl Reading {
         self.issuer.store()
     }
 
-    fn now(&self) -> OffsetDateTime {
+    /// The time.
+    pub fn now(&self) -> OffsetDateTime {
         self.issuer.now()
     }
 
