@@ -17,4 +17,5 @@ mod schema;
 mod sign_in;
 mod states;
 mod tables;
+mod upstream;
 mod world;
