@@ -164,6 +164,7 @@ impl IssuerServer {
             entropy: Arc::clone(&host.entropy),
             limits,
         });
+        issuer.user_code_key().await.map_err(Failure::refused)?;
         issuer.round(&publication).await;
         let keys = store.signing_keys(row.id).await.map_err(store_failure)?;
         // Last: nothing that fails after it could lose the key.

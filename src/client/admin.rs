@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::call::{Client, ClientError, Lines};
+use super::runs::RunsOf;
 use crate::domain::credential::CredentialKind;
 use crate::domain::secret::Secret;
 use crate::wire::admin::administrator::{Administrator, ChangeAdministrator, CreateAdministrator};
@@ -31,6 +32,7 @@ use crate::wire::admin::team_issuer::TeamIssuers;
 use crate::wire::admin::trust_rule::{ChangeTrustRule, CreateTrustRule, TrustRule};
 use crate::wire::admin::user::{ChangeUser, CreateUser, User};
 use crate::wire::admin::worker_key::{ChangeWorkerKey, CreateWorkerKey, WorkerKey};
+use crate::wire::run::Run;
 
 /// Administers an installation. Uids and ids that go into a path are percent-encoded, never trusted.
 #[derive(Debug, Clone)]
@@ -361,6 +363,19 @@ impl Admin {
     pub async fn effective_settings(&self, team: &str, account: Option<&str>) -> Answer<EffectiveSettings> {
         let account = account.map(|uid| format!("&service_account={}", encode(uid))).unwrap_or_default();
         self.get(&format!("/v1/effective-settings?team={}{account}", encode(team))).await
+    }
+
+    /// `GET /v1/teams/{team}/runs`, every page of it, the newest first.
+    pub async fn team_runs(&self, team: &str, of: &RunsOf) -> Answer<Vec<Run>> {
+        self.client.runs_at(&self.key, &path(["teams", team, "runs"]), of).await
+    }
+    /// `GET /v1/teams/{team}/runs/{run_id}`
+    pub async fn team_run(&self, team: &str, run: &str) -> Answer<Run> {
+        self.get(&path(["teams", team, "runs", run])).await
+    }
+    /// `DELETE /v1/teams/{team}/runs/{run_id}`
+    pub async fn end_team_run(&self, team: &str, run: &str) -> Answer<()> {
+        self.client.delete(&self.key, &path(["teams", team, "runs", run])).await
     }
 
     /// `GET /v1/audit` or `GET /v1/teams/{team}/audit`: one page, newest first; `filter` are members of its query.

@@ -16,6 +16,7 @@ mod provider_settings;
 mod public_keys;
 mod remaining_sessions;
 mod roles;
+mod runs;
 mod service_accounts;
 mod sessions;
 mod teams;
@@ -54,6 +55,8 @@ pub(super) enum Admin {
     Sessions(sessions::Sessions),
     RemainingSessions(remaining_sessions::RemainingSessions),
     #[command(subcommand)]
+    Runs(runs::Runs),
+    #[command(subcommand)]
     EnrolmentCodes(enrolment_codes::EnrolmentCodes),
     #[command(subcommand)]
     WorkerKeys(worker_keys::WorkerKeys),
@@ -86,6 +89,7 @@ impl Admin {
             Self::TrustRules(command) => command.run(run).await,
             Self::Sessions(command) => command.run(run).await,
             Self::RemainingSessions(command) => command.run(run).await,
+            Self::Runs(command) => command.run(run).await,
             Self::EnrolmentCodes(command) => command.run(run).await,
             Self::WorkerKeys(command) => command.run(run).await,
             Self::PlatformKeys(command) => command.run(run).await,

@@ -22,6 +22,7 @@ mod provider_settings;
 mod public_keys;
 mod remaining_sessions;
 mod roles;
+mod runs;
 mod service_account_keys;
 mod service_accounts;
 mod sessions;
@@ -77,6 +78,7 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .merge(users::router())
         .merge(sessions::router())
         .merge(remaining_sessions::router())
+        .merge(runs::router())
         .merge(members::router())
         .merge(enrolment_codes::router())
         .merge(service_accounts::router())

@@ -18,6 +18,7 @@ mod provider_settings;
 mod public_keys;
 mod remaining_sessions;
 mod repeat;
+mod runs;
 mod service_account_keys;
 mod service_accounts;
 mod sessions;
@@ -108,7 +109,8 @@ impl Reading {
         self.issuer.store()
     }
 
-    fn now(&self) -> OffsetDateTime {
+    /// The time.
+    pub fn now(&self) -> OffsetDateTime {
         self.issuer.now()
     }
 

@@ -37,7 +37,7 @@ impl Administration {
         let mut policy = team.policy;
         edit(&mut policy);
         self.refuse_reserved(&policy)?;
-        policy.check_tags().map_err(|conflict| AdminError::field("session_tag_keys", conflict.rule()))?;
+        policy.check_tags().map_err(|conflict| AdminError::field(conflict.field(), conflict.rule()))?;
         let event = self.event(Action::AdminUpdate, Some(uid), format!("policy:{uid}"));
         let change = TeamChange { policy: Some(policy), ..TeamChange::default() };
         let done = self.store().update_team(uid, Some(expected.unwrap_or(team.version)), &change, &event).await;
