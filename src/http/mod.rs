@@ -9,6 +9,7 @@ pub mod extract;
 pub mod issuer;
 pub mod layer;
 pub mod ops;
+pub mod pages;
 pub mod paths;
 pub mod resource;
 pub mod serve;

@@ -108,7 +108,7 @@ impl Limits {
 }
 
 /// An IPv4 address, or the /64 of an IPv6 one: whoever has one address of a /64 has all of them.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & (!0 << 64)).into()),
         v4 @ IpAddr::V4(_) => v4,

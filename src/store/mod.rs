@@ -43,6 +43,7 @@ mod service_accounts;
 mod sessions;
 mod settings;
 mod settings_json;
+mod sign_ins;
 mod signing_keys;
 mod team_facts;
 mod team_issuers;
