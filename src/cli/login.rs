@@ -1,5 +1,7 @@
 //! `brevet login`: an enrolment code becomes a saved session.
 
+use time::Duration;
+
 use super::Run;
 use super::arguments::{self, IssuerFlags};
 use super::outcome::Failure;
@@ -12,7 +14,7 @@ use crate::domain::secret::Secret;
 
 /// Sign in at an issuer with a one-time enrolment code
 ///
-/// The session is saved in $XDG_STATE_HOME/brevet, readable by you alone, and lasts 12 hours.
+/// The session is saved in $XDG_STATE_HOME/brevet, readable by you alone.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  brevet login --issuer https://id.example.com --code -     (asks on stdin)\n  \
                         brevet login --code bvt_en_…     (again at the same issuer)")]
@@ -39,7 +41,7 @@ impl Login {
         let session = SavedSession {
             issuer: issuer.to_string(),
             access_token: opened.access_token,
-            expires_at: opened.expires_at,
+            expires_at: run.clock.now() + Duration::seconds(opened.expires_in),
             session_id: opened.session_id,
             user_uid: opened.user_uid,
         };

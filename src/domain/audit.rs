@@ -18,10 +18,18 @@ pub enum Action {
     TokenExchange,
     /// A released token could not be signed: it never left.
     TokenSignature,
-    /// An enrolment code was redeemed.
+    /// A session was opened, or asked for: with a code, a device or a browser.
     SessionOpen,
+    /// A refresh token was shown.
+    SessionRefresh,
     /// A session was ended.
     SessionEnd,
+    /// Somebody proved who they are in a browser, or tried to.
+    SignIn,
+    /// A person let a device in.
+    DeviceApprove,
+    /// A person denied a device.
+    DeviceDeny,
     /// A credential that is not known, expired or revoked was presented.
     Authenticate,
     /// Something was made through the admin API; `target` says what.
@@ -64,12 +72,16 @@ pub enum Action {
 
 impl Action {
     /// Every action there is.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 28] = [
         Self::TokenMint,
         Self::TokenExchange,
         Self::TokenSignature,
         Self::SessionOpen,
+        Self::SessionRefresh,
         Self::SessionEnd,
+        Self::SignIn,
+        Self::DeviceApprove,
+        Self::DeviceDeny,
         Self::Authenticate,
         Self::AdminCreate,
         Self::AdminUpdate,
@@ -98,7 +110,11 @@ impl Action {
             Self::TokenExchange => "token.exchange",
             Self::TokenSignature => "token.signature",
             Self::SessionOpen => "session.open",
+            Self::SessionRefresh => "session.refresh",
             Self::SessionEnd => "session.end",
+            Self::SignIn => "sign_in",
+            Self::DeviceApprove => "device.approve",
+            Self::DeviceDeny => "device.deny",
             Self::Authenticate => "authenticate",
             Self::AdminCreate => "admin.create",
             Self::AdminUpdate => "admin.update",

@@ -18,7 +18,7 @@ pub const ROLES: &str = "https://aws.amazon.com/roles";
 pub const TAGS: &str = "https://aws.amazon.com/tags";
 
 /// Every claim that is minted, for `claims_supported` of the discovery document.
-pub const SUPPORTED: [&str; 15] = [
+pub const SUPPORTED: [&str; 16] = [
     "iss",
     "sub",
     "aud",
@@ -31,6 +31,7 @@ pub const SUPPORTED: [&str; 15] = [
     "principal_uid",
     "run_id",
     "act",
+    "amr",
     "https://aws.amazon.com/roles",
     "https://aws.amazon.com/tags",
     "https://aws.amazon.com/source_identity",
@@ -54,6 +55,9 @@ pub struct Claims {
     run_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     act: Option<Act>,
+    /// RFC 8176; STS makes it the condition key `<issuer>:amr`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    amr: Vec<String>,
     #[serde(rename = "https://aws.amazon.com/roles", skip_serializing_if = "Option::is_none")]
     roles: Option<[String; 1]>,
     #[serde(rename = "https://aws.amazon.com/tags", skip_serializing_if = "Option::is_none")]
@@ -104,6 +108,7 @@ impl Claims {
             principal_uid: subject.principal().uid().to_owned(),
             run_id: grant.run().map(ToString::to_string),
             act: Act::of(grant.actors()),
+            amr: grant.amr().to_vec(),
             roles: grant.role().map(|role| [role.to_string()]),
             tags: grant.tags().map(|tags| Tags {
                 principal_tags: tags.tags.iter().map(|(key, value)| (key.clone(), [value.clone()])).collect(),
@@ -153,10 +158,15 @@ mod tests {
         let policy = TeamPolicy {
             session_tag_keys: vec![key("Project")],
             cost_tags: BTreeMap::from([(key("CostCenter"), value("42"))]),
+            amr_claim: true,
             ..TeamPolicy::new_team()
         };
-        let opener =
-            Opener { kind: CredentialKind::Platform, credential: CredentialId::new(Uuid::from_u128(8)), session: None };
+        let opener = Opener {
+            kind: CredentialKind::Platform,
+            credential: CredentialId::new(Uuid::from_u128(8)),
+            session: None,
+            by: None,
+        };
         let run = run.map(|id| Run {
             id: id.clone(),
             team: subject.team().clone(),
@@ -176,10 +186,12 @@ mod tests {
             ended_at: None,
         });
         let settings = EffectiveSettings::of(&[(Layer::Team, &layer)]);
+        let amr = ["mfa", "pwd"].map(str::to_owned);
         let standing = Standing {
             subject: &subject,
             run: run.as_ref(),
             actor: run.as_ref().map(|run| Actor { kind: run.opener.kind, id: run.opener.credential }),
+            amr: if exchange { &amr } else { &[] },
             issuer: &issuer,
             policy: &policy,
             settings: &settings,
@@ -230,6 +242,10 @@ mod tests {
             "sub": "worker_key:00000000-0000-0000-0000-000000000009"
           },
           "actor_type": "service_account",
+          "amr": [
+            "mfa",
+            "pwd"
+          ],
           "aud": "sts.amazonaws.com",
           "exp": 1800000300,
           "https://aws.amazon.com/roles": [

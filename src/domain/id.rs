@@ -206,6 +206,9 @@ pub enum PublicKey {}
 /// The tag of [`TrustRuleId`].
 #[derive(Debug)]
 pub enum TrustRule {}
+/// The tag of [`DeviceGrantId`].
+#[derive(Debug)]
+pub enum DeviceGrant {}
 
 /// Names a stored secret (a key, an access token, an enrolment code) without being one.
 pub type CredentialId = Handle<Credential>;
@@ -225,6 +228,8 @@ pub type ReplicaId = Handle<Replica>;
 pub type PublicKeyId = Handle<PublicKey>;
 /// Names a trust rule of a service account.
 pub type TrustRuleId = Handle<TrustRule>;
+/// Names a device that waits for a person's approval.
+pub type DeviceGrantId = Handle<DeviceGrant>;
 
 impl<K> Handle<K> {
     /// Wraps a UUID made at the edge.

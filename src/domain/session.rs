@@ -13,6 +13,9 @@ pub const SESSION_LENGTH_MAX: Duration = Duration::days(30);
 /// A session that nobody refreshes for so long ends.
 pub const SESSION_IDLE: Duration = Duration::days(7);
 
+/// The one OAuth client by which people sign in: the command line, public (RFC 6749, section 2.1).
+pub const CLI_CLIENT_ID: &str = "brevet-cli";
+
 /// How a session was opened; teams say which they accept.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SessionOrigin {
@@ -72,6 +75,31 @@ pub struct SignedIn {
     pub at: OffsetDateTime,
     /// When every session of it ends, refreshed or not.
     pub ends_at: OffsetDateTime,
+}
+
+impl SignedIn {
+    /// With an enrolment code, redeemed at `at`.
+    pub fn by_code(user: UserUid, code: CredentialId, at: OffsetDateTime) -> Self {
+        Self {
+            user,
+            origin: SessionOrigin::EnrolmentCode,
+            code: Some(code),
+            subject: None,
+            sid: None,
+            amr: Vec::new(),
+            at,
+            ends_at: at + SESSION_LENGTH,
+        }
+    }
+}
+
+/// What of the sign-in behind a session decides which tokens are minted in it, and what they say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authentication {
+    /// How; teams say which they accept.
+    pub origin: SessionOrigin,
+    /// How the provider authenticated the person (RFC 8176); empty where it did not say.
+    pub amr: Vec<String>,
 }
 
 #[cfg(test)]

@@ -15,11 +15,14 @@ pub(super) async fn still_may(tx: &mut Tx, event: &Event) -> Result<(), StoreErr
                 AND (p.revoked_at IS NULL OR p.revoked_at = $2) AND (p.expires_at IS NULL OR p.expires_at >= $2)
                 AND (u.disabled_at IS NULL OR u.disabled_at = $2) AND (u.deleted_at IS NULL OR u.deleted_at = $2)
                 AND (s.ended_at IS NULL OR s.ended_at = $2) AND (s.expires_at IS NULL OR s.expires_at >= $2)
+                AND (s.idle_at IS NULL OR s.idle_at >= $2)
+                AND (v.disabled_at IS NULL OR v.disabled_at = $2) AND (v.deleted_at IS NULL OR v.deleted_at = $2)
             THEN 1 ELSE 0 END AS BIGINT) AS alive
         FROM credentials c
             LEFT JOIN administrators p ON p.id = c.administrator_id
             LEFT JOIN users u ON u.uid = c.user_uid
             LEFT JOIN sessions s ON s.id = c.session_id
+            LEFT JOIN upstream_providers v ON v.uid = s.provider_uid
             LEFT JOIN memberships m ON m.user_uid = c.user_uid AND m.team_uid = $3
                 AND (m.removed_at IS NULL OR m.removed_at = $2)
         WHERE c.id = $1";

@@ -16,7 +16,7 @@ use crate::domain::authority::Seat;
 use crate::domain::id::{SessionId, TeamUid, UserUid};
 use crate::domain::role::TeamRole;
 use crate::domain::session::SessionOrigin;
-use crate::domain::team::{Membership, Team, TeamPolicy, User};
+use crate::domain::team::{Membership, Team, User};
 
 /// A member with what people know them by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,7 +182,7 @@ impl Store {
             Ok(Seat {
                 role: row.parsed("role", TeamRole::parse)?,
                 team_disabled: row.optional_int("disabled_at")?.is_some(),
-                sign_in_accepted: accepts(&policy, &row)?,
+                sign_in_accepted: policy.accepts(&row.parsed("origin", SessionOrigin::parse)?),
             })
         })
         .transpose()
@@ -208,15 +208,6 @@ impl Store {
     pub async fn teams_with(&self, user: &UserUid) -> Result<Vec<TeamUid>, StoreError> {
         users::teams_in(&mut self.db.begin().await?, user).await
     }
-}
-
-/// Whether the team's policy accepts how the session of `row` was opened.
-fn accepts(policy: &TeamPolicy, row: &Row) -> Result<bool, StoreError> {
-    Ok(match row.parsed("origin", SessionOrigin::parse)? {
-        SessionOrigin::EnrolmentCode => policy.enrolment_codes,
-        // No team lists providers yet.
-        SessionOrigin::Upstream(_) => false,
-    })
 }
 
 async fn insert(tx: &mut Tx, membership: &Membership) -> Result<(), ChangeError> {

@@ -8,6 +8,7 @@ use super::db::Row;
 use super::error::{ChangeError, StoreError};
 use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
+use super::sessions::authentication;
 use super::{run_json, settings_json};
 use crate::domain::access::RunsOf;
 use crate::domain::audit::Event;
@@ -34,8 +35,9 @@ pub struct RunFilter {
 macro_rules! runs {
     () => {
         "SELECT g.id, g.team_uid, g.principal, g.opener_kind, g.opener_id, g.opener_session_id, g.audiences, g.labels,
-            g.layer, g.role_arn, g.lifetime_cap, g.tokens_max, g.tokens_issued, g.created_at, g.ends_at, g.ended_at
-         FROM runs g "
+            g.layer, g.role_arn, g.lifetime_cap, g.tokens_max, g.tokens_issued, g.created_at, g.ends_at, g.ended_at,
+            s.origin AS session_origin, s.amr AS session_amr
+         FROM runs g LEFT JOIN sessions s ON s.id = g.opener_session_id "
     };
 }
 
@@ -164,6 +166,7 @@ fn run(row: &Row) -> Result<Run, StoreError> {
             kind: row.parsed("opener_kind", CredentialKind::parse)?,
             credential: row.handle("opener_id")?,
             session: row.optional_parsed("opener_session_id", Handle::parse)?,
+            by: authentication(row)?,
         },
         terms: RunTerms {
             audiences: run_json::read_audiences(&row.text("audiences")?)?,

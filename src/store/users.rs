@@ -101,12 +101,20 @@ impl Store {
                 WHERE uid = $1",
             "UPDATE memberships SET removed_at = COALESCE(removed_at, $2), disabled_at = NULL
                 WHERE user_uid = $1 AND (removed_at IS NULL OR disabled_at IS NOT NULL)",
-            "UPDATE sessions SET ended_at = COALESCE(ended_at, $2), device = NULL, address = NULL, user_agent = NULL
-                WHERE user_uid = $1",
+            "UPDATE sessions SET ended_at = COALESCE(ended_at, $2), device = NULL, address = NULL, user_agent = NULL,
+                upstream_subject = NULL, upstream_sid = NULL, amr = NULL WHERE user_uid = $1",
             "UPDATE credentials SET revoked_at = COALESCE(revoked_at, $2), name = '' WHERE user_uid = $1",
             "UPDATE enrolment_codes SET revoked_at = COALESCE(revoked_at, $2) WHERE user_uid = $1",
         ] {
             tx.execute(sql, [uid.into(), event.at.into()]).await?;
+        }
+        // What waits to become a session says who signed in and from where; nothing of it may become one now.
+        for sql in [
+            "DELETE FROM device_grants WHERE user_uid = $1",
+            "DELETE FROM authorization_codes WHERE user_uid = $1",
+            "DELETE FROM sign_ins WHERE user_uid = $1",
+        ] {
+            tx.execute(sql, [uid.into()]).await?;
         }
         audit::erase_person(&mut tx, uid).await?;
         idempotency::forget_mentions(&mut tx, uid.as_str()).await?;
