@@ -36,6 +36,15 @@ nginx_program() {
     return 1
 }
 
+# The Chromium at hand, if any.
+chromium_program() {
+    local program
+    for program in chromium chromium-browser google-chrome; do
+        if command -v "$program"; then return; fi
+    done
+    return 1
+}
+
 # missing_packages [--no-postgres] [--no-clients]: Debian packages to install, one a line.
 missing_packages() {
     command -v cc >/dev/null || echo build-essential
@@ -46,6 +55,7 @@ missing_packages() {
         python_with_venv >/dev/null || echo python3-venv
         command -v node >/dev/null || echo nodejs
         command -v npm >/dev/null || echo npm
+        chromium_program >/dev/null || echo chromium
     fi
 }
 

@@ -185,8 +185,7 @@ impl Authorization {
         let redirect = LoopbackRedirect::parse(redirect).map_err(AuthorizationRefused::Shown)?;
         let state = given.once("state").filter(|text| is_visible(text, STATE_MAX)).map(str::to_owned);
         let back = Return { redirect, state };
-        let refused =
-            |code, words| Err(AuthorizationRefused::Returned { back: back.clone(), code, words });
+        let refused = |code, words| Err(AuthorizationRefused::Returned { back: back.clone(), code, words });
         if given.any_twice() {
             return refused(C::InvalidRequest, "every parameter must stand there only once");
         }
@@ -298,7 +297,10 @@ mod tests {
         ]))
         .unwrap();
         assert_eq!(read.code_challenge.as_str(), CHALLENGE);
-        assert_eq!((read.device.as_deref(), read.team.as_ref().map(TeamUid::as_str)), (Some("Anns Laptop"), Some("red")));
+        assert_eq!(
+            (read.device.as_deref(), read.team.as_ref().map(TeamUid::as_str)),
+            (Some("Anns Laptop"), Some("red"))
+        );
         assert_eq!(
             read.back.with_code("c-1", &issuer()),
             "http://127.0.0.1:8400/done?code=c-1&state=a+b%26c&iss=https%3A%2F%2Fid.example.com%2Fbrevet"

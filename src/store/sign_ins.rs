@@ -81,11 +81,8 @@ impl Store {
             WHERE browser_hash = $1 AND signed_in IS NULL AND finished_at IS NULL AND expires_at > $5";
         let proved = signed_in_json::write(signed_in)?;
         let (browser, fresh) = (browser.to_hex(), fresh.to_hex());
-        self.change_sign_in(
-            sql,
-            [browser.into(), fresh.into(), (&signed_in.user).into(), proved.into(), now.into()],
-        )
-        .await
+        self.change_sign_in(sql, [browser.into(), fresh.into(), (&signed_in.user).into(), proved.into(), now.into()])
+            .await
     }
 
     /// The browser decides, once; `false` where there is none that may.
@@ -152,9 +149,7 @@ struct AuthorizationJson {
 fn write(asker: &Asker) -> Result<String, StoreError> {
     let team = asker.team().map(ToString::to_string);
     let json = match asker {
-        Asker::Device { grant, .. } => {
-            AskerJson { device_grant: Some(grant.to_string()), authorization: None, team }
-        }
+        Asker::Device { grant, .. } => AskerJson { device_grant: Some(grant.to_string()), authorization: None, team },
         Asker::Terminal(asked) => {
             let authorization = AuthorizationJson {
                 redirect_uri: asked.back.redirect.to_string(),

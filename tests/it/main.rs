@@ -35,6 +35,8 @@ mod oauth;
 mod oauth_assertions;
 mod openapi;
 mod ops;
+mod pages;
+mod pages_chromium;
 mod papers;
 mod platforms;
 mod private_issuers;

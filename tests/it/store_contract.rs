@@ -14,5 +14,6 @@ mod races;
 mod rotation;
 mod runs;
 mod schema;
+mod sign_ins;
 mod tables;
 mod world;

@@ -31,6 +31,13 @@ pub(crate) fn node(program: &str) -> Option<Client> {
     Some(client)
 }
 
+/// A Node program of `tests/clients/` that drives a browser, and the Chromium for it; or `None` after saying that the
+/// test is skipped.
+pub(crate) fn chromium(program: &str) -> Option<(Client, String)> {
+    let chromium = known("BREVET_TEST_CHROMIUM", "Chromium")?;
+    Some((node(program)?, chromium.into_string().expect("a path in UTF-8")))
+}
+
 /// The AWS CLI (version 1), without any profile, region or cache; or `None` after saying that the test is skipped.
 pub(crate) fn aws_cli() -> Option<Client> {
     let python = PathBuf::from(known("BREVET_TEST_PYTHON", "the AWS CLI")?);

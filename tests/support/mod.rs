@@ -5,6 +5,7 @@
 //! and returns; `scripts/test` makes the lack a failure.
 
 pub(crate) mod app;
+pub(crate) mod browser;
 pub(crate) mod clients;
 pub(crate) mod clock;
 pub(crate) mod documents;

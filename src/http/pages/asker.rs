@@ -30,7 +30,8 @@ impl AskerView {
     }
 }
 
-const CLOCK: &[BorrowedFormatItem<'static>] = format_description!("[day padding:none] [month repr:long] [year], [hour]:[minute] UTC");
+const CLOCK: &[BorrowedFormatItem<'static>] =
+    format_description!("[day padding:none] [month repr:long] [year], [hour]:[minute] UTC");
 
 /// `22 November 2026, 05:12 UTC`: where the browser is, nobody told us.
 pub(super) fn clock(at: OffsetDateTime) -> String {

@@ -7,13 +7,13 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 
+use super::SIGN_IN;
 use super::asker::{AskerView, ago, clock, machine};
 use super::outcome::{DENIED, DONE};
 use super::page::{Frame, Leave, elsewhere, leaving, page, taking};
 use super::posted::Posted;
 use super::refused::Refusal;
 use super::visit::Visit;
-use super::SIGN_IN;
 use crate::domain::browser::{BrowserSecret, Derived};
 use crate::http::state::IssuerState;
 use crate::issuer::Issuer;

@@ -20,7 +20,8 @@ pub(super) fn read(headers: &HeaderMap) -> Option<BrowserSecret> {
 /// Gives a browser `secret`. Lax: the provider's redirect must carry it, a foreign page's form must not.
 pub(super) fn give(secret: &BrowserSecret) -> Option<HeaderValue> {
     let seconds = SIGN_IN_LENGTH.whole_seconds();
-    let text = format!("{NAME}={}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax", secret.secret().expose());
+    let text =
+        format!("{NAME}={}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax", secret.secret().expose());
     let mut value = HeaderValue::from_str(&text).ok()?;
     value.set_sensitive(true);
     Some(value)

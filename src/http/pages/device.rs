@@ -5,12 +5,12 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 
+use super::SIGN_IN;
 use super::page::{Frame, elsewhere, giving, page};
 use super::posted::Posted;
 use super::query::{once, pairs};
 use super::refused::Refusal;
 use super::visit::Visit;
-use super::SIGN_IN;
 use crate::domain::browser::{BrowserSecret, Derived};
 use crate::domain::sign_in::Asker;
 use crate::domain::user_code::UserCode;

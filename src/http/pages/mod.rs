@@ -24,6 +24,7 @@ use axum::routing::get;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::state::IssuerState;
+use crate::issuer::sign_in::upstream::CALLBACK;
 
 /// The path of the authorization endpoint.
 const AUTHORIZE: &str = "/oauth2/authorize";
@@ -40,7 +41,7 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .route(AUTHORIZE, get(authorize::begin))
         .route(DEVICE, get(device::show).post(device::take))
         .route(SIGN_IN, get(sign_in::show).post(sign_in::take))
-        .route("/oauth2/callback", get(callback::take))
+        .route(&format!("{CALLBACK}/{{provider}}"), get(callback::take))
         .route(CONFIRM, get(confirm::show).post(confirm::take))
         .route(outcome::DONE, get(outcome::done))
         .route(outcome::DENIED, get(outcome::denied))

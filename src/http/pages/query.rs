@@ -19,6 +19,9 @@ mod tests {
     #[test]
     fn what_stands_twice_is_nobodys_word() {
         let pairs = pairs(b"a=1&b=%C3%BC+x&a=2&c");
-        assert_eq!((once(&pairs, "a"), once(&pairs, "b"), once(&pairs, "c"), once(&pairs, "d")), (None, Some("ü x"), Some(""), None));
+        assert_eq!(
+            (once(&pairs, "a"), once(&pairs, "b"), once(&pairs, "c"), once(&pairs, "d")),
+            (None, Some("ü x"), Some(""), None)
+        );
     }
 }

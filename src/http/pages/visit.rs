@@ -58,7 +58,8 @@ fn is_ours(parts: &Parts, url: &IssuerUrl) -> bool {
         named.eq_ignore_ascii_case(url.authority())
     };
     let authority = parts.uri.authority().map(|authority| authority.as_str().to_owned());
-    let mut named: Vec<_> = parts.headers.get_all(HOST).iter().map(|host| String::from_utf8_lossy(host.as_bytes())).collect();
+    let mut named: Vec<_> =
+        parts.headers.get_all(HOST).iter().map(|host| String::from_utf8_lossy(host.as_bytes())).collect();
     named.extend(authority.map(Into::into));
     !named.is_empty() && named.iter().all(|named| ours(named))
 }
