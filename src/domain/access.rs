@@ -170,7 +170,7 @@ pub enum RunsOf {
     Everyone,
     /// Those of one principal, whoever opened them.
     Principal(Principal),
-    /// Those that one platform key opened.
+    /// Those that one platform key opened, in the teams that are on its list when the question is answered.
     OpenedBy(CredentialId),
 }
 

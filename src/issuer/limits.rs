@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use crate::domain::audit::Origin;
 use crate::domain::id::{CredentialId, ServiceAccountUid, TeamUid};
 use crate::domain::principal::Principal;
+use crate::limit::admission::Busy;
+use crate::limit::network::network;
 use crate::limit::rate::{GuardedRate, KeyedRate, Limited, Rate, RateError};
+use crate::limit::share::{Share, Shares};
 
 /// The configurable numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,10 +55,15 @@ pub(super) struct Limits {
     all_devices: KeyedRate,
     guesses: KeyedRate,
     all_guesses: KeyedRate,
+    judged: Shares<Option<IpAddr>>,
+    waiting: Shares<TeamUid>,
 }
 
 /// Rows a minute about foreign tokens that fit none of one service account's trust rules.
 const TOLD: u32 = 10;
+/// Tokens and assertions of strangers that are judged at once, for each mint that may be in flight. A place of their own:
+/// however many strangers come, no mint is refused for them.
+const JUDGED: usize = 4;
 
 /// Devices a minute that ask to be let in, from one address: a company may stand behind one.
 const DEVICES: u32 = 120;
@@ -71,7 +79,11 @@ const ALL_GUESSES: Rate = Rate::at_least_one(600, 600);
 
 impl Limits {
     pub(super) fn new(numbers: &LimitNumbers) -> Self {
+        let judged = numbers.in_flight.saturating_mul(JUDGED).max(2);
         Self {
+            judged: Shares::new(judged, judged / 2),
+            // Half of the places are always there for those who wait for nobody's keys.
+            waiting: Shares::new(judged / 2, judged.div_ceil(4)),
             credential: KeyedRate::new(numbers.credential),
             principal: KeyedRate::new(numbers.principal),
             team: KeyedRate::new(numbers.team),
@@ -133,17 +145,20 @@ impl Limits {
         self.failures.peek(&origin.address.map(network))
     }
 
+    /// A place to judge a stranger's token or assertion in, of which one address never has them all.
+    pub(super) fn judge(&self, origin: &Origin) -> Result<Share<Option<IpAddr>>, Busy> {
+        self.judged.take(&origin.address.map(network), 1)
+    }
+
+    /// A place to wait for somebody's public keys in, of which those that one team has named never take all: they may be
+    /// as slow as whoever holds them likes.
+    pub(super) fn wait_for_keys(&self, team: &TeamUid) -> Result<Share<TeamUid>, Busy> {
+        self.waiting.take(team, 1)
+    }
+
     /// One failed attempt from somewhere. Requests without an address share one rate.
     pub(super) fn failure(&self, origin: &Origin) -> Result<(), Limited> {
         self.failures.take(&origin.address.map(network))
-    }
-}
-
-/// An IPv4 address, or the /64 of an IPv6 one: whoever has one address of a /64 has all of them.
-pub(super) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & (!0 << 64)).into()),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
@@ -152,10 +167,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threat_24_an_ipv6_network_counts_as_one_address() {
-        let of = |text: &str| network(text.parse().unwrap()).to_string();
-        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
-        assert_eq!(of("::ffff:192.0.2.7"), "192.0.2.7");
-        assert_eq!(of("192.0.2.7"), "192.0.2.7");
+    fn threat_24_no_address_and_no_team_has_all_the_places_of_strangers() {
+        let numbers = LimitNumbers { in_flight: 2, ..LimitNumbers::for_cores(1).unwrap() };
+        let limits = Limits::new(&numbers);
+        let from = |text: &str| Origin { address: Some(text.parse().unwrap()), ..Origin::default() };
+        let judge = |text: &str| limits.judge(&from(text));
+        let held: Vec<_> = (0..4).map(|n| judge(&format!("2001:db8::{n}")).unwrap()).collect();
+        assert!(judge("2001:db8::9").is_err(), "one network has its half");
+        let other: Vec<_> = (0..4).map(|_| judge("192.0.2.1").unwrap()).collect();
+        assert!(judge("192.0.2.2").is_err(), "and all places are taken");
+        drop((held, other));
+        assert!(judge("2001:db8::9").is_ok());
+        let team = |uid: &str| limits.wait_for_keys(&TeamUid::parse(uid).unwrap());
+        let slow: Vec<_> = (0..2).map(|_| team("red").unwrap()).collect();
+        assert!(team("red").is_err() && team("blue").is_ok());
+        drop(slow);
+        assert!(team("red").is_ok());
     }
 }

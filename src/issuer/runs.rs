@@ -129,7 +129,7 @@ impl Issuer {
         };
         match earlier {
             None => Ok(OpenedRun { run, bearer: Some(bearer.secret().clone()) }),
-            Some(earlier) => self.repeated(&earlier).await,
+            Some(earlier) => self.repeated(minter, &earlier).await,
         }
     }
 
@@ -146,9 +146,11 @@ impl Issuer {
         (bearer, kept)
     }
 
-    async fn repeated(&self, earlier: &str) -> Result<OpenedRun, RunError> {
+    /// The run of an earlier try, where its opener may still know of it.
+    async fn repeated(&self, minter: &Minter, earlier: &str) -> Result<OpenedRun, RunError> {
         let id = RunId::parse(earlier).map_err(|_| RunError::NotFound)?;
-        let run = self.store().run(&id).await.map_err(Unavailable::from)?.ok_or(RunError::NotFound)?;
+        let whose = minter.principal().map_or(RunsOf::OpenedBy(minter.credential), RunsOf::Principal);
+        let run = self.store().known_run(&id, &whose).await.map_err(Unavailable::from)?.ok_or(RunError::NotFound)?;
         Ok(OpenedRun { run, bearer: None })
     }
 
@@ -159,8 +161,7 @@ impl Issuer {
 
     /// One run that `keeper` knows of; of others nobody learns that they are there.
     pub async fn known_run(&self, keeper: &RunKeeper, id: &RunId) -> Result<Run, RunError> {
-        let run = self.store().run(id).await.map_err(Unavailable::from)?;
-        run.filter(|run| knows(keeper, run)).ok_or(RunError::NotFound)
+        self.store().known_run(id, &keeper.whose).await.map_err(Unavailable::from)?.ok_or(RunError::NotFound)
     }
 
     /// Ends a run before its time; one that is over is left as it is. When it has returned, its bearer gets no token.
@@ -174,21 +175,14 @@ impl Issuer {
         event.team = Some(run.team);
         event.principal = Some(run.principal);
         event.target = Some(target(id));
-        match self.store().end_run(id, &event).await {
-            // It was over already, which is what was asked for.
-            Ok(()) | Err(ChangeError::NotFound) => {}
+        match self.store().end_run(id, &keeper.whose, &event).await {
+            Ok(()) => {}
+            // It was over already, which is what was asked for; or it went out of the caller's sight meanwhile.
+            Err(ChangeError::NotFound) => drop(self.known_run(keeper, id).await?),
             Err(error) => return Err(AdminError::of("run")(error).into()),
         }
         self.forget();
         Ok(())
-    }
-}
-
-fn knows(keeper: &RunKeeper, run: &Run) -> bool {
-    match &keeper.whose {
-        RunsOf::Everyone => true,
-        RunsOf::Principal(principal) => run.principal == *principal,
-        RunsOf::OpenedBy(credential) => run.opener.credential == *credential,
     }
 }
 

@@ -5,5 +5,6 @@
 //! May import: domain.
 
 pub mod admission;
+pub mod network;
 pub mod rate;
 pub mod share;

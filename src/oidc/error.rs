@@ -10,6 +10,9 @@ pub enum KeysError {
     /// The discovery document was not brought.
     #[error("its discovery document could not be fetched: {0}")]
     Discovery(FetchError),
+    /// They are being fetched, and as many wait for them as may.
+    #[error("too many requests wait for its keys already")]
+    Crowded,
     /// It is no JSON object with the members that count.
     #[error("its discovery document must be a JSON object with issuer and jwks_uri")]
     Document,

@@ -1,16 +1,17 @@
 //! Keys of foreign issuers, kept for a while and asked for one request at a time.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::{Duration, OffsetDateTime};
 
 use super::discovery;
 use super::error::KeysError;
+use super::fair::Fair;
 use crate::crypto::foreign_keys::ForeignKeys;
 use crate::domain::clock::Clock;
 use crate::domain::foreign_issuer::ForeignIssuer;
+use crate::domain::id::{TeamUid, TrustRuleId};
 use crate::fetch::{self, Limits};
 
 /// How long keys are used without asking again. A key that its issuer takes back is used here for so long at most.
@@ -19,8 +20,10 @@ const FRESH_FOR: Duration = Duration::minutes(10);
 const STALE_IF_ERROR: Duration = Duration::hours(1);
 /// An issuer is not asked again sooner: neither for a kid that nobody knows, nor after a failure.
 const ASK_AGAIN_AFTER: Duration = Duration::seconds(30);
-/// Most places that are remembered; the one asked for the longest ago goes first.
+/// Most places that are remembered. One more pushes out one of the team that has the most here.
 const PLACES_MAX: usize = 1000;
+/// Most rules whose own keys are remembered as they were parsed, on the same terms.
+const FIXED_MAX: usize = 1000;
 /// An issuer has so long for each of its two documents.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -44,85 +47,128 @@ impl KeyPlace {
 pub struct KeyCache {
     client: fetch::Client,
     clock: Arc<dyn Clock>,
-    places: Mutex<HashMap<KeyPlace, Place>>,
-}
-
-#[derive(Clone)]
-struct Place {
-    /// Held while the issuer is asked, so that however many wait, one asks; the others find what it brought.
-    state: Arc<tokio::sync::Mutex<State>>,
-    used_at: OffsetDateTime,
+    places: Mutex<Fair<KeyPlace, Arc<Place>>>,
+    fixed: Mutex<Fair<TrustRuleId, (i64, Arc<ForeignKeys>)>>,
 }
 
 #[derive(Default)]
-struct State {
-    kept: Option<(Arc<ForeignKeys>, OffsetDateTime)>,
+struct Place {
+    /// What was read last, and when: for those who need not wait.
+    kept: Mutex<Option<Kept>>,
+    /// Held while the issuer is asked, so that however many wait, one asks; the others find what it brought.
+    asking: tokio::sync::Mutex<Asked>,
+}
+
+type Kept = (Arc<ForeignKeys>, OffsetDateTime);
+
+#[derive(Default)]
+struct Asked {
     failed: Option<KeysError>,
     asked_at: Option<OffsetDateTime>,
+}
+
+impl Place {
+    fn kept(&self) -> Option<Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is kept, where it is not due.
+    fn fresh(&self, now: OffsetDateTime) -> Option<Arc<ForeignKeys>> {
+        self.kept().filter(|(_, read_at)| now < *read_at + FRESH_FOR).map(|(keys, _)| keys)
+    }
+
+    fn keep(&self, keys: Arc<ForeignKeys>, now: OffsetDateTime) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((keys, now));
+    }
 }
 
 impl KeyCache {
     /// An empty cache that asks through `client`, whose guards decide what may be reached.
     pub fn new(client: &fetch::Client, clock: Arc<dyn Clock>) -> Self {
         let client = client.with_limits(Limits { total: PATIENCE, ..client.limits() });
-        Self { client, clock, places: Mutex::default() }
+        let (places, fixed) = (Mutex::new(Fair::new(PLACES_MAX)), Mutex::new(Fair::new(FIXED_MAX)));
+        Self { client, clock, places, fixed }
     }
 
-    /// The keys at `place`, asked for if what is kept is due.
-    pub async fn keys(&self, place: &KeyPlace) -> Result<Arc<ForeignKeys>, KeysError> {
-        let now = self.clock.now();
-        let state = self.place(place, now);
-        let mut state = state.lock().await;
-        match &state.kept {
-            Some((keys, read_at)) if now < *read_at + FRESH_FOR => Ok(Arc::clone(keys)),
-            _ => self.ask(place, &mut state).await,
+    /// The keys at `place` where they are at hand, without waiting for anybody.
+    pub fn fresh(&self, place: &KeyPlace) -> Option<Arc<ForeignKeys>> {
+        let place = lock(&self.places).get(place).cloned()?;
+        place.fresh(self.clock.now())
+    }
+
+    /// The keys at `place`, which `team` names, asked for if what is kept is due.
+    pub async fn keys(&self, place: &KeyPlace, team: &TeamUid) -> Result<Arc<ForeignKeys>, KeysError> {
+        let at = self.place(place, team);
+        let mut asked = at.asking.lock().await;
+        match at.fresh(self.clock.now()) {
+            Some(keys) => Ok(keys),
+            None => self.ask(place, &at, &mut asked).await,
         }
     }
 
     /// Keys that are newer than `seen`, in which a kid was missing; `seen` itself where the issuer was asked a moment
     /// ago. So a flood of invented kids costs an issuer one request in half a minute.
-    pub async fn newer(&self, place: &KeyPlace, seen: &Arc<ForeignKeys>) -> Result<Arc<ForeignKeys>, KeysError> {
-        let state = self.place(place, self.clock.now());
-        let mut state = state.lock().await;
-        match &state.kept {
-            Some((keys, _)) if !Arc::ptr_eq(keys, seen) => Ok(Arc::clone(keys)),
-            _ => self.ask(place, &mut state).await,
+    pub async fn newer(
+        &self,
+        place: &KeyPlace,
+        team: &TeamUid,
+        seen: &Arc<ForeignKeys>,
+    ) -> Result<Arc<ForeignKeys>, KeysError> {
+        let at = self.place(place, team);
+        let mut asked = at.asking.lock().await;
+        match at.kept() {
+            Some((keys, _)) if !Arc::ptr_eq(&keys, seen) => Ok(keys),
+            _ => self.ask(place, &at, &mut asked).await,
         }
     }
 
-    fn place(&self, place: &KeyPlace, now: OffsetDateTime) -> Arc<tokio::sync::Mutex<State>> {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        if places.len() >= PLACES_MAX
-            && !places.contains_key(place)
-            && let Some(oldest) = places.iter().min_by_key(|(_, kept)| kept.used_at).map(|(place, _)| place.clone())
-        {
-            places.remove(&oldest);
+    /// The keys that a rule of `team` holds itself, parsed once for each of its versions.
+    pub fn fixed(
+        &self,
+        rule: TrustRuleId,
+        version: i64,
+        team: &TeamUid,
+        jwks: &str,
+    ) -> Result<Arc<ForeignKeys>, KeysError> {
+        if let Some((_, keys)) = lock(&self.fixed).get(&rule).filter(|(of, _)| *of == version) {
+            return Ok(Arc::clone(keys));
         }
-        let kept = places.entry(place.clone()).or_insert_with(|| Place { state: Arc::default(), used_at: now });
-        kept.used_at = now;
-        Arc::clone(&kept.state)
+        let keys = Arc::new(ForeignKeys::parse(jwks.as_bytes())?);
+        lock(&self.fixed).put(rule, team, (version, Arc::clone(&keys)));
+        Ok(keys)
+    }
+
+    fn place(&self, place: &KeyPlace, team: &TeamUid) -> Arc<Place> {
+        let mut places = lock(&self.places);
+        if let Some(known) = places.get(place) {
+            return Arc::clone(known);
+        }
+        let new = Arc::<Place>::default();
+        places.put(place.clone(), team, Arc::clone(&new));
+        new
     }
 
     /// Asks, unless that was done a moment ago, and answers with the best there is.
-    async fn ask(&self, place: &KeyPlace, state: &mut State) -> Result<Arc<ForeignKeys>, KeysError> {
+    async fn ask(&self, place: &KeyPlace, at: &Place, asked: &mut Asked) -> Result<Arc<ForeignKeys>, KeysError> {
         let now = self.clock.now();
-        if state.asked_at.is_none_or(|asked_at| now >= asked_at + ASK_AGAIN_AFTER) {
+        if asked.asked_at.is_none_or(|asked_at| now >= asked_at + ASK_AGAIN_AFTER) {
             // Noted first: dropped half-way, a request counts as asked.
-            state.asked_at = Some(now);
+            asked.asked_at = Some(now);
             match self.fetch(place).await {
                 Ok(keys) => {
                     metrics::counter!("brevet_foreign_keys_total", "outcome" => "read").increment(1);
-                    (state.kept, state.failed) = (Some((Arc::new(keys), now)), None);
+                    at.keep(Arc::new(keys), now);
+                    asked.failed = None;
                 }
                 Err(error) => {
                     metrics::counter!("brevet_foreign_keys_total", "outcome" => "failed").increment(1);
                     tracing::warn!(cause = %error, place = %place, "the keys of a foreign issuer were not read");
-                    state.failed = Some(error);
+                    asked.failed = Some(error);
                 }
             }
         }
-        match (&state.kept, state.failed) {
-            (Some((keys, read_at)), _) if now < *read_at + FRESH_FOR + STALE_IF_ERROR => Ok(Arc::clone(keys)),
+        match (at.kept(), asked.failed) {
+            (Some((keys, read_at)), _) if now < read_at + FRESH_FOR + STALE_IF_ERROR => Ok(keys),
             (_, Some(error)) => Err(error),
             // Asked a moment ago by a request that was dropped before it had an answer.
             (_, None) => Err(KeysError::Jwks(fetch::FetchError::Timeout)),
@@ -142,6 +188,10 @@ impl KeyCache {
     }
 }
 
+fn lock<K, V>(fair: &Mutex<Fair<K, V>>) -> MutexGuard<'_, Fair<K, V>> {
+    fair.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl fmt::Display for KeyPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -154,5 +204,58 @@ impl fmt::Display for KeyPlace {
 impl fmt::Debug for KeyCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("KeyCache")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::keypair::KeyPair;
+    use crate::domain::clock::ManualClock;
+    use crate::domain::signing_key::KeyKind;
+    use serde_json::json;
+    use time::macros::datetime;
+    use uuid::Uuid;
+
+    fn jwks() -> String {
+        let pair = KeyPair::generate(KeyKind::P256).unwrap();
+        let (x, y) = pair.public().members();
+        json!({ "keys": [{ "kty": "EC", "crv": "P-256", "kid": "a", "x": x, "y": y }] }).to_string()
+    }
+
+    fn cache() -> (KeyCache, Arc<ManualClock>) {
+        let clock = Arc::new(ManualClock::new(datetime!(2026-01-01 00:00 UTC)));
+        (KeyCache::new(&fetch::Client::new(fetch::Settings::default()).unwrap(), clock.clone()), clock)
+    }
+
+    #[test]
+    fn threat_24_keys_that_a_rule_holds_are_parsed_once_for_each_of_its_versions() {
+        let (cache, _) = cache();
+        let (team, text) = (TeamUid::parse("red").unwrap(), jwks());
+        let id = |n| TrustRuleId::new(Uuid::from_u128(n));
+        let first = cache.fixed(id(1), 1, &team, &text).unwrap();
+        // Another text, so that parsing it could not go unseen.
+        assert!(Arc::ptr_eq(&first, &cache.fixed(id(1), 1, &team, "no JWKS").unwrap()));
+        assert!(cache.fixed(id(1), 2, &team, "no JWKS").is_err());
+        let changed = cache.fixed(id(1), 2, &team, &jwks()).unwrap();
+        assert!(!Arc::ptr_eq(&first, &changed));
+        assert!(Arc::ptr_eq(&changed, &cache.fixed(id(1), 2, &team, &text).unwrap()));
+        assert!(!Arc::ptr_eq(&changed, &cache.fixed(id(2), 2, &team, &text).unwrap()));
+    }
+
+    #[tokio::test]
+    async fn threat_24_keys_at_hand_wait_for_nobody_who_asks_for_newer_ones() {
+        let (cache, clock) = cache();
+        let team = TeamUid::parse("red").unwrap();
+        let place = KeyPlace::url("https://keys.example.com/jwks", false).unwrap();
+        assert!(cache.fresh(&place).is_none(), "nobody has asked yet");
+        let at = cache.place(&place, &team);
+        at.keep(Arc::new(ForeignKeys::parse(jwks().as_bytes()).unwrap()), clock.now());
+        // As long as somebody asks, this is held.
+        let asking = at.asking.lock().await;
+        assert!(cache.fresh(&place).is_some());
+        clock.advance(FRESH_FOR);
+        assert!(cache.fresh(&place).is_none(), "what is due is asked for");
+        drop(asking);
     }
 }

@@ -41,6 +41,26 @@ macro_rules! runs {
     };
 }
 
+/// That a run `g` is one of those that a caller may know of: `$of` is a principal, `$by` a platform key, NULL where that
+/// does not matter. A key's list of teams is asked as it is now, so that a team taken off it takes its runs along
+/// (threat 20).
+macro_rules! known {
+    ($of:literal, $by:literal) => {
+        concat!(
+            "(",
+            $of,
+            " IS NULL OR g.principal = ",
+            $of,
+            ") AND (",
+            $by,
+            " IS NULL OR (g.opener_id = ",
+            $by,
+            " AND EXISTS (SELECT 1 FROM platform_key_teams l
+                WHERE l.credential_id = g.opener_id AND l.team_uid = g.team_uid)))"
+        )
+    };
+}
+
 impl Store {
     /// Saves a run with its bearer, which ends with it. The principal must be there and in the team; whether it and
     /// the opener are alive is proven by each token.
@@ -94,22 +114,30 @@ impl Store {
         self.db.fetch_optional(sql, [id.as_str().into()]).await?.as_ref().map(run).transpose()
     }
 
+    /// The same, where it is one of `whose`.
+    pub async fn known_run(&self, id: &RunId, whose: &RunsOf) -> Result<Option<Run>, StoreError> {
+        let (of, opened_by) = parts(whose);
+        let sql = concat!(runs!(), "WHERE g.id = $1 AND ", known!("$2", "$3"));
+        self.db
+            .fetch_optional(sql, [id.as_str().into(), of.into(), opened_by.into()])
+            .await?
+            .as_ref()
+            .map(run)
+            .transpose()
+    }
+
     /// A page of runs, the newest first.
     pub async fn runs(&self, filter: &RunFilter, page: &Page) -> Result<Paged<Run>, StoreError> {
         let (created, id) = cursor(page)?;
-        let (of, opened_by) = match &filter.whose {
-            RunsOf::Everyone => (None, None),
-            RunsOf::Principal(principal) => (Some(principal.to_string()), None),
-            RunsOf::OpenedBy(credential) => (None, Some(credential.to_string())),
-        };
+        let (of, opened_by) = parts(&filter.whose);
         let rows = self
             .db
             .fetch_all(
                 concat!(
                     runs!(),
-                    "WHERE g.created_at <= $1 AND (g.created_at < $1 OR g.id < $2)
-                        AND ($3 IS NULL OR g.principal = $3) AND ($4 IS NULL OR g.opener_id = $4)
-                        AND ($5 IS NULL OR g.team_uid = $5) AND ($6 IS NULL OR g.principal = $6)
+                    "WHERE g.created_at <= $1 AND (g.created_at < $1 OR g.id < $2) AND ",
+                    known!("$3", "$4"),
+                    " AND ($5 IS NULL OR g.team_uid = $5) AND ($6 IS NULL OR g.principal = $6)
                         AND ($7 IS NULL OR (g.ended_at IS NULL AND g.ends_at > $7))
                      ORDER BY g.created_at DESC, g.id DESC LIMIT $8"
                 ),
@@ -129,15 +157,28 @@ impl Store {
         Ok(page.cut(runs, |run| format!("{}.{}", super::db::millis(run.created_at), run.id)))
     }
 
-    /// Ends a run that goes on. When it has returned, its bearer gets no token.
-    pub async fn end_run(&self, id: &RunId, event: &Event) -> Result<(), ChangeError> {
+    /// Ends a run that goes on and is one of `whose`. When it has returned, its bearer gets no token.
+    pub async fn end_run(&self, id: &RunId, whose: &RunsOf, event: &Event) -> Result<(), ChangeError> {
         let mut tx = self.db.begin_alone().await?;
-        let sql = "UPDATE runs SET ended_at = $2, version = version + 1
-            WHERE id = $1 AND ended_at IS NULL AND ends_at > $2";
-        if tx.execute(sql, [id.as_str().into(), event.at.into()]).await? == 0 {
+        let (of, opened_by) = parts(whose);
+        let sql = concat!(
+            "UPDATE runs AS g SET ended_at = $2, version = version + 1
+             WHERE g.id = $1 AND g.ended_at IS NULL AND g.ends_at > $2 AND ",
+            known!("$3", "$4")
+        );
+        if tx.execute(sql, [id.as_str().into(), event.at.into(), of.into(), opened_by.into()]).await? == 0 {
             return Err(ChangeError::NotFound);
         }
         Ok(tx.commit_with(event).await?)
+    }
+}
+
+/// What `known!` asks for: whose runs, opened by which platform key.
+fn parts(whose: &RunsOf) -> (Option<String>, Option<String>) {
+    match whose {
+        RunsOf::Everyone => (None, None),
+        RunsOf::Principal(principal) => (Some(principal.to_string()), None),
+        RunsOf::OpenedBy(credential) => (None, Some(credential.to_string())),
     }
 }
 

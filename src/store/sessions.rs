@@ -147,6 +147,21 @@ impl Store {
         row.as_ref().map_or(Ok(None), authentication)
     }
 
+    /// Forgets device grants, authorization codes and ways through the pages that were over before `before`.
+    pub async fn forget_sign_ins_before(&self, before: OffsetDateTime) -> Result<u64, StoreError> {
+        let mut tx = self.db.begin().await?;
+        let mut forgotten = 0;
+        for sql in [
+            "DELETE FROM device_grants WHERE expires_at < $1",
+            "DELETE FROM authorization_codes WHERE expires_at < $1",
+            "DELETE FROM sign_ins WHERE expires_at < $1",
+        ] {
+            forgotten += tx.execute(sql, [before.into()]).await?;
+        }
+        tx.commit().await?;
+        Ok(forgotten)
+    }
+
     /// Ends a living session of `user`; another's is not found. When it has returned, nothing is minted in it.
     pub async fn end_session(&self, user: &UserUid, id: SessionId, event: &Event) -> Result<(), ChangeError> {
         let mut tx = self.db.begin_alone().await?;

@@ -70,6 +70,7 @@ const MATRIX: &[(&str, &str, May, u16)] = &[
     ("GET", "/openapi.json", Anyone, 200),
     // Who calls stands in the form, and a request without one is refused before that is asked.
     ("POST", "/oauth2/token", Anyone, 400),
+    ("POST", "/oauth2/device_authorization", Anyone, 400),
     ("POST", "/oauth2/revoke", Anyone, 400),
     ("POST", "/v1/identity-tokens", Principal, 415),
     ("GET", "/v1/whoami", Known, 200),

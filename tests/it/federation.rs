@@ -12,7 +12,9 @@ use brevet::domain::id::{ServiceAccountUid, TeamUid, TrustRuleId};
 use brevet::domain::issuer_url::{Development, IssuerUrl};
 use brevet::domain::trust::{KeySource, Reuse, TrustRule, TrustRuleRecord};
 use brevet::domain::trust_template::Template;
+use brevet::issuer::limits::LimitNumbers;
 use brevet::issuer::oauth::{Client, OAuthError, SubjectTokenRefused};
+use brevet::limit::rate::Rate;
 use brevet::store::{DerivesFrom, ServiceAccountChange, TeamChange, TrustRuleChange};
 use futures_util::future::join_all;
 use http::StatusCode;
@@ -371,6 +373,33 @@ async fn threat_8_of_parallel_replays_exactly_as_many_win_as_the_rule_allows() {
     assert!(Scene::refused(&scene.exchange(&subject, &[]).await).2.contains("has expired"));
     let reasons = scene.reasons().await;
     assert_eq!((reasons["subject_token_replayed"], reasons["subject_token_expired"]), (15 + 15 + 11 + 1, 1));
+}
+
+#[tokio::test]
+async fn threat_24_who_fails_too_often_is_turned_away_before_anything_is_judged() {
+    let limits = LimitNumbers { failures: Rate::new(1, 3).unwrap(), ..Options::default().limits };
+    let scene = Scene::over(App::with(Options { limits, ..Options::default() }).await).await;
+    let issuer = ForeignIssuer::start(&["ES256"]);
+    let conditions = vec![is("sub", "system:serviceaccount:prod:agent")];
+    scene.trust(issuer.url(), KeySource::Discovery, conditions, Reuse::Once).await;
+    let sound = token("ES256", &kubernetes(issuer.url(), scene.app.clock.now()));
+    for status in [400, 400, 400, 429] {
+        assert_eq!(Scene::refused(&scene.exchange("no.token.at-all", &[]).await).0, status);
+    }
+    // From now on not even whether it is a token is looked at, and nobody is asked for keys.
+    let answer = scene.exchange(&sound, &[]).await;
+    assert_eq!((Scene::refused(&answer).0, answer.header("retry-after").is_some()), (429, true));
+    assert_eq!(issuer.asked(), (0, 0));
+    let assertion = [
+        ("grant_type", "client_credentials"),
+        ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+        ("client_assertion", "no.token.at-all"),
+    ];
+    for _ in 0..2 {
+        assert_eq!(Scene::refused(&scene.app.send(form("/oauth2/token", &assertion)).await).0, 429);
+    }
+    let expected = BTreeMap::from([("subject_token_malformed".to_owned(), 4), ("rate_limited".to_owned(), 3)]);
+    assert_eq!(scene.reasons().await, expected);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use brevet::domain::clock::{Clock, ManualClock};
 use brevet::domain::foreign_issuer::ForeignIssuer as IssuerText;
+use brevet::domain::id::TeamUid;
 use brevet::domain::issuer_url::Development;
 use brevet::domain::trust::{KeySource, Reuse};
 use brevet::fetch::{self, FetchError, Limits, Reach, Refusal};
@@ -16,6 +17,11 @@ use std::sync::Arc;
 use crate::federation::{Scene, is};
 use crate::support::clock::START;
 use crate::support::foreign_issuer::{ForeignIssuer, kubernetes, token};
+
+/// Whose keys are asked for matters only where there are too many.
+fn asking() -> TeamUid {
+    TeamUid::parse("team-1").unwrap()
+}
 
 async fn trusting(issuer: &ForeignIssuer) -> Scene {
     let scene = Scene::set().await;
@@ -121,7 +127,7 @@ async fn threat_22_hostile_issuers_are_refused_before_a_connection() {
     ] {
         let place = KeyPlace::Issuer(IssuerText::parse(issuer, Development::Off).unwrap());
         let refused = KeysError::Discovery(FetchError::Refused(Refusal::Address));
-        assert_eq!(cache.keys(&place).await.err(), Some(refused), "{issuer}");
+        assert_eq!(cache.keys(&place, &asking()).await.err(), Some(refused), "{issuer}");
     }
     for (url, loopback, sound) in [
         ("https://keys.example.com/jwks", false, true),
@@ -154,15 +160,19 @@ async fn threat_22_what_an_issuer_answers_is_bounded_and_speaks_for_itself_only(
     ] {
         clock.advance(Duration::minutes(1));
         issuer.publish_text(text);
-        let error = cache.keys(&place).await.unwrap_err().to_string();
+        let error = cache.keys(&place, &asking()).await.unwrap_err().to_string();
         assert!(error.starts_with(words), "{error}");
         assert!(!error.contains("127.0.0.1"), "errors name no address: {error}");
     }
     // Another host's document that names our issuer's keys as its own, and the other way round.
     let liar = ForeignIssuer::start(&["ES256"]);
     let claims_to_be = KeyPlace::Issuer(IssuerText::parse(&format!("{}/", liar.url()), Development::On).unwrap());
-    assert_eq!(cache.keys(&claims_to_be).await.err(), Some(KeysError::OtherIssuer), "a slash makes another issuer");
+    assert_eq!(
+        cache.keys(&claims_to_be, &asking()).await.err(),
+        Some(KeysError::OtherIssuer),
+        "a slash makes another issuer"
+    );
     clock.advance(Duration::minutes(1));
     issuer.publish(&["ES256"]);
-    assert!(cache.keys(&place).await.is_ok());
+    assert!(cache.keys(&place, &asking()).await.is_ok());
 }

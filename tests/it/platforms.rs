@@ -102,6 +102,40 @@ async fn no_right_implies_another_and_a_run_is_known_to_the_key_that_opened_it()
 }
 
 #[tokio::test]
+async fn threat_20_a_team_taken_off_a_platform_takes_the_runs_in_it_out_of_its_sight() {
+    let app = App::start().await;
+    let (team, kept) = (app.team("team-1").await, app.team("team-2").await);
+    app.agent(&team, "agent-1").await;
+    app.agent(&kept, "agent-2").await;
+    app.person("person-1", &[&team, &kept]).await;
+    let (key, id) = app.platform(&[&team]).await;
+    let (bearer, lost) = app.run(&key, &json!({"on_behalf_of": "service_account:agent-1"})).await;
+    let both = PlatformKeyChange { teams: Some(vec![team.clone(), kept.clone()]), ..PlatformKeyChange::default() };
+    app.store.update_platform_key(id, None, &both, &app.event()).await.unwrap();
+    let (_, own) = app.run(&key, &json!({"on_behalf_of": "service_account:agent-2"})).await;
+    let list = async || -> Vec<String> {
+        let page = app.get("/v1/runs", Some(&key)).await.json();
+        page["items"].as_array().unwrap().iter().map(|run| run["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(list().await.len(), 2);
+
+    // Straight in the store: nothing on this replica is told of it.
+    let change = PlatformKeyChange { teams: Some(vec![kept]), ..PlatformKeyChange::default() };
+    app.store.update_platform_key(id, None, &change, &app.event()).await.unwrap();
+    assert_eq!(list().await, [own.clone()]);
+    let path = format!("/v1/runs/{lost}");
+    refused(&app.get(&path, Some(&key)).await, 404, "run_not_found");
+    refused(&app.delete(&path, &key).await, 404, "run_not_found");
+    assert!(app.get("/v1/runs?team=team-1", Some(&key)).await.json()["items"].as_array().unwrap().is_empty());
+    app.end_run(&key, &own).await;
+
+    // It went on all the while: with the team back on the list its bearer mints again.
+    app.store.update_platform_key(id, None, &both, &app.event()).await.unwrap();
+    claims(&app.mint(&bearer, &json!({})).await);
+    app.end_run(&key, &lost).await;
+}
+
+#[tokio::test]
 async fn threat_23_what_is_taken_off_a_platform_or_its_principals_is_off_at_once() {
     let app = App::start().await;
     let team = app.team("team-1").await;

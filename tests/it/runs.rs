@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use brevet::domain::access::RunsOf;
 use brevet::domain::address_range::AddressRange;
 use brevet::domain::audience::Audience;
 use brevet::domain::audit::Action;
@@ -494,7 +495,10 @@ async fn against_the_model(steps: &[Step], tokens: u32, lasts: u32) {
                 assert_ne!(answer.status, StatusCode::OK, "{steps:?}");
             }
             Step::End => {
-                app.store.end_run(&brevet::domain::id::RunId::parse(&id).unwrap(), &app.event()).await.ok();
+                app.store
+                    .end_run(&brevet::domain::id::RunId::parse(&id).unwrap(), &RunsOf::Everyone, &app.event())
+                    .await
+                    .ok();
                 model.ended |= model.seconds_left > 0;
             }
             Step::Wait(seconds) => {

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is how a broken expectation is told")]
 
 mod audit;
+mod browsers;
 mod derived;
 mod files;
 mod liveness;
@@ -14,6 +15,6 @@ mod races;
 mod rotation;
 mod runs;
 mod schema;
-mod sign_ins;
+mod sign_in;
 mod tables;
 mod world;

@@ -28,16 +28,23 @@ pub(in crate::http) struct PageQuery {
 }
 
 /// A list's query that holds nothing but its page.
-pub(in crate::http) struct PageOf(pub(in crate::http) Page);
+pub struct PageOf(pub Page);
+
+impl PageOf {
+    /// Reads the query of `parts`.
+    pub fn read(parts: &Parts) -> Result<Self, ProblemAnswer> {
+        let mut fields = Fields::default();
+        let mut members = Members::read(parts, &["limit", "after"], &mut fields);
+        let page = read(&mut members, &mut fields);
+        fields.finish(page).map(Self).map_err(ProblemAnswer::fields)
+    }
+}
 
 impl<S: Sync> FromRequestParts<S> for PageOf {
     type Rejection = ProblemAnswer;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ProblemAnswer> {
-        let mut fields = Fields::default();
-        let mut members = Members::read(parts, &["limit", "after"], &mut fields);
-        let page = read(&mut members, &mut fields);
-        fields.finish(page).map(Self).map_err(ProblemAnswer::fields)
+        Self::read(parts)
     }
 }
 

@@ -11,10 +11,11 @@ use crate::crypto::jwk::thumbprint;
 use crate::crypto::verifying_key::VerifyingKey;
 use crate::domain::audit::{Action, Decision, Origin};
 use crate::domain::client_key::{ClientKey, KeySource};
-use crate::domain::id::ServiceAccountUid;
+use crate::domain::id::{ServiceAccountUid, TeamUid};
 use crate::domain::principal::Principal;
 use crate::domain::secret::Secret;
 use crate::issuer::Issuer;
+use crate::issuer::refusals::Unavailable;
 use crate::oidc::KeyPlace;
 use crate::store::{ClientKeys, DerivesFrom, Presented};
 
@@ -34,6 +35,8 @@ impl Issuer {
         origin: &Origin,
     ) -> Result<Client, OAuthError> {
         self.count_limited(self.0.limits.anonymous(origin), action, origin)?;
+        self.count_limited(self.0.limits.failing(origin), action, origin)?;
+        let _place = self.0.limits.judge(origin).map_err(Unavailable::from)?;
         let unverified = match UnverifiedAssertion::parse(assertion.expose()) {
             Ok(unverified) => unverified,
             Err(refused) => return Err(self.count_assertion(refused.into(), action, origin)),
@@ -49,7 +52,7 @@ impl Issuer {
         let Some(registered) = self.store().client_keys(&uid, now).await? else {
             return Err(self.count_assertion(unknown(), action, origin));
         };
-        let (key, judged) = match self.signer_of(&unverified, &registered.keys, now).await {
+        let (key, judged) = match self.signer_of(&unverified, &registered, now).await {
             Ok(found) => found,
             Err(refused) => return Err(self.count_assertion(refused, action, origin)),
         };
@@ -71,12 +74,12 @@ impl Issuer {
     async fn signer_of<'a>(
         &self,
         assertion: &UnverifiedAssertion,
-        keys: &'a [ClientKey],
+        client: &'a ClientKeys,
         now: OffsetDateTime,
     ) -> Result<(&'a ClientKey, Judged), ClientRefused> {
         let mut best = ClientRefused::from(AssertionRefused::UnknownKey);
         let mut places = Vec::new();
-        for registered in keys {
+        for registered in &client.keys {
             let (kid, public) = match &registered.source {
                 KeySource::Jwk { kid, public } => (kid, public),
                 KeySource::JwksUri(uri) => {
@@ -99,7 +102,7 @@ impl Issuer {
         // A JWKS finds its keys by name only.
         let Some(kid) = assertion.kid() else { return Err(best) };
         for (registered, uri) in places {
-            match self.key_at(uri, kid).await {
+            match self.key_at(uri, &client.team, kid).await {
                 Ok(Some(key)) => match self.under(assertion, &key, now) {
                     Err(ClientRefused::Assertion(
                         refused @ (AssertionRefused::Signature | AssertionRefused::Algorithm),
@@ -120,15 +123,15 @@ impl Issuer {
 
     /// The key that the JWKS at `uri` calls `kid`. A kid that is not there may be new, so the JWKS is asked for again,
     /// at the bounded rate of the cache.
-    async fn key_at(&self, uri: &str, kid: &str) -> Result<Option<VerifyingKey>, ClientRefused> {
+    async fn key_at(&self, uri: &str, team: &TeamUid, kid: &str) -> Result<Option<VerifyingKey>, ClientRefused> {
         let place = KeyPlace::url(uri, self.url().is_loopback()).map_err(|_| ClientRefused::KeysUnavailable)?;
         let find = |keys: &ForeignKeys| keys.get(kid).cloned();
-        let seen = self.foreign_keys().keys(&place).await.map_err(|_| ClientRefused::KeysUnavailable)?;
+        let seen = self.keys_at(&place, team).await.map_err(|_| ClientRefused::KeysUnavailable)?;
         if let Some(key) = find(&seen) {
             return Ok(Some(key));
         }
-        let newer = self.foreign_keys().newer(&place, &seen).await.map_err(|_| ClientRefused::KeysUnavailable)?;
-        Ok(find(&newer))
+        let newer = self.newer_keys_at(&place, team, &seen).await.map_err(|_| ClientRefused::KeysUnavailable)?;
+        Ok(newer.as_deref().and_then(find))
     }
 
     /// What remains when the signature holds. The use of the assertion is noted last: one that is refused for

@@ -8,6 +8,7 @@ pub mod access_token;
 mod assertion;
 pub mod client;
 pub mod grant_type;
+mod keys_at;
 pub mod metadata;
 pub mod refusals;
 pub mod revocation;

@@ -1,10 +1,9 @@
 //! Someone else's token for one of ours (RFC 8693): a workload speaks for a service account under its trust rules.
 //!
-//! The order is what keeps strangers cheap and harmless: the form of the token, then whether the service account has a
+//! The order is what keeps strangers cheap and harmless: how often they came and failed, a place of those for strangers,
+//! the form of the token, then whether the service account has a
 //! living rule about exactly the issuer that the token names, and only then keys are asked for and a signature
 //! verified. What is fetched is what an administrator wrote into a rule; no part of a token ever is (threat 22).
-
-use std::sync::Arc;
 
 use time::{Duration, OffsetDateTime};
 
@@ -14,7 +13,7 @@ use crate::crypto::foreign_token::{ForeignRefused, ForeignToken, UnverifiedToken
 use crate::domain::access::Denied;
 use crate::domain::audit::{Action, Decision, Origin};
 use crate::domain::foreign_issuer::ForeignIssuer;
-use crate::domain::id::{ServiceAccountUid, TrustRuleId};
+use crate::domain::id::{ServiceAccountUid, TeamUid, TrustRuleId};
 use crate::domain::issuer_url::Development;
 use crate::domain::policy::MintRequest;
 use crate::domain::principal::Principal;
@@ -22,7 +21,7 @@ use crate::domain::secret::Secret;
 use crate::domain::trust::{KeySource, Mismatch, Reuse, TrustRuleRecord};
 use crate::issuer::Issuer;
 use crate::issuer::mint::MintCall;
-use crate::issuer::refusals::MintError;
+use crate::issuer::refusals::{MintError, Unavailable};
 use crate::issuer::release::Minted;
 use crate::limit::rate::Limited;
 use crate::oidc::KeyPlace;
@@ -70,10 +69,13 @@ impl Issuer {
         origin: &Origin,
     ) -> Result<Exchanged, OAuthError> {
         self.count_limited(self.0.limits.anonymous(origin), Action::AccessTokenIssue, origin)?;
+        self.count_limited(self.0.limits.failing(origin), Action::AccessTokenIssue, origin)?;
+        let place = self.0.limits.judge(origin).map_err(Unavailable::from)?;
         let client = match self.judge(client_id, subject_token, origin).await {
             Err(OAuthError::SubjectToken(refused)) => return Err(self.limited_refusal(refused, origin)),
             judged => judged?,
         };
+        drop(place);
         let issued = self.issue_access_token(&client, origin).await?;
         let Wanted::IdentityToken(request) = wanted else { return Ok(Exchanged::AccessToken(issued)) };
         // The access token never leaves: it is what the identity token derives from, so that everything which ends
@@ -137,7 +139,7 @@ impl Issuer {
     ) -> Result<Taken, (SubjectTokenRefused, Option<ForeignToken>)> {
         let mut nearest: Option<(SubjectTokenRefused, Option<ForeignToken>)> = None;
         for record in &trusting.rules {
-            let refused = match self.verified(record, token).await {
+            let refused = match self.verified(record, &trusting.team, token).await {
                 Err(refused) => (refused, None),
                 Ok(verified) => match record.rule.judge(verified.issuer(), verified.audience(), verified.claims()) {
                     Ok(()) => return Ok(Taken { rule: record.clone(), token: verified }),
@@ -156,21 +158,22 @@ impl Issuer {
     async fn verified(
         &self,
         record: &TrustRuleRecord,
+        team: &TeamUid,
         token: &UnverifiedToken,
     ) -> Result<ForeignToken, SubjectTokenRefused> {
         let no_keys = SubjectTokenRefused::NoKeys;
         let verify = |keys: &ForeignKeys| token.verify(keys, self.now());
         let verified = match record.rule.keys() {
             KeySource::Fixed(jwks) => {
-                verify(&ForeignKeys::parse(jwks.as_bytes()).map_err(|error| SubjectTokenRefused::NoKeys(error.into()))?)
+                verify(&*self.foreign_keys().fixed(record.id, record.version, team, jwks).map_err(no_keys)?)
             }
             KeySource::Discovery => {
-                let (cache, place) = (self.foreign_keys(), KeyPlace::Issuer(record.rule.issuer().clone()));
-                let keys = cache.keys(&place).await.map_err(no_keys)?;
+                let place = KeyPlace::Issuer(record.rule.issuer().clone());
+                let keys = self.keys_at(&place, team).await.map_err(no_keys)?;
                 match verify(&keys) {
                     Err(ForeignRefused::UnknownKey) => {
-                        let newer = cache.newer(&place, &keys).await.map_err(no_keys)?;
-                        if Arc::ptr_eq(&newer, &keys) { Err(ForeignRefused::UnknownKey) } else { verify(&newer) }
+                        let newer = self.newer_keys_at(&place, team, &keys).await.map_err(no_keys)?;
+                        newer.map_or(Err(ForeignRefused::UnknownKey), |newer| verify(&newer))
                     }
                     verified => verified,
                 }

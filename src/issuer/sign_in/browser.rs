@@ -20,8 +20,8 @@ use crate::domain::secret::Secret;
 use crate::domain::session::{CLI_CLIENT_ID, SessionOrigin, SignedIn};
 use crate::domain::sign_in::{Asker, SignIn};
 use crate::issuer::Issuer;
-use crate::issuer::limits::network;
 use crate::issuer::refusals::{OpenSessionError, Unavailable};
+use crate::limit::network::network;
 use crate::limit::rate::Limited;
 use crate::store::StoreError;
 

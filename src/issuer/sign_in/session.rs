@@ -2,16 +2,19 @@
 
 use time::OffsetDateTime;
 
-use super::is_device_name;
+use super::{check_client, is_device_name};
+use crate::domain::access::Identity;
 use crate::domain::audit::{Action, Decision, Origin};
 use crate::domain::credential::{CredentialKind, OpaqueCredential};
 use crate::domain::id::{CredentialId, SessionId, UserUid};
+use crate::domain::principal::Principal;
 use crate::domain::secret::Secret;
 use crate::domain::session::SignedIn;
 use crate::issuer::Issuer;
+use crate::issuer::oauth::OAuthError;
 use crate::issuer::oauth::access_token::LIFE;
 use crate::issuer::refusals::{OpenSessionError, Unavailable};
-use crate::store::{NewCredential, NewSession, OpenedSession, RedeemError};
+use crate::store::{ChangeError, NewCredential, NewSession, OpenedSession, RedeemError};
 
 /// What a person's terminal gets: tokens, each shown once, and what they belong to.
 #[derive(Debug, Clone)]
@@ -116,6 +119,49 @@ impl Issuer {
             Ok(redeemed) => Ok(SignedIn::by_code(redeemed.user, redeemed.code, now)),
             Err(error) => Err(self.redeem_refused(error, Action::SignIn, origin)?),
         }
+    }
+
+    /// Ends the session of a token that its terminal gives up, access or refresh (RFC 7009). One that is not known or is
+    /// over is as good as ended; a service account's is refused. When it has returned, nothing is minted in the session.
+    pub async fn give_up_session(&self, client: &str, token: &Secret, origin: &Origin) -> Result<(), OAuthError> {
+        check_client(client)?;
+        self.count_limited(self.0.limits.anonymous(origin), Action::SessionEnd, origin)?;
+        self.count_limited(self.0.limits.failing(origin), Action::SessionEnd, origin)?;
+        let Ok(token) = OpaqueCredential::parse(token.expose()) else { return Ok(()) };
+        let hash = token.hash();
+        let found = match token.kind() {
+            CredentialKind::Access => match self.store().credential(&hash, self.now()).await? {
+                None => None,
+                Some(record) => match record.identity {
+                    Identity::Person { user, session, .. } => Some((record.id, user, session)),
+                    Identity::Administrator { .. }
+                    | Identity::ServiceAccount { .. }
+                    | Identity::Worker { .. }
+                    | Identity::Run { .. }
+                    | Identity::Platform { .. } => return Err(OAuthError::OtherClientsToken),
+                },
+            },
+            CredentialKind::Refresh => {
+                self.store().refresh_token(&hash).await?.map(|found| (found.id, found.user, found.session))
+            }
+            other => return Err(OAuthError::TokenType(other)),
+        };
+        let Some((id, user, session)) = found else { return Ok(self.0.limits.failure(origin)?) };
+        // Ending one holds off every audit batch of the installation; what is over anyway must not.
+        if self.store().session(session).await?.is_none_or(|session| session.ended_at.is_some()) {
+            return Ok(());
+        }
+        let mut event = self.event(Action::SessionEnd, Decision::Allowed, origin);
+        event.credential = Some((token.kind(), id));
+        event.principal = Some(Principal::User(user.clone()));
+        event.target = Some(format!("session:{session}"));
+        match self.store().end_session(&user, session, &event).await {
+            // Another request has done it in the meantime.
+            Ok(()) | Err(ChangeError::NotFound) => {}
+            Err(error) => return Err(OAuthError::of_change(error)),
+        }
+        self.forget();
+        Ok(())
     }
 
     /// The cheap part: prefix, length and checksum, before anything is looked up.

@@ -10,8 +10,11 @@ use brevet::domain::id::{CredentialId, RunId, SessionId};
 use brevet::domain::platform::{PlatformRight, PlatformRights};
 use brevet::domain::principal::Principal;
 use brevet::domain::run::{Opener, Run, RunTerms};
+use brevet::domain::session::{Authentication, SessionOrigin};
 use brevet::domain::settings::ProviderLayer;
-use brevet::store::{AuditWriter, DeadReason, Page, PlatformKeyChange, Release, RunFilter, Store, Ticket, Verdict};
+use brevet::store::{
+    AuditWriter, ChangeError, DeadReason, Page, PlatformKeyChange, Release, RunFilter, Store, Ticket, Verdict,
+};
 use futures_util::future::join_all;
 use time::Duration;
 
@@ -61,7 +64,7 @@ const fn each(behind: &'static [Behind], in_run: DeadReason, outside: DeadReason
 use Behind as B;
 use DeadReason as D;
 
-const CUTS: [(&str, &[Stops]); 17] = [
+const CUTS: [(&str, &[Stops]); 20] = [
     ("UPDATE users SET disabled_at = 1", &[both(PEOPLE, D::UserDisabled)]),
     ("UPDATE users SET deleted_at = 1", &[both(PEOPLE, D::UserDeleted)]),
     ("UPDATE memberships SET removed_at = 1", &[(PEOPLE, Some(D::MembershipEnded), None)]),
@@ -69,6 +72,19 @@ const CUTS: [(&str, &[Stops]); 17] = [
     ("UPDATE service_accounts SET deleted_at = 1", &[both(AGENTS, D::ServiceAccountDeleted)]),
     ("UPDATE sessions SET ended_at = 1", &[both(&[B::Session], D::SessionEnded)]),
     ("UPDATE sessions SET expires_at = 1", &[both(&[B::Session], D::SessionExpired)]),
+    ("UPDATE sessions SET idle_at = 1", &[both(&[B::Session], D::SessionIdle)]),
+    (
+        "INSERT INTO upstream_providers (uid, uid_fold, name, issuer, client_id, settings, version, created_at, updated_at,
+            disabled_at) VALUES ('okta', 'okta', '', '', '', '{}', 1, 0, 0, 1);
+         UPDATE sessions SET provider_uid = 'okta'",
+        &[both(&[B::Session], D::ProviderDisabled)],
+    ),
+    (
+        "INSERT INTO upstream_providers (uid, uid_fold, name, issuer, client_id, settings, version, created_at, updated_at,
+            deleted_at) VALUES ('okta', 'okta', '', '', '', '{}', 1, 0, 0, 1);
+         UPDATE sessions SET provider_uid = 'okta'",
+        &[both(&[B::Session], D::ProviderDeleted)],
+    ),
     (
         "UPDATE credentials SET revoked_at = 1 WHERE kind = 'service_account_key'",
         &[each(&[B::Key], D::RunOpenerRevoked, D::CredentialRevoked), both(&[B::OfKey], D::ParentKeyRevoked)],
@@ -92,6 +108,11 @@ const CUTS: [(&str, &[Stops]); 17] = [
     ("DELETE FROM platform_key_teams", &[both(PLATFORMS, D::PlatformTeamRemoved)]),
     ("UPDATE platform_keys SET rights = 'register_teams'", &[both(PLATFORMS, D::PlatformRightRemoved)]),
 ];
+
+/// How the scene's session was opened.
+fn by_code() -> Authentication {
+    Authentication { origin: SessionOrigin::EnrolmentCode, amr: Vec::new() }
+}
 
 /// Everything that can stand behind a token, in one house.
 struct Cast {
@@ -132,7 +153,7 @@ impl Cast {
             id: RunId::parse(&format!("{:0>20}", &id[id.len() - 12..])).unwrap(),
             team: self.scene.team.clone(),
             principal,
-            opener: Opener { kind, credential: opener, session },
+            opener: Opener { kind, credential: opener, session, by: session.map(|_| by_code()) },
             terms: RunTerms {
                 audiences: vec![Audience::sts()],
                 role: None,
@@ -210,7 +231,9 @@ async fn threat_23_every_link_behind_a_run_or_a_derived_token_stops_it_and_is_na
                 assert_eq!(found == Verdict::NotAlive, stops.is_some(), "{what}: {found:?}");
                 let expected = stops.and_then(|(_, in_run, outside)| if run.is_some() { *in_run } else { *outside });
                 let looked_at = store.minted_tokens(&[token], NOW).await.unwrap();
-                assert_eq!(looked_at[&token], (credential.0, expected), "{what}: the token's liveness");
+                let session = (behind == Behind::Session).then(by_code);
+                let found = brevet::store::Behind { kind: credential.0, session };
+                assert_eq!(looked_at[&token], (found, expected), "{what}: the token's liveness");
                 // Of a platform key by itself nobody can tell for whom it would act.
                 if run.is_some() || credential.0 != CredentialKind::Platform {
                     let record = store.credential_of_id(credential.1, NOW).await.unwrap().unwrap();
@@ -255,7 +278,7 @@ async fn threat_33_a_run_ends_by_itself_and_when_it_is_ended_and_its_bearer_is_n
         let record = store.credential_of_id(bearer, NOW + Duration::HOUR).await.unwrap().unwrap();
         assert_eq!(record.dead, Some(DeadReason::RunExpired));
 
-        store.end_run(&run, &Event { action: Action::RunEnd, ..cast.scene.event() }).await.unwrap();
+        store.end_run(&run, &RunsOf::Everyone, &Event { action: Action::RunEnd, ..cast.scene.event() }).await.unwrap();
         assert_eq!(verdict(&writer, of(of_run, Some(&run)).await).await, Verdict::NotAlive);
         let record = store.credential_of_id(bearer, NOW).await.unwrap().unwrap();
         assert_eq!(record.dead, Some(DeadReason::RunEnded));
@@ -270,6 +293,40 @@ async fn threat_33_a_run_ends_by_itself_and_when_it_is_ended_and_its_bearer_is_n
             let runs = store.runs(&open(whose.clone()), &Page::default()).await.unwrap().items;
             assert_eq!(runs.len(), count, "{whose:?} on {}", world.name);
         }
+    }
+}
+
+/// A key's list of teams is what it may know of now, not what it was when the run was opened.
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_20_a_platform_key_that_lost_a_team_knows_of_no_run_in_it() {
+    for world in World::each().await {
+        let store = &world.store;
+        let cast = Cast::set(&world).await;
+        let (_, run) = cast.open(store, Behind::Platform, None).await;
+        let own = RunsOf::OpenedBy(cast.platform);
+        let filter = RunFilter { whose: own.clone(), team: None, principal: None, open_at: None };
+        let known = async || {
+            let listed = store.runs(&filter, &Page::default()).await.unwrap().items.len();
+            (listed, store.known_run(&run, &own).await.unwrap().is_some())
+        };
+        let relist = async |teams| {
+            let change = PlatformKeyChange { teams: Some(teams), ..PlatformKeyChange::default() };
+            store.update_platform_key(cast.platform, None, &change, &cast.scene.event()).await.unwrap();
+        };
+        let end = async || store.end_run(&run, &own, &Event { action: Action::RunEnd, ..cast.scene.event() }).await;
+        assert_eq!(known().await, (1, true), "{}", world.name);
+        relist(vec![]).await;
+        assert_eq!(known().await, (0, false), "off its list on {}", world.name);
+        assert_eq!(end().await, Err(ChangeError::NotFound), "{}", world.name);
+        assert_eq!(store.run(&run).await.unwrap().unwrap().ended_at, None, "it goes on on {}", world.name);
+        // The principal of the run, and the installation, know of it all the same.
+        for whose in [RunsOf::Everyone, RunsOf::Principal(cast.scene.agent())] {
+            assert!(store.known_run(&run, &whose).await.unwrap().is_some(), "{whose:?} on {}", world.name);
+        }
+        relist(vec![cast.scene.team.clone()]).await;
+        assert_eq!(known().await, (1, true), "back on its list on {}", world.name);
+        assert_eq!(end().await, Ok(()), "{}", world.name);
+        assert!(store.run(&run).await.unwrap().unwrap().ended_at.is_some(), "{}", world.name);
     }
 }
 

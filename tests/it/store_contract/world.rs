@@ -15,7 +15,6 @@ use brevet::domain::role::InstallationRole;
 use brevet::domain::rotation::Retimed;
 use brevet::domain::sealed::Sealed;
 use brevet::domain::secret::Secret;
-use brevet::domain::session::SessionOrigin;
 use brevet::domain::signing_key::{KeyKind, KeyTimes, Kid, PublicKey, SigningKey};
 use brevet::domain::team::{Membership, ServiceAccount, Team, TeamPolicy, User};
 use brevet::store::{
@@ -79,9 +78,12 @@ impl World {
     pub(super) async fn empty(&self) {
         self.sabotage(
             "DELETE FROM audit_events; DELETE FROM provider_settings; DELETE FROM enrolment_codes;
+             DELETE FROM authorization_codes; DELETE FROM device_grants; DELETE FROM sign_ins;
+             DELETE FROM upstream_identities; DELETE FROM installation_keys;
              DELETE FROM worker_key_teams; DELETE FROM platform_key_teams; DELETE FROM platform_keys; DELETE FROM runs;
              DELETE FROM public_keys; DELETE FROM trust_rules;
-             DELETE FROM worker_keys; DELETE FROM credentials; DELETE FROM sessions; DELETE FROM service_accounts;
+             DELETE FROM worker_keys; DELETE FROM credentials; DELETE FROM sessions; DELETE FROM upstream_providers;
+             DELETE FROM service_accounts;
              DELETE FROM memberships; DELETE FROM users; DELETE FROM teams; DELETE FROM signing_keys;
              DELETE FROM replicas; DELETE FROM issuers",
         )
@@ -342,11 +344,5 @@ pub(super) fn new_code(user: &UserUid) -> NewEnrolmentCode {
 }
 
 pub(super) fn new_session() -> NewSession {
-    NewSession {
-        id: fresh(),
-        access: credential(),
-        origin: SessionOrigin::EnrolmentCode,
-        device: Some("laptop".to_owned()),
-        expires_at: NOW + Duration::hours(12),
-    }
+    NewSession { id: fresh(), access: credential(), refresh: credential(), device: Some("laptop".to_owned()) }
 }

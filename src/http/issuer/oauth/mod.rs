@@ -5,11 +5,11 @@
 //! May import: what its parent may.
 
 mod asked;
-mod client;
+pub mod client;
 pub mod device;
 pub mod form;
 pub mod metadata;
 pub(in crate::http::issuer) mod person;
 pub mod revoke;
 pub mod token;
-mod token_exchange;
+pub mod token_exchange;
