@@ -102,14 +102,6 @@ impl Store {
         tx.commit().await?;
         Ok(changed == 1)
     }
-
-    /// Forgets browsers whose time was over before `before`.
-    pub async fn forget_sign_ins_before(&self, before: OffsetDateTime) -> Result<u64, StoreError> {
-        let mut tx = self.db.begin().await?;
-        let forgotten = tx.execute("DELETE FROM sign_ins WHERE expires_at < $1", [before.into()]).await?;
-        tx.commit().await?;
-        Ok(forgotten)
-    }
 }
 
 fn sign_in(row: &Row) -> Result<SignIn, StoreError> {

@@ -1,21 +1,15 @@
 // Signs people in on our pages with a real Chromium, as a person would: without a script of ours anywhere, by mouse and
 // by keyboard, in light and dark and at the width of a phone; and tries what a foreign page would try.
 //
-// Flags: --issuer URL --chromium PROGRAM --screenshots FOLDER --code CODE (as often as codes are given: five)
+// Flags: --issuer URL --chromium PROGRAM --screenshots FOLDER --code CODE (as often as codes are needed: five)
 // Prints {"ok": true, …} with what each way ended in, every finding of axe, and every complaint of the browser about a
-// page (`violations`), or {"ok": false, "message": …}. BREVET_TEST_NODE_MODULES names the folder of playwright-core and
-// axe-core.
+// page (`violations`), or {"ok": false, "message": …}.
 
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync } from 'node:fs';
 import http from 'node:http';
-import { createRequire } from 'node:module';
-import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
-const installed = createRequire(`${process.env.BREVET_TEST_NODE_MODULES}/x.js`);
-const { chromium } = await import(pathToFileURL(installed.resolve('playwright-core')));
-const axe = readFileSync(installed.resolve('axe-core/axe.min.js'), 'utf8');
+import { open, tell } from './chromium.mjs';
 
 const { values: flags } = parseArgs({
   options: {
@@ -25,62 +19,13 @@ const { values: flags } = parseArgs({
     code: { type: 'string', multiple: true },
   },
 });
-mkdirSync(flags.screenshots, { recursive: true });
 const codes = [...flags.code];
-const findings = [];
-const violations = [];
-
-// A form of an OAuth client; from another address of this machine where one is given.
-function oauth(path, members, localAddress) {
-  const body = new URLSearchParams({ client_id: 'brevet-cli', ...members }).toString();
-  const headers = { 'content-type': 'application/x-www-form-urlencoded', 'content-length': Buffer.byteLength(body) };
-  return new Promise((resolve, reject) => {
-    const request = http.request(flags.issuer + path, { method: 'POST', headers, localAddress }, (response) => {
-      let text = '';
-      response.on('data', (chunk) => (text += chunk));
-      response.on('end', () => resolve(JSON.parse(text)));
-    });
-    request.on('error', reject);
-    request.end(body);
-  });
-}
-
-const device = (name, from) => oauth('/oauth2/device_authorization', { device_name: name, team: 'red' }, from);
-const poll = (asked) =>
-  oauth('/oauth2/token', {
-    grant_type: 'urn:ietf:params:oauth:grant-type:device_code',
-    device_code: asked.device_code,
-  });
-
-const browser = await chromium.launch({ executablePath: flags.chromium, args: ['--no-sandbox'] });
-
-// Every page in every dress: a picture of it, axe's opinion, and whether it must be scrolled sideways. Pages hold no
-// script; that this one may run some is for axe alone.
-const DRESSES = [
-  ['light', 'light', 1100, 860],
-  ['dark', 'dark', 1100, 860],
-  ['phone', 'light', 360, 740],
-  ['phone-dark', 'dark', 360, 740],
-];
-async function look(page, name) {
-  for (const [dress, colorScheme, width, height] of DRESSES) {
-    await page.emulateMedia({ colorScheme });
-    await page.setViewportSize({ width, height });
-    await page.screenshot({ path: `${flags.screenshots}/${name}-${dress}.png`, fullPage: true });
-    await page.evaluate(axe);
-    const { violations: found } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
-    for (const { id, impact, nodes } of found) findings.push({ name, dress, id, impact, at: nodes.map((node) => node.target) });
-    if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) {
-      findings.push({ name, dress, id: 'scrolls-sideways', impact: 'serious', at: [] });
-    }
-  }
-  await page.setViewportSize({ width: 1100, height: 860 });
-}
+const opened = await open(flags);
+const { oauth, device, poll, look, looking, plain } = opened;
 
 // The pages as they are, looked at one by one.
 async function gallery() {
-  const context = await browser.newContext({ bypassCSP: true });
-  const page = await context.newPage();
+  const { context, page } = await looking();
   const here = await device('Ann’s laptop');
   await page.goto(`${flags.issuer}/device`);
   await look(page, 'device');
@@ -115,14 +60,6 @@ async function gallery() {
   await look(page, 'unanswerable');
   await context.close();
   return { here: await poll(here), elsewhere: await poll(elsewhere) };
-}
-
-// A page of a person who runs no scripts at all, under the policy that the pages come with.
-async function plain() {
-  const context = await browser.newContext({ javaScriptEnabled: false });
-  const page = await context.newPage();
-  page.on('console', (message) => violations.push(message.text()));
-  return { context, page };
 }
 
 // A device let in by keyboard alone: the page gives the focus to its field, and Enter sends it.
@@ -225,13 +162,10 @@ async function attacked() {
   return { results, after: after.error };
 }
 
-const answer = await (async () => {
-  const shown = await gallery();
-  const keyboard = await byKeyboard();
-  const approved = await terminal('Approve');
-  const denied = await terminal('Deny');
-  const foreign = await attacked();
-  return { ok: true, shown, keyboard, approved, denied, foreign, findings, violations };
-})().catch((fault) => ({ ok: false, message: fault.stack }));
-await browser.close();
-console.log(JSON.stringify(answer));
+await tell(opened, async () => ({
+  shown: await gallery(),
+  keyboard: await byKeyboard(),
+  approved: await terminal('Approve'),
+  denied: await terminal('Deny'),
+  foreign: await attacked(),
+}));

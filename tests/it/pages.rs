@@ -16,16 +16,6 @@ use crate::support::browser::{Browser, COOKIE};
 
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 
-/// A form of an OAuth client.
-async fn oauth(app: &App, path: &str, fields: &[(&str, &str)]) -> Answer {
-    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-    let request = Request::builder()
-        .method(Method::POST)
-        .uri(format!("/brevet{path}"))
-        .header("content-type", "application/x-www-form-urlencoded");
-    app.send(request.body(Body::from(body)).unwrap()).await
-}
-
 /// A device that asks.
 struct Device {
     device_code: String,
@@ -35,7 +25,7 @@ struct Device {
 impl Device {
     async fn ask(app: &App, more: &[(&str, &str)]) -> Self {
         let fields = [&[("client_id", "brevet-cli")], more].concat();
-        let answer = oauth(app, "/oauth2/device_authorization", &fields).await;
+        let answer = app.form("/oauth2/device_authorization", &fields).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer}");
         let text = |member: &str| answer.json()[member].as_str().unwrap().to_owned();
         Self { device_code: text("device_code"), user_code: text("user_code") }
@@ -45,7 +35,7 @@ impl Device {
         app.clock.advance(Duration::seconds(30));
         let grant = ("grant_type", "urn:ietf:params:oauth:grant-type:device_code");
         let fields = [grant, ("client_id", "brevet-cli"), ("device_code", &self.device_code)];
-        oauth(app, "/oauth2/token", &fields).await.json()
+        app.form("/oauth2/token", &fields).await.json()
     }
 }
 
@@ -135,7 +125,7 @@ async fn a_terminal_gets_its_code_back_on_loopback() {
         ("code_verifier", VERIFIER),
         ("code", &member("code").unwrap()),
     ];
-    let tokens = oauth(&app, "/oauth2/token", &fields).await;
+    let tokens = app.form("/oauth2/token", &fields).await;
     assert_eq!((tokens.status, tokens.json()["user_uid"].as_str()), (StatusCode::OK, Some("ann")), "{tokens}");
 }
 
@@ -164,6 +154,8 @@ async fn whoever_denies_gives_nothing_signed_in_or_not() {
     let refresh = decided.header("refresh").unwrap();
     assert!(refresh.starts_with("0;url=http://127.0.0.1:8400/done?error=access_denied&"), "{refresh}");
     assert!(refresh.ends_with("&state=s-1&iss=https%3A%2F%2Fid.example.com%2Fbrevet"), "{refresh}");
+    // Two devices, and a terminal that nobody known turned away: that one is counted.
+    app.issuer.audit().drain().await;
     assert_eq!(app.rows(Action::DeviceDeny).await.len(), 3);
 }
 

@@ -240,7 +240,7 @@ impl Issuer {
                 Ok(Outcome::Terminal(Secret::new(authorization.back.with_code(code.expose(), self.url()))))
             }
             (Asker::Terminal(authorization), None) => {
-                self.note_denied(sign_in.signed_in.as_ref(), origin).await;
+                self.note_denied(sign_in.signed_in.as_ref(), origin).await?;
                 let words = "the person turned the program away";
                 let url = authorization.back.with_error(AuthorizationCode::AccessDenied, words, self.url());
                 Ok(Outcome::Terminal(Secret::new(url)))
@@ -308,12 +308,18 @@ impl Issuer {
         })
     }
 
-    /// A terminal's wish has no row of its own that could be denied, so the denial is told here.
-    async fn note_denied(&self, signed_in: Option<&SignedIn>, origin: &Origin) {
+    /// A terminal's wish has no row of its own that could be denied, so the denial is told here: as a row where it is
+    /// known who denied, counted where anybody could have.
+    async fn note_denied(&self, signed_in: Option<&SignedIn>, origin: &Origin) -> Result<(), BrowserError> {
         let mut event = self.event(Action::DeviceDeny, Decided::Allowed, origin);
-        event.principal = signed_in.map(|signed_in| Principal::User(signed_in.user.clone()));
         event.target = Some("authorization_request".to_owned());
-        self.record_refusal(event).await;
+        let Some(signed_in) = signed_in else {
+            self.audit().append_counted(event);
+            return Ok(());
+        };
+        event.principal = Some(Principal::User(signed_in.user.clone()));
+        self.audit().append(event).map_err(Unavailable::from)?.committed().await.map_err(Unavailable::from)?;
+        Ok(())
     }
 }
 
