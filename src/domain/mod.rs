@@ -50,4 +50,5 @@ pub mod subject;
 pub mod team;
 pub mod trust;
 pub mod trust_template;
+pub mod upstream;
 pub mod user_code;

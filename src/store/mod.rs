@@ -56,6 +56,11 @@ mod team_row;
 mod teams;
 mod trust_json;
 mod trust_rules;
+mod upstream_identities;
+mod upstream_json;
+mod upstream_logout;
+mod upstream_providers;
+mod upstream_sign_in;
 mod users;
 mod worker_keys;
 
@@ -99,6 +104,10 @@ pub use team_facts::TeamFacts;
 pub use team_issuers::TEAM_ISSUERS_MAX;
 pub use teams::TeamChange;
 pub use trust_rules::{TrustRuleChange, Trusting};
+pub use upstream_identities::{IDENTITIES_MAX, UpstreamIdentity};
+pub use upstream_logout::UpstreamLogout;
+pub use upstream_providers::UpstreamProviderChange;
+pub use upstream_sign_in::{AdmitError, SignInEvents, SignedInPerson};
 pub use users::UserChange;
 pub use worker_keys::{WorkerKey, WorkerKeyChange};
 

@@ -8,6 +8,7 @@ use super::db::{Row, Tx};
 use super::error::{ChangeError, StoreError, check_version};
 use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
+use super::upstream_identities;
 use crate::domain::audit::Event;
 use crate::domain::id::{TeamUid, UserUid};
 use crate::domain::team::User;
@@ -116,6 +117,7 @@ impl Store {
         ] {
             tx.execute(sql, [uid.into()]).await?;
         }
+        upstream_identities::erase_person(&mut tx, uid).await?;
         audit::erase_person(&mut tx, uid).await?;
         idempotency::forget_mentions(&mut tx, uid.as_str()).await?;
         Ok(tx.commit_with(event).await?)

@@ -55,6 +55,7 @@ mod rotation_jwks;
 mod runs;
 mod sandbox;
 mod sessions;
+mod sign_in_upstream;
 mod signing_keys;
 mod store_contract;
 mod tls;

@@ -38,7 +38,7 @@ use brevet::issuer::limits::LimitNumbers;
 use brevet::issuer::publications::TeamPublications;
 use brevet::issuer::publish::Publication;
 use brevet::issuer::{Issuer, Parts, bootstrap};
-use brevet::oidc::KeyCache;
+use brevet::oidc::{KeyCache, RelyingParty};
 use brevet::store::{
     AuditWriter, EventFilter, MemberReach, NewCredential, NewEnrolmentCode, Page, Store, Target, TeamChange,
 };
@@ -163,6 +163,7 @@ impl App {
         let issuer = Issuer::new(Parts {
             teams: teams.clone(),
             foreign_keys: KeyCache::new(&loopback(), clock.clone()),
+            upstream: RelyingParty::new(&loopback(), clock.clone()),
             url: url.clone(),
             id,
             store: store.clone(),

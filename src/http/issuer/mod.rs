@@ -33,6 +33,7 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .routes(routes!(oauth::token::token))
         .routes(routes!(oauth::device::device_authorization))
         .routes(routes!(oauth::revoke::revoke))
+        .routes(routes!(oauth::backchannel_logout::backchannel_logout))
         .routes(routes!(whoami::whoami))
         .routes(routes!(sessions::open, sessions::list))
         .routes(routes!(sessions::end))

@@ -51,8 +51,10 @@ impl From<BrowserError> for Refusal {
             BrowserError::PersonGone => Self::PersonGone,
             BrowserError::Upstream(UpstreamRefused::Unavailable(unavailable))
             | BrowserError::Unavailable(unavailable) => Self::Unavailable(unavailable),
+            BrowserError::Upstream(UpstreamRefused::Limited(limited)) | BrowserError::Limited(limited) => {
+                Self::Limited(limited)
+            }
             BrowserError::Upstream(refused) => Self::Upstream(refused),
-            BrowserError::Limited(limited) => Self::Limited(limited),
             // The page of the code shows it beside the field; elsewhere none is sent.
             BrowserError::Code(_) => Self::Form,
         }

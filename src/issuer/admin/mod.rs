@@ -10,6 +10,7 @@ mod audit;
 mod capability;
 mod enrolment_codes;
 mod error;
+mod identities;
 mod members;
 mod platform_keys;
 mod policy;
@@ -24,6 +25,7 @@ mod signing_keys;
 mod team_issuers;
 mod teams;
 mod trust_rules;
+mod upstream_providers;
 mod users;
 mod worker_keys;
 
@@ -43,6 +45,7 @@ pub use signing_keys::{ChangeNumbers, KeyAdministration, KeyAt, KeyRefused, Keys
 pub use team_issuers::TeamIssuers;
 pub use teams::{ChangeTeam, NewTeam};
 pub use trust_rules::{ChangeTrustRule, NewTrustRule};
+pub use upstream_providers::{ChangeUpstreamProvider, NewUpstreamProvider, UpstreamSeen};
 pub use users::{ChangeUser, NewUser};
 pub use worker_keys::NewWorkerKey;
 

@@ -11,6 +11,7 @@ pub mod refresh;
 pub mod refusals;
 pub mod session;
 pub mod upstream;
+pub mod upstream_logout;
 
 pub use code::AuthorizationAsked;
 pub use device::{DeviceAsked, DeviceAuthorization};
