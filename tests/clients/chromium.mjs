@@ -66,17 +66,24 @@ export async function open({ issuer, chromium: executablePath, screenshots }) {
     await page.setViewportSize({ width: 1100, height: 860 });
   }
 
+  // Nothing leaves this machine, whatever a page of a provider would like to load.
+  async function context(options) {
+    const made = await browser.newContext(options);
+    await made.route(({ hostname }) => hostname !== '127.0.0.1' && hostname !== 'localhost', (route) => route.abort());
+    return made;
+  }
+
   async function looking() {
-    const context = await browser.newContext({ bypassCSP: true });
-    return { context, page: await context.newPage() };
+    const made = await context({ bypassCSP: true });
+    return { context: made, page: await made.newPage() };
   }
 
   // The page of a person who runs no scripts at all, under the policy that the pages come with.
   async function plain() {
-    const context = await browser.newContext({ javaScriptEnabled: false });
-    const page = await context.newPage();
+    const made = await context({ javaScriptEnabled: false });
+    const page = await made.newPage();
     page.on('console', (message) => violations.push(message.text()));
-    return { context, page };
+    return { context: made, page };
   }
 
   return { browser, findings, violations, oauth, device, poll, look, looking, plain };

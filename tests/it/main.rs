@@ -61,5 +61,6 @@ mod store_contract;
 mod tls;
 mod tokens;
 mod trust_rules;
+mod upstream_chromium;
 mod worker;
 mod worker_whole;

@@ -34,7 +34,7 @@ impl Device {
     async fn poll(&self, app: &App) -> Value {
         app.clock.advance(Duration::seconds(30));
         let grant = ("grant_type", "urn:ietf:params:oauth:grant-type:device_code");
-        let fields = [grant, ("client_id", "brevet-cli"), ("device_code", &self.device_code)];
+        let fields = [grant, ("client_id", "brevet-cli"), ("device_code", self.device_code.as_str())];
         app.form("/oauth2/token", &fields).await.json()
     }
 }
@@ -58,7 +58,7 @@ fn authorize(changed: &[(&str, &str)]) -> String {
         ("response_type", "code"),
         ("client_id", "brevet-cli"),
         ("redirect_uri", "http://127.0.0.1:8400/done"),
-        ("code_challenge", &challenge),
+        ("code_challenge", challenge.as_str()),
         ("code_challenge_method", "S256"),
         ("state", "s-1"),
         ("device_name", "Ann's laptop"),
@@ -118,12 +118,13 @@ async fn a_terminal_gets_its_code_back_on_loopback() {
     let member = |name: &str| url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned());
     assert_eq!(member("state").as_deref(), Some("s-1"));
     assert_eq!(member("iss").as_deref(), Some("https://id.example.com/brevet"));
+    let code = member("code").unwrap();
     let fields = [
         ("grant_type", "authorization_code"),
         ("client_id", "brevet-cli"),
         ("redirect_uri", "http://127.0.0.1:8400/done"),
         ("code_verifier", VERIFIER),
-        ("code", &member("code").unwrap()),
+        ("code", code.as_str()),
     ];
     let tokens = app.form("/oauth2/token", &fields).await;
     assert_eq!((tokens.status, tokens.json()["user_uid"].as_str()), (StatusCode::OK, Some("ann")), "{tokens}");

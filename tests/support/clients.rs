@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::process::{self, Ended, Home};
+use super::process::{self, Ended, Home, Running};
 use super::{unmet, variable};
 
 /// A client about to run, in an empty home of its own.
@@ -98,6 +98,11 @@ impl Client {
     /// The command itself, for who keeps it running.
     pub(crate) fn command(&mut self) -> &mut Command {
         &mut self.command
+    }
+
+    /// Starts it and lets it run, in a home that it needs as long.
+    pub(crate) fn start(self) -> (Running, Home) {
+        (process::start(self.command), self.home)
     }
 
     /// Runs it to its end.
