@@ -30,7 +30,6 @@ mod signing_keys;
 mod team_issuers;
 mod teams;
 pub mod trust_rules;
-mod trust_rules;
 mod upstream_providers;
 mod users;
 mod worker_keys;
