@@ -15,6 +15,7 @@ use super::foreign_keys::{ForeignKeys, is_kid};
 use super::hex;
 use super::strict_json;
 use super::verify::{LEEWAY, TOKEN_MAX};
+use crate::domain::signing_key::Kid;
 use crate::domain::trust::FOREIGN_LIFETIME_MAX;
 
 /// Most characters of `sub` and of `jti`.
@@ -115,7 +116,7 @@ impl UnverifiedToken {
         if !key.verifies(self.input.as_bytes(), &self.signature) {
             return Err(ForeignRefused::Signature);
         }
-        let token = self.read()?;
+        let token = self.read(key.thumbprint())?;
         let leeway = Duration::seconds(LEEWAY);
         if now >= token.expires_at.saturating_add(leeway) {
             return Err(ForeignRefused::Expired);
@@ -127,7 +128,7 @@ impl UnverifiedToken {
         Ok(token)
     }
 
-    fn read(&self) -> Result<ForeignToken, ForeignRefused> {
+    fn read(&self, key: &Kid) -> Result<ForeignToken, ForeignRefused> {
         let required = |name| self.instant(name)?.ok_or(ForeignRefused::Claim(name));
         let (issued_at, expires_at) = (required("iat")?, required("exp")?);
         if expires_at <= issued_at {
@@ -142,7 +143,8 @@ impl UnverifiedToken {
             None => format!("sha256:{}", hex::encode(digest::digest(&digest::SHA256, self.input.as_bytes()).as_ref())),
         };
         let (issuer, audience) = (self.issuer.clone(), self.audience()?.to_owned());
-        Ok(ForeignToken { issuer, subject, audience, token_id, issued_at, expires_at, claims: self.claims.clone() })
+        let (key, claims) = (key.clone(), self.claims.clone());
+        Ok(ForeignToken { key, issuer, subject, audience, token_id, issued_at, expires_at, claims })
     }
 
     /// RFC 7519, section 4.1.3 lets one audience stand alone or in a list; Kubernetes always lists.
@@ -180,6 +182,7 @@ impl UnverifiedToken {
 /// What a foreign token says, once all of it is verified. Only [`UnverifiedToken::verify`] makes one.
 #[derive(Clone)]
 pub struct ForeignToken {
+    key: Kid,
     issuer: String,
     subject: String,
     audience: String,
@@ -190,6 +193,11 @@ pub struct ForeignToken {
 }
 
 impl ForeignToken {
+    /// The thumbprint of the key that signed it.
+    pub const fn key(&self) -> &Kid {
+        &self.key
+    }
+
     /// Its `iss`.
     pub fn issuer(&self) -> &str {
         &self.issuer

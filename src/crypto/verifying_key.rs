@@ -8,13 +8,15 @@ use aws_lc_rs::signature::{
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::domain::signing_key::{Algorithm, PublicKey};
+use super::jwk::thumbprint;
+use crate::domain::signing_key::{Algorithm, Kid, PublicKey};
 
 /// A public key that verifies with the algorithm it was loaded with, and with no other.
 #[derive(Clone)]
 pub struct VerifyingKey {
     algorithm: Algorithm,
     parsed: ParsedPublicKey,
+    thumbprint: Kid,
 }
 
 /// Members that are no sound public key.
@@ -24,12 +26,13 @@ pub struct VerifyingKeyError;
 
 impl VerifyingKey {
     /// Parses the members of a key: the exponent of RSA must be odd and at least 3, the point of P-256 lie on the curve.
+    /// Modulus and exponent have no leading zero, so that one key has one thumbprint.
     pub fn new(public: &PublicKey) -> Result<Self, VerifyingKeyError> {
         let decode = |member: &str| URL_SAFE_NO_PAD.decode(member).map_err(|_| VerifyingKeyError);
         let (algorithm, parsed) = match public {
             PublicKey::Rsa { n, e } => {
                 let components = RsaPublicKeyComponents { n: decode(n)?, e: decode(e)? };
-                if !is_exponent(&components.e) {
+                if !is_exponent(&components.e) || components.n.first() == Some(&0) {
                     return Err(VerifyingKeyError);
                 }
                 (Algorithm::Rs256, components.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256))
@@ -40,12 +43,18 @@ impl VerifyingKey {
                 (Algorithm::Es256, ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point))
             }
         };
-        Ok(Self { algorithm, parsed: parsed.map_err(|_| VerifyingKeyError)? })
+        let parsed = parsed.map_err(|_| VerifyingKeyError)?;
+        Ok(Self { algorithm, parsed, thumbprint: thumbprint(public) })
     }
 
     /// The algorithm it is bound to.
     pub const fn algorithm(&self) -> Algorithm {
         self.algorithm
+    }
+
+    /// Its RFC 7638 thumbprint, whatever it is called where it is published.
+    pub const fn thumbprint(&self) -> &Kid {
+        &self.thumbprint
     }
 
     /// Whether `signature` is this key's over `message`.

@@ -72,6 +72,10 @@ pub enum Action {
     AccessTokenIssue,
     /// A service account gave one up at `/oauth2/revoke`.
     AccessTokenRevoke,
+    /// An operator changed the numbers by which signing keys follow each other.
+    SigningKeyReschedule,
+    /// A restored store learned from the tombstones of a later one.
+    StoreRestore,
 }
 
 impl Action {
@@ -107,6 +111,8 @@ impl Action {
         Self::RunEnd,
         Self::AccessTokenIssue,
         Self::AccessTokenRevoke,
+        Self::SigningKeyReschedule,
+        Self::StoreRestore,
     ];
 
     /// The stable text.
@@ -142,6 +148,8 @@ impl Action {
             Self::RunEnd => "run.end",
             Self::AccessTokenIssue => "access_token.issue",
             Self::AccessTokenRevoke => "access_token.revoke",
+            Self::SigningKeyReschedule => "signing_key.reschedule",
+            Self::StoreRestore => "store.restore",
         }
     }
 

@@ -24,6 +24,7 @@ mod recent;
 pub mod refusals;
 pub mod release;
 pub mod reseal;
+pub mod restored;
 pub mod retention;
 mod rings;
 pub mod rotate;

@@ -37,13 +37,14 @@ pub struct Forgotten {
 
 impl Issuer {
     /// One round: deletes audit rows older than `retention`, old idempotency keys, presented tokens, tokens and sign-ins
-    /// long over, and on PostgreSQL makes the partitions of the months ahead. Several replicas may do it at once.
+    /// long over, and on PostgreSQL drops the partitions of months that are over and makes those of the months ahead.
+    /// Several replicas may do it at once.
     pub async fn forget_old(&self, retention: time::Duration) -> Result<Forgotten, StoreError> {
         let now = self.now();
         self.store().make_audit_partitions(now).await?;
         let idempotency_keys = self.store().forget_idempotency_before(now - REPEATS).await?;
         let presented_tokens = self.store().forget_presented_before(now - PRESENTED).await?;
-        let sign_ins = self.store().forget_sign_ins_before(now - SIGN_INS).await?;
+        let sign_ins = self.store().forget_pending_before(now - SIGN_INS).await?;
         let mut access_tokens = 0;
         loop {
             let deleted = self.store().forget_tokens_before(now - ACCESS_TOKENS, BATCH).await?;
@@ -52,6 +53,8 @@ impl Issuer {
                 break;
             }
         }
+        // Whole months first: dropping one costs nothing, however many rows it has.
+        self.store().drop_audit_partitions_before(now - retention).await?;
         let mut audit_rows = 0;
         loop {
             let deleted = self.store().forget_events_before(now - retention, BATCH).await?;

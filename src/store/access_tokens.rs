@@ -34,7 +34,7 @@ impl Store {
         from: DerivesFrom,
         event: &Event,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         if let DerivesFrom::TrustRule { id, version } = from
             && !trust_rules::hold(&mut tx, id, version).await?
         {
@@ -76,7 +76,7 @@ impl Store {
         token: CredentialId,
         event: &Event,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let revoked = tx
             .execute(
                 "UPDATE credentials SET revoked_at = $3

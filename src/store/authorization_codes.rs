@@ -68,7 +68,7 @@ pub enum CodeError {
 impl Store {
     /// Saves a code of a person who has just signed in.
     pub async fn create_authorization_code(&self, new: &NewAuthorizationCode, event: &Event) -> Result<(), StoreError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         tx.execute(
             "INSERT INTO authorization_codes (code_hash, client_id, redirect_uri, code_challenge, device, user_uid,
                 signed_in, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -131,7 +131,10 @@ impl Store {
         let id = opened.as_ref().ok().map(|opened| opened.id);
         tx.execute(sql, [hash.to_hex().into(), event.at.into(), id.into()]).await?;
         match &opened {
-            Ok(_) => tx.commit_with(&opened_by(event, &signed_in)).await?,
+            Ok(_) => {
+                tx.note(&opened_by(event, &signed_in)).await?;
+                tx.commit().await?;
+            }
             Err(_) => tx.commit().await?,
         }
         opened

@@ -155,7 +155,7 @@ impl Store {
         decided: Decided<SignedIn>,
         event: &Event,
     ) -> Result<(), DecideError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         let sql = concat!("UPDATE device_grants SET polled_at = polled_at WHERE id = $1 RETURNING ", grant!());
         let row = tx.fetch_optional(sql, [id.into()]).await?.ok_or(DecideError::NotFound)?;
         let decided = grant(&row)?.decide(event.at, decided)?;
@@ -206,7 +206,8 @@ impl Store {
         let session = NewSession { device: row.optional_text("device")?, ..session.clone() };
         match sessions::open(&mut tx, &signed_in, &session, &event.origin, now).await {
             Ok(opened) => {
-                tx.commit_with(&opened_by(event, &signed_in)).await?;
+                tx.note(&opened_by(event, &signed_in)).await?;
+                tx.commit().await?;
                 Ok(DevicePoll::Opened(opened))
             }
             Err(OpenError::Store(error)) => Err(error),

@@ -89,7 +89,7 @@ impl Store {
         event: &Event,
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let alive = "SELECT 1 AS one FROM users WHERE uid = $1 AND deleted_at IS NULL";
         if tx.fetch_optional(alive, [(&code.user).into()]).await?.is_none() {
             return Err(ChangeError::NotFound);
@@ -140,7 +140,7 @@ impl Store {
 
     /// Withdraws an open code.
     pub async fn revoke_enrolment_code(&self, id: CredentialId, event: &Event) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         let sql = "UPDATE enrolment_codes SET revoked_at = $2
             WHERE id = $1 AND redeemed_at IS NULL AND revoked_at IS NULL";
         if tx.execute(sql, [id.into(), event.at.into()]).await? == 0 {
@@ -158,7 +158,7 @@ impl Store {
         now: OffsetDateTime,
         event: &Event,
     ) -> Result<(Redeemed, OpenedSession), RedeemError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         let redeemed = redeem(&mut tx, hash, now).await?;
         let signed_in = SignedIn::by_code(redeemed.user.clone(), redeemed.code, now);
         let opened = match sessions::open(&mut tx, &signed_in, session, &event.origin, now).await {
@@ -179,7 +179,7 @@ impl Store {
         now: OffsetDateTime,
         event: &Event,
     ) -> Result<Redeemed, RedeemError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         let redeemed = redeem(&mut tx, hash, now).await?;
         let alive = "SELECT 1 AS one FROM users WHERE uid = $1 AND disabled_at IS NULL AND deleted_at IS NULL";
         if tx.fetch_optional(alive, [(&redeemed.user).into()]).await?.is_none() {

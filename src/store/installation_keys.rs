@@ -24,7 +24,7 @@ impl Store {
         sealed: &Sealed,
         event: &Event,
     ) -> Result<bool, StoreError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         let sql = "INSERT INTO installation_keys (name, sealed_key, created_at) VALUES ($1, $2, $3)
             ON CONFLICT DO NOTHING";
         let args = [name.into(), sealed.as_str().into(), event.at.into()];
@@ -38,7 +38,7 @@ impl Store {
     /// Forgets a key of the installation that nobody can open any more, if it still is that one: the next that is
     /// needed is made anew.
     pub async fn forget_installation_key(&self, name: &str, lost: &Sealed, event: &Event) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         let sql = "DELETE FROM installation_keys WHERE name = $1 AND sealed_key = $2";
         if tx.execute(sql, [name.into(), lost.as_str().into()]).await? == 0 {
             return Err(ChangeError::NotFound);

@@ -69,7 +69,7 @@ impl Store {
         reach: MemberReach<'_>,
         event: &Event,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let (team, user) = (&membership.team, &membership.user);
         let alive = "SELECT 1 AS one FROM teams t, users u
             WHERE t.uid = $1 AND t.deleted_at IS NULL AND u.uid = $2 AND u.deleted_at IS NULL";
@@ -95,7 +95,7 @@ impl Store {
         event: &Event,
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         let alive = "SELECT 1 AS one FROM teams WHERE uid = $1 AND deleted_at IS NULL";
         if tx.fetch_optional(alive, [(&membership.team).into()]).await?.is_none() {
             return Err(ChangeError::NotFound);
@@ -116,7 +116,7 @@ impl Store {
         change: &MembershipChange,
         event: &Event,
     ) -> Result<Membership, ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let row = tx.fetch_optional(member!("m.team_uid = $1 AND m.user_uid = $2"), [team.into(), user.into()]).await?;
         let mut membership = membership(&row.ok_or(ChangeError::NotFound)?)?;
         check_version(expected, membership.version)?;
@@ -145,7 +145,7 @@ impl Store {
 
     /// Ends a membership. When it has returned, the person gets no token in the team.
     pub async fn remove_member(&self, team: &TeamUid, user: &UserUid, event: &Event) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let removed = tx
             .execute(
                 "UPDATE memberships SET removed_at = COALESCE(removed_at, $3), disabled_at = NULL

@@ -1,7 +1,8 @@
 //! The database: one concrete store over SQLite and PostgreSQL, one file per table.
 //!
 //! Rows become domain types here; JSON of policies and settings is written and read nowhere else. Keeps sealed
-//! key text it cannot open. The only place that names sqlx, and that only in `db`, `open` and `key_news`.
+//! key text it cannot open. The only place that names sqlx, and that only in `db`, `cluster`, `open`, `key_news`
+//! and `error`.
 //! Queries name their columns: a `*` would break a prepared statement when a newer version migrates beside us.
 //! Every change is one transaction that also writes its audit row; every change that may stop a mint takes the
 //! lock that audit batches share, so that when it has returned, no batch decided before it can still commit.
@@ -15,11 +16,16 @@ mod audit;
 mod audit_batch;
 mod audit_counted;
 mod audit_entry;
+mod audit_partitions;
 mod audit_writer;
 mod authorization_codes;
+mod backup;
+mod burial;
+mod cluster;
 mod credentials;
 mod db;
 mod device_grants;
+mod durability;
 mod enrolment_codes;
 mod error;
 mod idempotency;
@@ -31,6 +37,7 @@ mod memberships;
 mod migrate;
 mod open;
 mod page;
+mod pending_sessions;
 mod platform_keys;
 mod policy_json;
 mod presented_tokens;
@@ -54,6 +61,8 @@ mod team_facts;
 mod team_issuers;
 mod team_row;
 mod teams;
+mod tombstone;
+mod tombstones;
 mod trust_json;
 mod trust_rules;
 mod upstream_identities;
@@ -75,8 +84,11 @@ pub use audit_batch::Verdict;
 pub use audit_entry::{Proof, Release};
 pub use audit_writer::{AuditStats, AuditWriter, QUEUE_MAX, QueueFull, Ticket};
 pub use authorization_codes::{CodeError, CodeShown, NewAuthorizationCode};
+pub use burial::{Buried, BuryError};
+pub use cluster::place;
 pub use credentials::{Behind, CredentialRecord, DerivesFrom, KeyInfo, NewCredential};
 pub use device_grants::{DecideError, DevicePoll, NewDeviceGrant, WaitingDevice};
+pub use durability::Weakness;
 pub use enrolment_codes::{EnrolmentCode, NewEnrolmentCode, RedeemError, Redeemed};
 pub use error::{ChangeError, StoreError};
 pub use idempotency::{Remember, Remembered};
@@ -103,6 +115,7 @@ pub use signing_keys::KeysUpdate;
 pub use team_facts::TeamFacts;
 pub use team_issuers::TEAM_ISSUERS_MAX;
 pub use teams::TeamChange;
+pub use tombstone::{NoTombstones, Tombstones};
 pub use trust_rules::{TrustRuleChange, Trusting};
 pub use upstream_identities::{IDENTITIES_MAX, UpstreamIdentity};
 pub use upstream_logout::UpstreamLogout;
@@ -124,8 +137,17 @@ impl Store {
     /// process (SQLite), and refuses a store that a newer version has migrated. An older or empty one is opened;
     /// [`Store::migrate`] brings it up to date and [`Store::check_schema`] refuses it.
     pub async fn connect(target: &Target) -> Result<Self, StoreError> {
-        let store = Self { db: Arc::new(open::open(target).await?) };
+        // Boxed: what opens a database is large, and would stand in the future of every command.
+        let store = Self { db: Arc::new(Box::pin(open::open(target)).await?) };
         store.refuse_newer_schema().await?;
+        Ok(store)
+    }
+
+    /// Opens a store that is there, also while another process serves from it, to copy something out of it: the
+    /// schema must be ours.
+    pub async fn beside(target: &Target) -> Result<Self, StoreError> {
+        let store = Self { db: Arc::new(open::open_beside(target).await?) };
+        store.check_schema().await?;
         Ok(store)
     }
 

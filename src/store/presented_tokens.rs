@@ -10,7 +10,7 @@ use crate::domain::credential::SecretHash;
 /// What became of a presentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presented {
-    /// It counts; how often the token has counted now, this time among them.
+    /// It counts; how often the token has counted now in the scope where it has most, this time among them.
     Accepted {
         /// From 1 to `uses_max`.
         uses: u32,
@@ -20,15 +20,16 @@ pub enum Presented {
 }
 
 impl Store {
-    /// Notes that the token `token_id` of `issuer` is presented, and tells whether it may still count in `scope`
-    /// (a word for what it is presented as). Of any number of presentations, on any replica, at most `uses_max`
-    /// are accepted. The note is committed before this returns: whoever fails afterwards has used it up.
+    /// Notes that the token `token_id` of `issuer` is presented, and tells whether it may still count in each of `scopes`
+    /// (words for what it is presented as, always in one order). Of any number of presentations in a scope, on any
+    /// replica, at most `uses_max` are accepted; one that is spent in one scope counts in none. The note is committed
+    /// before this returns: whoever fails afterwards has used it up.
     ///
     /// The caller has verified the token, and gives its end with all leeway as `remember_until`: the note is kept
     /// at least as long. What is not remembered beyond `now` is not accepted.
     pub async fn present_token(
         &self,
-        scope: &str,
+        scopes: &[&str],
         issuer: &str,
         token_id: &str,
         uses_max: u32,
@@ -39,8 +40,12 @@ impl Store {
             return Ok(Presented::Spent);
         }
         let mut tx = self.db.begin().await?;
-        let presented = present(&mut tx, scope, issuer, token_id, uses_max, remember_until).await?;
-        let Some(uses) = presented else { return Ok(Presented::Spent) };
+        let mut uses = 0;
+        for scope in scopes {
+            let presented = present(&mut tx, scope, issuer, token_id, uses_max, remember_until).await?;
+            let Some(counted) = presented else { return Ok(Presented::Spent) };
+            uses = counted.max(uses);
+        }
         tx.commit().await?;
         Ok(Presented::Accepted { uses })
     }

@@ -65,7 +65,7 @@ impl Store {
         now: OffsetDateTime,
         event: &Event,
     ) -> Result<OpenedSession, RefreshError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         // Writing to the session's row is the queue: what is read after it is what the one before has committed.
         let queue = "UPDATE sessions SET idle_at = idle_at WHERE id =
             (SELECT session_id FROM credentials WHERE secret_hash = $1 AND kind = 'refresh_token') RETURNING expires_at";

@@ -8,7 +8,7 @@ use super::db::Row;
 use super::error::{ChangeError, StoreError};
 use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
-use super::sessions::authentication;
+use super::signed_in_json::authentication;
 use super::{run_json, settings_json};
 use crate::domain::access::RunsOf;
 use crate::domain::audit::Event;
@@ -71,7 +71,7 @@ impl Store {
         event: &Event,
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         let terms = &run.terms;
         let inserted = tx
             .execute(
@@ -159,7 +159,7 @@ impl Store {
 
     /// Ends a run that goes on and is one of `whose`. When it has returned, its bearer gets no token.
     pub async fn end_run(&self, id: &RunId, whose: &RunsOf, event: &Event) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let (of, opened_by) = parts(whose);
         let sql = concat!(
             "UPDATE runs AS g SET ended_at = $2, version = version + 1

@@ -89,7 +89,7 @@ impl Store {
     /// Puts `new` in the place of the text that was read; `false` where another text lies there by now, and then
     /// nothing is changed.
     pub async fn replace_sealed(&self, old: &SealedText, new: &Sealed, event: &Event) -> Result<bool, ChangeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         let changed = match &old.place {
             SealedPlace::SigningKey { issuer, kid } => {
                 let sql = "UPDATE signing_keys SET sealed_private = $1

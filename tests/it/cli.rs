@@ -90,6 +90,7 @@ fn the_way_of_a_person_and_of_an_agent() {
 fn session_file(served: &Served) -> std::path::PathBuf {
     let folder = served.home.path().join(".local/state/brevet");
     let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
     assert_eq!(files.len(), 1);
     files.pop().unwrap()
 }
@@ -278,6 +279,11 @@ const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
         2,
         "--data-dir (BREVET_DATA_DIR) names /nowhere, which is no folder",
     ),
+    (&["store", "backup"], None, 2, "<FILE>"),
+    (&["store", "backup", "/nowhere/copy"], None, 1, "/nowhere/copy: "),
+    (&["store", "restore", "/nowhere"], None, 1, "is locked: another brevet process has this store open"),
+    (&["store", "export-tombstones", "/nowhere/tombstones"], None, 1, "/nowhere/tombstones: "),
+    (&["store", "import-tombstones", "/nowhere"], None, 1, "/nowhere: "),
     (
         &["serve", "--issuer-url", "https://id.example", "--audit-retention-days", "0"],
         None,
@@ -299,7 +305,7 @@ const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
     (&["keys", "distrust", "x"], ADMIN, 1, "no such signing key (not_found)"),
     (&["keys", "replace-all"], ADMIN, 2, "nothing was done: without a terminal to ask on, say --yes"),
     (&["keys", "replace-all", "--bits", "2048", "--yes"], ADMIN, 2, "--alg <ALG>"),
-    (&["keys", "schedule", "--max-age", "59"], ADMIN, 1, "max_age_seconds must be from 60 to 86400"),
+    (&["keys", "schedule", "--max-age", "0"], ADMIN, 1, "max_age_seconds must be from 1 to 86400"),
     (&["keys", "export-jwks", "/nowhere"], ADMIN, 2, "/nowhere is no folder: make it first"),
     (&["keys", "init-kek", "--prnt"], None, 2, "unexpected argument '--prnt'"),
     (&["keys", "init-kek", "--data-dir", "/nowhere"], None, 2, "names /nowhere, which is no folder"),

@@ -534,18 +534,77 @@ async fn threat_23_what_was_judged_by_an_older_rule_is_not_issued_after_its_chan
 async fn threat_8_keys_that_a_rule_holds_use_up_no_token_under_another_rule() {
     let scene = Scene::set().await;
     let app = &scene.app;
-    let rule = scene.template(GITHUB, Template::GitHubActions, &[("owner_id", "1234")]).await;
+    let given = [("owner_id".to_owned(), "1234".to_owned())];
+    let conditions = || Template::GitHubActions.conditions(&given).unwrap();
+    let rule = scene.trust(GITHUB, KeySource::Fixed(jwks(&["RS256"])), conditions(), Reuse::Once).await;
     // Another team may write any keys into a rule about the same issuer, and sign any jti with them.
     let stranger = app.agent(&app.team("team-2").await, "agent-2").await;
-    let id = TrustRuleId::new(app.entropy.uuid_v7(app.clock.now()));
-    let theirs = TrustRuleRecord { id, service_account: stranger, ..rule };
+    let (issuer, audience) = (rule.rule.issuer().clone(), rule.rule.audience().clone());
+    let keys = KeySource::Fixed(jwks(&["ES256"]));
+    let theirs = TrustRuleRecord {
+        id: TrustRuleId::new(app.entropy.uuid_v7(app.clock.now())),
+        service_account: stranger,
+        rule: TrustRule::new(issuer, audience, keys, conditions(), Reuse::Once).unwrap(),
+        ..rule
+    };
     app.store.create_trust_rule(&theirs, &app.event(), None).await.unwrap();
-    let subject = token("RS256", &github(GITHUB, app.clock.now()));
-    for client in ["agent-2", "agent-1"] {
+    let claims = github(GITHUB, app.clock.now());
+    for (client, alg) in [("agent-2", "ES256"), ("agent-1", "RS256")] {
+        let subject = token(alg, &claims);
         let answer = scene.exchange_as(client, &subject, &[]).await;
         assert_eq!(answer.status, StatusCode::OK, "{client}: {answer}");
         let again = scene.exchange_as(client, &subject, &[]).await;
         assert!(Scene::refused(&again).2.contains("was presented before"), "{client}: {again}");
+    }
+}
+
+/// What tells an issuer whose keys are written into rules is its key: a token counts once wherever that is trusted.
+#[tokio::test]
+async fn threat_8_a_token_counts_once_for_all_rules_that_trust_its_key() {
+    let scene = Scene::set().await;
+    let app = &scene.app;
+    let issuer = ForeignIssuer::start(&["ES256"]);
+    let pods = || vec![is("sub", "system:serviceaccount:prod:agent")];
+    let fixed = || KeySource::Fixed(jwks(&["RS256", "ES256"]));
+    scene.trust(issuer.url(), fixed(), pods(), Reuse::Once).await;
+    // Other rules under the same keys: of the same agent, of another one, of another team, and by discovery.
+    scene.trust(issuer.url(), fixed(), pods(), Reuse::Once).await;
+    let second = app.agent(&scene.team, "agent-2").await;
+    let other = app.agent(&app.team("team-2").await, "agent-3").await;
+    let by_discovery = app.agent(&app.team("team-3").await, "agent-4").await;
+    for (account, keys) in [(second, fixed()), (other, fixed()), (by_discovery, KeySource::Discovery)] {
+        let rule = TrustRule::new(
+            IssuerText::parse(issuer.url(), Development::On).unwrap(),
+            Audience::parse(AUDIENCE).unwrap(),
+            keys,
+            pods(),
+            Reuse::Once,
+        );
+        let now = app.clock.now();
+        let record = TrustRuleRecord {
+            id: TrustRuleId::new(app.entropy.uuid_v7(now)),
+            service_account: account,
+            name: "a rule".to_owned(),
+            rule: rule.unwrap(),
+            version: 1,
+            created_at: now,
+            updated_at: now,
+            last_used_at: None,
+            disabled_at: None,
+        };
+        app.store.create_trust_rule(&record, &app.event(), None).await.unwrap();
+    }
+    let clients = ["agent-1", "agent-2", "agent-3", "agent-4"];
+    for (n, first) in clients.into_iter().enumerate() {
+        let mut claims = kubernetes(issuer.url(), app.clock.now());
+        claims["jti"] = json!(format!("token-{n}"));
+        let subject = token("ES256", &claims);
+        let answer = scene.exchange_as(first, &subject, &[]).await;
+        assert_eq!(answer.status, StatusCode::OK, "{first}: {answer}");
+        for again in clients {
+            let answer = scene.exchange_as(again, &subject, &[]).await;
+            assert!(Scene::refused(&answer).2.contains("was presented before"), "{first}, then {again}: {answer}");
+        }
     }
 }
 

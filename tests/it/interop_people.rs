@@ -49,7 +49,7 @@ async fn run(app: &App, url: &str, decide: impl AsyncFnOnce(&App, &str)) -> Opti
     let client = clients::node("oauth_people.mjs")?;
     let file = app.dir.path().join("shown.json");
     let flags = ["--issuer", url, "--ask", file.to_str().unwrap(), "--device", "build host"].map(str::to_owned);
-    let running = tokio::task::spawn_blocking(move || client.args(&flags).run().json());
+    let running = tokio::task::spawn_blocking(move || client.args(flags.iter().map(String::as_str)).run().json());
     if let Some(asked) = shown(&file, || running.is_finished()).await {
         assert_eq!(asked["verification_uri"], json!(format!("{url}/device")));
         decide(app, asked["user_code"].as_str().unwrap()).await;

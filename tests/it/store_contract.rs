@@ -16,5 +16,6 @@ mod rotation;
 mod runs;
 mod schema;
 mod sign_in;
+mod states;
 mod tables;
 mod world;

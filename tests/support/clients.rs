@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use super::process::{self, Ended, Home, Running};
 use super::{unmet, variable};
@@ -109,5 +110,11 @@ impl Client {
     #[track_caller]
     pub(crate) fn run(self) -> Ended {
         process::run(self.command)
+    }
+
+    /// The same for one that takes its time.
+    #[track_caller]
+    pub(crate) fn run_within(self, patience: Duration) -> Ended {
+        process::start(self.command).finish_within(patience)
     }
 }

@@ -6,6 +6,8 @@
 
 pub(crate) mod app;
 pub(crate) mod browser;
+pub(crate) mod caller;
+pub(crate) mod chaos;
 pub(crate) mod clients;
 pub(crate) mod clock;
 pub(crate) mod documents;
@@ -14,6 +16,8 @@ pub(crate) mod foreign_issuer;
 pub(crate) mod house;
 pub(crate) mod leash;
 pub(crate) mod logs;
+pub(crate) mod minters;
+pub(crate) mod pair;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod replicas;

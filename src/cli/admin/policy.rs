@@ -79,7 +79,7 @@ impl Policy {
         match self {
             Self::Show { flags, team } => {
                 let output = run.output.as_json(flags.json);
-                output.data(&admin(run, &flags)?.policy(&team).await?, |policy| show(output.out(), policy))
+                output.data(&admin(run, &flags).await?.policy(&team).await?, |policy| show(output.out(), policy))
             }
             Self::Set {
                 flags,
@@ -120,7 +120,7 @@ impl Policy {
                     address_ranges: set(address_ranges.as_deref().map(entries)),
                     people_mint: set(people_mint),
                 };
-                let policy = admin(run, &flags)?.change_policy(&team, &change).await?;
+                let policy = admin(run, &flags).await?.change_policy(&team, &change).await?;
                 output.data(&policy, |policy| show(output.out(), policy))
             }
         }

@@ -66,8 +66,11 @@ pub(in crate::http) fn read(members: &mut Members, fields: &mut Fields) -> Optio
 
 /// Shapes a page. The store's cursor is wrapped, so that nobody reads or makes one.
 pub(in crate::http) fn answer<T, U>(page: Paged<T>, entry: impl FnMut(T) -> U) -> PageAnswer<U> {
-    PageAnswer {
-        items: page.items.into_iter().map(entry).collect(),
-        next: page.next.map(|cursor| URL_SAFE_NO_PAD.encode(cursor)),
-    }
+    PageAnswer { items: page.items.into_iter().map(entry).collect(), next: page.next.map(wrapped) }
+}
+
+/// A cursor as it is told.
+#[expect(clippy::needless_pass_by_value, reason = "maps an Option of a String")]
+pub(in crate::http) fn wrapped(cursor: String) -> String {
+    URL_SAFE_NO_PAD.encode(cursor)
 }

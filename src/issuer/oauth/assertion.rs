@@ -152,7 +152,7 @@ impl Issuer {
         }
         let uid = client.uid.as_str();
         let presented =
-            self.store().present_token("private_key_jwt", uid, held.id(), 1, held.refused_from(), now).await?;
+            self.store().present_token(&["private_key_jwt"], uid, held.id(), 1, held.refused_from(), now).await?;
         Ok(match presented {
             Presented::Accepted { .. } => Ok(()),
             Presented::Spent => Err(ClientRefused::Replayed),

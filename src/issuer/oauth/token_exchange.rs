@@ -27,8 +27,8 @@ use crate::limit::rate::Limited;
 use crate::oidc::KeyPlace;
 use crate::store::{DerivesFrom, Presented, Trusting};
 
-/// As what foreign tokens are remembered: each counts once for all rules of the installation by discovered keys, and
-/// once for each rule with keys of its own.
+/// As what foreign tokens are remembered: in a scope of whoever vouches for the issuer's name (all of the installation for
+/// keys that the issuer publishes, one team for keys that its rules hold), and in one of the key that signed.
 const PRESENTED: &str = "subject_token";
 /// As what the minutes of a rule that allows reuse are counted, on all replicas together.
 const MINUTES: &str = "trust_rule_minute";
@@ -55,6 +55,7 @@ pub enum Exchanged {
 
 /// A token that a rule takes, and under which rule.
 struct Taken {
+    team: TeamUid,
     rule: TrustRuleRecord,
     token: ForeignToken,
 }
@@ -142,7 +143,10 @@ impl Issuer {
             let refused = match self.verified(record, &trusting.team, token).await {
                 Err(refused) => (refused, None),
                 Ok(verified) => match record.rule.judge(verified.issuer(), verified.audience(), verified.claims()) {
-                    Ok(()) => return Ok(Taken { rule: record.clone(), token: verified }),
+                    Ok(()) => {
+                        let (team, rule) = (trusting.team.clone(), record.clone());
+                        return Ok(Taken { team, rule, token: verified });
+                    }
                     Err(mismatch) => (SubjectTokenRefused::Mismatch(mismatch), Some(verified)),
                 },
             };
@@ -200,7 +204,7 @@ impl Issuer {
         if let Reuse::Bounded { per_minute, .. } = rule.rule.reuse() {
             let minute = now.unix_timestamp().div_euclid(60);
             let (id, until) = (rule.id.to_string(), now + Duration::minutes(2));
-            if self.store().present_token(MINUTES, &id, &minute.to_string(), per_minute, until, now).await?
+            if self.store().present_token(&[MINUTES], &id, &minute.to_string(), per_minute, until, now).await?
                 == Presented::Spent
             {
                 return Err(Limited { retry_after: seconds_left(now) }.into());
@@ -208,12 +212,15 @@ impl Issuer {
         }
         let uses = rule.rule.reuse().uses_max();
         let (issuer, id, until) = (token.issuer(), token.token_id(), token.refused_from());
-        // Keys that a rule holds itself may be anybody's: what they sign uses up no token under another rule.
-        let scope = match rule.rule.keys() {
-            KeySource::Fixed(_) => format!("{PRESENTED}:{}", rule.id),
+        // Keys that a rule holds itself may be anybody's, whatever issuer it names: what they sign must use up nothing in
+        // other teams, and yet no second rule may take it again. Whoever has the key speaks for the issuer, so that the
+        // key is what tells this issuer from others of its name: a token counts once wherever its key is trusted.
+        let named = match rule.rule.keys() {
+            KeySource::Fixed(_) => format!("{PRESENTED}:team:{}", taken.team),
             KeySource::Discovery => PRESENTED.to_owned(),
         };
-        match self.store().present_token(&scope, issuer, id, uses, until, now).await? {
+        let signed = format!("{PRESENTED}:key:{}", token.key());
+        match self.store().present_token(&[&named, &signed], issuer, id, uses, until, now).await? {
             Presented::Accepted { .. } => Ok(()),
             Presented::Spent => Err(SubjectTokenRefused::Spent.into()),
         }

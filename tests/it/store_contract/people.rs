@@ -64,7 +64,7 @@ async fn count_like(world: &World, table: &str, column: &str) -> i64 {
             let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
             sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
         }
-        brevet::store::Target::Postgres { url } => {
+        brevet::store::Target::Postgres { url } | brevet::store::Target::Pooled { direct: url, .. } => {
             let mut connection = sqlx::PgConnection::connect(url.expose()).await.unwrap();
             sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
         }

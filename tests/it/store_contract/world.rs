@@ -64,6 +64,14 @@ impl World {
             let name = "postgres";
             worlds.push(Self { target, store, replica, name, folder: None, database: Some(database) });
         }
+        if let Some((database, pooler)) = postgres::pooled_database() {
+            let (url, direct) = (Secret::new(pooler), Secret::new(database.url()));
+            let target = Target::Pooled { url, direct };
+            let store = Store::connect(&target).await.unwrap();
+            let replica = Store::connect(&target).await.unwrap();
+            let name = "pooled";
+            worlds.push(Self { target, store, replica, name, folder: None, database: Some(database) });
+        }
         for world in &worlds {
             world.store.migrate(NOW).await.unwrap();
         }
@@ -71,7 +79,7 @@ impl World {
     }
 
     pub(super) const fn is_postgres(&self) -> bool {
-        matches!(self.target, Target::Postgres { .. })
+        matches!(self.target, Target::Postgres { .. } | Target::Pooled { .. })
     }
 
     /// Deletes every row, for the next scene.
@@ -99,7 +107,7 @@ impl World {
                 let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
                 sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
             }
-            Target::Postgres { url } => {
+            Target::Postgres { url } | Target::Pooled { direct: url, .. } => {
                 let mut connection = sqlx::PgConnection::connect(url.expose()).await.unwrap();
                 sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
             }
