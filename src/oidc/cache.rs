@@ -1,4 +1,6 @@
-//! What others publish, kept for a while and asked for one request at a time.
+//! What sign-in providers publish, kept for a while and asked for one request at a time.
+//!
+//! Operators name the providers, so that unlike in `key_cache` nobody can push out what others need.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -51,7 +51,7 @@ impl Store {
         event: &Event,
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let alive = "UPDATE users SET version = version WHERE uid = $1 AND deleted_at IS NULL RETURNING uid";
         if tx.fetch_optional(alive, [(&link.user).into()]).await?.is_none() {
             return Err(ChangeError::NotFound);
@@ -82,7 +82,7 @@ impl Store {
         subject: &str,
         event: &Event,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let sql = "DELETE FROM upstream_identities WHERE user_uid = $1 AND provider_uid = $2 AND subject = $3";
         if tx.execute(sql, [user.into(), provider.into(), subject.into()]).await? == 0 {
             return Err(ChangeError::NotFound);

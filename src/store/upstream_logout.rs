@@ -28,7 +28,7 @@ impl Store {
     /// Ends the sessions that a logout token names, and tells how many. When it has returned, nothing is minted in
     /// them. A token that has counted before is a conflict, and changes nothing.
     pub async fn end_upstream_sessions(&self, logout: UpstreamLogout<'_>, event: &Event) -> Result<u64, ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let scope = "backchannel_logout";
         let (provider, until) = (logout.provider.as_str(), logout.remember_until);
         // In the same transaction: a token whose work failed may come again.

@@ -52,7 +52,7 @@ impl Store {
         event: &Event,
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         let known = "SELECT 1 AS one FROM upstream_providers WHERE uid_fold = $1";
         if tx.fetch_optional(known, [provider.uid.folded().into()]).await?.is_some() {
             return Err(ChangeError::UidTaken);
@@ -121,7 +121,7 @@ impl Store {
         change: &UpstreamProviderChange,
         event: &Event,
     ) -> Result<UpstreamProvider, ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let mut provider = live(&mut tx, uid, expected).await?;
         if let Some(name) = &change.name {
             provider.name.clone_from(name);
@@ -172,7 +172,7 @@ impl Store {
         lost: &Sealed,
         event: &Event,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         let sql = "UPDATE upstream_providers SET sealed_client_secret = NULL, version = version + 1, updated_at = $3
             WHERE uid = $1 AND sealed_client_secret = $2";
         if tx.execute(sql, [uid.into(), lost.as_str().into(), event.at.into()]).await? == 0 {
@@ -189,7 +189,7 @@ impl Store {
         expected: Option<i64>,
         event: &Event,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         live(&mut tx, uid, expected).await?;
         for sql in [
             "UPDATE upstream_providers SET deleted_at = $2, updated_at = $2, version = version + 1,

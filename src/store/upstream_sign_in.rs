@@ -63,7 +63,7 @@ impl Store {
         newcomer: &User,
         events: SignInEvents<'_>,
     ) -> Result<SignedInPerson, AdmitError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(events.sign_in).await?;
         let at = events.sign_in.at;
         let asked = upstream_providers::in_transaction(&mut tx, &provider.uid).await?;
         let provider = asked.filter(|asked| {

@@ -18,4 +18,5 @@ mod schema;
 mod sign_in;
 mod states;
 mod tables;
+mod upstream;
 mod world;

@@ -133,6 +133,11 @@ impl App {
         Self::stand(url, clock::START, options).await
     }
 
+    /// The same with the clock standing at `now`.
+    pub(crate) async fn at_when(url: IssuerUrl, now: OffsetDateTime, options: Options) -> Self {
+        Self::stand(url, now, options).await
+    }
+
     /// With the clock standing at `now`: to mint over PostgreSQL, whose clock is compared with ours, it must be the
     /// host's.
     pub(crate) async fn when(now: OffsetDateTime, options: Options) -> Self {
