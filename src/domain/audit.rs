@@ -80,7 +80,7 @@ pub enum Action {
 
 impl Action {
     /// Every action there is.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::TokenMint,
         Self::TokenExchange,
         Self::TokenSignature,

@@ -3,11 +3,10 @@
 use time::OffsetDateTime;
 
 use super::Store;
-use super::db::Tx;
-use super::error::{ChangeError, StoreError};
-use super::{presented_tokens, sessions, signed_in_json};
+use super::error::ChangeError;
+use super::{pending_sessions, presented_tokens};
 use crate::domain::audit::Event;
-use crate::domain::id::{UpstreamUid, UserUid};
+use crate::domain::id::UpstreamUid;
 
 /// What a provider asks to end: at least one of the two is there.
 #[derive(Debug, Clone, Copy)]
@@ -39,32 +38,8 @@ impl Store {
             AND (CAST($2 AS TEXT) IS NULL OR upstream_subject = $2) AND (CAST($3 AS TEXT) IS NULL OR upstream_sid = $3)";
         let args = [logout.provider.into(), logout.subject.into(), logout.sid.into(), event.at.into()];
         let ended = tx.execute(sql, args).await?;
-        for user in pending(&mut tx, logout).await? {
-            sessions::forget_pending(&mut tx, &user, event.at).await?;
-        }
+        pending_sessions::end_of_subject(&mut tx, logout.provider, logout.subject, logout.sid, event.at).await?;
         tx.commit_with(event).await?;
         Ok(ended)
     }
-}
-
-/// The people of whom something waits to become a session that the logout is about: with the next step it would outlive
-/// the logout.
-async fn pending(tx: &mut Tx, logout: UpstreamLogout<'_>) -> Result<Vec<UserUid>, StoreError> {
-    let sql = "SELECT signed_in FROM device_grants WHERE signed_in LIKE $1 AND redeemed_at IS NULL
-        UNION ALL SELECT signed_in FROM authorization_codes WHERE signed_in LIKE $1 AND redeemed_at IS NULL
-        UNION ALL SELECT signed_in FROM sign_ins WHERE signed_in LIKE $1 AND finished_at IS NULL";
-    // What the pattern finds besides is sorted out below: `_` may stand in a uid.
-    let at = format!("%\"upstream:{}\"%", logout.provider);
-    let mut users = Vec::new();
-    for row in tx.fetch_all(sql, [at.into()]).await? {
-        let signed_in = row.parsed("signed_in", signed_in_json::read)?;
-        let fits = |asked: Option<&str>, is: Option<&str>| asked.is_none_or(|asked| is == Some(asked));
-        if signed_in.origin.provider() == Some(logout.provider)
-            && fits(logout.subject, signed_in.subject.as_deref())
-            && fits(logout.sid, signed_in.sid.as_deref())
-        {
-            users.push(signed_in.user);
-        }
-    }
-    Ok(users)
 }

@@ -48,17 +48,17 @@ impl Identities {
         match self {
             Self::List { flags, user } => {
                 let output = run.output.as_json(flags.json);
-                let identities = admin(run, &flags)?.identities(&user).await?.items;
+                let identities = admin(run, &flags).await?.identities(&user).await?.items;
                 output.data(&identities, |identities| list(output.out(), identities))
             }
             Self::Link(One { flags, user, provider, subject }) => {
                 let output = run.output.as_json(flags.json);
                 let body = CreateIdentity { provider_uid: provider, subject };
-                let identity = admin(run, &flags)?.link_identity(&user, &body).await?;
+                let identity = admin(run, &flags).await?.link_identity(&user, &body).await?;
                 output.data(&identity, |identity| list(output.out(), std::slice::from_ref(identity)))
             }
             Self::Unlink(One { flags, user, provider, subject }) => {
-                admin(run, &flags)?.unlink_identity(&user, &provider, &subject).await?;
+                admin(run, &flags).await?.unlink_identity(&user, &provider, &subject).await?;
                 run.output.say(format_args!("{user} is nobody at {provider} by that subject any more"));
                 Ok(())
             }

@@ -126,7 +126,7 @@ impl UpstreamProviders {
         match self {
             Self::List(flags) => {
                 let output = run.output.as_json(flags.json);
-                let providers = admin(run, &flags)?.upstream_providers().await?;
+                let providers = admin(run, &flags).await?.upstream_providers().await?;
                 output.data(&providers, |providers| list(output.out(), providers))
             }
             Self::Create(create) => {
@@ -145,12 +145,12 @@ impl UpstreamProviders {
                     session_seconds: said.session,
                     require_verified_email: said.require_verified_email,
                 };
-                let provider = admin(run, &flags)?.create_upstream_provider(&body).await?;
+                let provider = admin(run, &flags).await?.create_upstream_provider(&body).await?;
                 output.data(&provider, |provider| show(output.out(), provider))
             }
             Self::Show { flags, uid } => {
                 let output = run.output.as_json(flags.json);
-                let provider = admin(run, &flags)?.upstream_provider(&uid).await?;
+                let provider = admin(run, &flags).await?.upstream_provider(&uid).await?;
                 output.data(&provider, |provider| show(output.out(), provider))
             }
             Self::Update(update) => {
@@ -170,11 +170,11 @@ impl UpstreamProviders {
                     require_verified_email: set(said.require_verified_email),
                     disabled: switch(update.disable, update.enable),
                 };
-                let provider = admin(run, &flags)?.change_upstream_provider(&uid, &body).await?;
+                let provider = admin(run, &flags).await?.change_upstream_provider(&uid, &body).await?;
                 output.data(&provider, |provider| show(output.out(), provider))
             }
             Self::Delete { flags, uid } => {
-                admin(run, &flags)?.delete_upstream_provider(&uid).await?;
+                admin(run, &flags).await?.delete_upstream_provider(&uid).await?;
                 run.output.say(format_args!("upstream provider {uid} is deleted"));
                 Ok(())
             }
