@@ -54,6 +54,7 @@ mod service_accounts;
 mod sessions;
 mod settings;
 mod settings_json;
+mod sign_ins;
 mod signed_in_json;
 mod signing_keys;
 mod team_facts;

@@ -4,6 +4,7 @@
 //! (`http::issuer::oauth`) nor who a provider says somebody is.
 //! May import: what its parent may.
 
+pub mod browser;
 pub mod code;
 pub mod device;
 pub mod refresh;
