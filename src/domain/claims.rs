@@ -348,8 +348,12 @@ mod tests {
         assert_eq!(policy.check_tags(), Ok(()));
         let host = format!("https://id.example.com/{}", "p".repeat(ISSUER_URL_MAX - "https://id.example.com/".len()));
         let issuer = IssuerUrl::parse(&host, Development::Off).unwrap();
-        let credential = CredentialId::new(Uuid::from_u128(8));
-        let opener = Opener { kind: CredentialKind::Platform, credential, session: None, by: None };
+        let opener = Opener {
+            kind: CredentialKind::Platform,
+            credential: CredentialId::new(Uuid::from_u128(8)),
+            session: None,
+            by: None,
+        };
         let run = Run {
             id: RunId::parse("0123456789abcdefABCD").unwrap(),
             team,

@@ -90,7 +90,7 @@ impl Store {
         let sql = "UPDATE sessions SET ended_at = $3
             WHERE provider_uid = $1 AND upstream_subject = $2 AND ended_at IS NULL";
         tx.execute(sql, [provider.into(), subject.into(), event.at.into()]).await?;
-        pending_sessions::end_of_person(&mut tx, user, event.at).await?;
+        pending_sessions::end_of_subject(&mut tx, provider, Some(subject), None, event.at).await?;
         Ok(tx.commit_with(event).await?)
     }
 }
