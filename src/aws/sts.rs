@@ -1,6 +1,7 @@
 //! STS: an identity token for temporary credentials.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_sts::Client;
@@ -26,8 +27,10 @@ use crate::domain::role_arn::RoleArn;
 use crate::domain::secret::Secret;
 use crate::domain::settings::SessionDuration;
 use crate::domain::subject::Subject;
-use crate::fetch::{self, FetchError};
+use crate::fetch::{self, ClientError, FetchError};
 
+/// Most roles that are kept apart.
+const DENIED_MAX: usize = 10_000;
 /// Before the second and the third attempt.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(800)];
 
@@ -36,6 +39,9 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis
 #[derive(Clone)]
 pub struct Sts {
     connections: fetch::Client,
+    /// For roles that were denied.
+    apart: fetch::Client,
+    denied: Arc<Mutex<HashSet<(Box<str>, Box<str>)>>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -69,14 +75,16 @@ pub fn endpoint(region: &Region, said: Option<&Endpoint>) -> String {
 }
 
 impl Sts {
-    /// A client over connections that it shares with nobody: a denial drops them.
-    pub fn new(connections: fetch::Client, clock: Arc<dyn Clock>) -> Self {
-        Self { connections, clock }
+    /// A client over connections that it shares with nobody.
+    pub fn new(connections: fetch::Client, clock: Arc<dyn Clock>) -> Result<Self, ClientError> {
+        let apart = connections.unpooled()?;
+        Ok(Self { connections, apart, denied: Arc::default(), clock })
     }
 
     /// Opens a session. Tries again where AWS says the cause passes, at most [`StsFault::attempts`] times in all.
-    /// After a refusal the next call connects anew: STS keeps a verdict for a connection's life, and a trust policy
-    /// just repaired should work in seconds.
+    /// After a refusal each call for that role connects anew: STS keeps a verdict for a connection's life, and a trust
+    /// policy just repaired should work in seconds. Other roles keep the connections they have: no team's denials, of
+    /// which it can cause as many as it likes, cost the others theirs.
     pub async fn assume_role_with_web_identity(
         &self,
         request: &WebIdentity<'_>,
@@ -88,7 +96,7 @@ impl Sts {
                 Err(failed) => failed,
             };
             if !fault.is_outage() {
-                self.connections.forget_connections();
+                self.set_apart(request);
             }
             if attempt >= fault.attempts() {
                 return Err(AwsError::sts(fault, &message, request.token.expose()));
@@ -96,6 +104,22 @@ impl Sts {
             tokio::time::sleep(PAUSES[usize::try_from(attempt - 1).unwrap_or_default().min(PAUSES.len() - 1)]).await;
             attempt += 1;
         }
+    }
+
+    /// Remembers a role that was denied, for good: there is one session in an hour to open for it, and a pooled connection
+    /// may be older than any time that could be named. Where there are too many, all of them begin anew.
+    fn set_apart(&self, request: &WebIdentity<'_>) {
+        let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        if denied.len() >= DENIED_MAX && !denied.contains(&place(request)) {
+            denied.clear();
+            self.connections.forget_connections();
+        }
+        denied.insert(place(request));
+    }
+
+    fn connections(&self, request: &WebIdentity<'_>) -> fetch::Client {
+        let denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        if denied.contains(&place(request)) { self.apart.clone() } else { self.connections.clone() }
     }
 
     /// One attempt: the credentials, or the fault and AWS's words. The SDK traces requests whole, with the token, so
@@ -137,7 +161,7 @@ impl Sts {
             .behavior_version(BehaviorVersion::latest())
             .region(SdkRegion::new(request.region.to_string()))
             .endpoint_url(request.endpoint)
-            .http_client(Connector(self.connections.clone()))
+            .http_client(Connector(self.connections(request)))
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
@@ -145,6 +169,11 @@ impl Sts {
         config.set_sleep_impl(None::<SharedAsyncSleep>);
         config.build()
     }
+}
+
+/// What STS may remember a verdict about.
+fn place(request: &WebIdentity<'_>) -> (Box<str>, Box<str>) {
+    (request.endpoint.into(), request.role.as_str().into())
 }
 
 type Raw = aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -170,4 +199,134 @@ fn fault_of<E: ProvideErrorMetadata>(error: &SdkError<E, Raw>, tagged: bool) -> 
 
 fn fetched(error: &ConnectorError) -> Option<FetchError> {
     std::error::Error::source(error).and_then(|source| source.downcast_ref::<FetchError>()).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use time::macros::datetime;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::domain::clock::ManualClock;
+    use crate::fetch::{Reach, Settings};
+
+    const DENIED: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>no</Message></Error>\
+        <RequestId>r</RequestId></ErrorResponse>";
+    const GIVEN: &str = "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>\
+        <AccessKeyId>ASIAEXAMPLE</AccessKeyId><SecretAccessKey>secret</SecretAccessKey>\
+        <SessionToken>token</SessionToken><Expiration>2030-01-01T00:00:00Z</Expiration></Credentials>\
+        </AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>";
+
+    /// An STS that denies the role `refused` until its policy is repaired, and on a connection on which it has denied it
+    /// ever after.
+    #[derive(Default)]
+    struct Stubborn {
+        connections: AtomicUsize,
+        repaired: AtomicBool,
+    }
+
+    impl Stubborn {
+        async fn start() -> (Arc<Self>, String) {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}", listener.local_addr().unwrap());
+            let own = Arc::new(Self::default());
+            let server = Arc::clone(&own);
+            tokio::spawn(async move {
+                loop {
+                    let (stream, _) = listener.accept().await.unwrap();
+                    server.connections.fetch_add(1, Ordering::SeqCst);
+                    tokio::spawn(Arc::clone(&server).serve(stream));
+                }
+            });
+            (own, url)
+        }
+
+        async fn serve(self: Arc<Self>, mut stream: TcpStream) {
+            let (mut read, mut remembered) = (Vec::new(), false);
+            loop {
+                let mut part = [0; 4096];
+                let Ok(1..) = stream.read(&mut part).await.map(|count| {
+                    read.extend_from_slice(&part[..count]);
+                    count
+                }) else {
+                    return;
+                };
+                // The last member of the form: by then the request is whole.
+                let text = String::from_utf8_lossy(&read).into_owned();
+                if !text.contains("&WebIdentityToken=") {
+                    continue;
+                }
+                read.clear();
+                remembered |= text.contains("refused") && !self.repaired.load(Ordering::SeqCst);
+                let denied = remembered && text.contains("refused");
+                let (status, body) = if denied { ("403 Forbidden", DENIED) } else { ("200 OK", GIVEN) };
+                let length = body.len();
+                let head = format!("HTTP/1.1 {status}\r\ncontent-type: text/xml\r\ncontent-length: {length}\r\n\r\n");
+                stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+            }
+        }
+
+        fn connections(&self) -> usize {
+            self.connections.load(Ordering::SeqCst)
+        }
+    }
+
+    #[tokio::test]
+    async fn threat_24_a_denied_role_connects_anew_and_costs_no_other_its_connection() {
+        let (server, url) = Stubborn::start().await;
+        let settings = Settings { reach: Reach::public().and_loopback(), ..Settings::default() };
+        let clock = Arc::new(ManualClock::new(datetime!(2026-01-01 00:00 UTC)));
+        let sts = Sts::new(fetch::Client::new(settings).unwrap(), clock).unwrap();
+        let open = async |role: &str| {
+            let request = WebIdentity {
+                endpoint: &url,
+                region: &Region::parse("us-east-1").unwrap(),
+                role: &RoleArn::parse(&format!("arn:aws:iam::111122223333:role/{role}")).unwrap(),
+                session_name: "s.agent-1",
+                duration: SessionDuration::DEFAULT,
+                token: &Secret::new("header.payload.signature".to_owned()),
+                subject: &Subject::parse("scoped_principal:team-1/service_account:agent-1").unwrap(),
+                tagged: false,
+            };
+            sts.assume_role_with_web_identity(&request).await.map(drop)
+        };
+        assert_eq!((open("other").await, server.connections()), (Ok(()), 1));
+        assert_eq!((open("other").await, server.connections()), (Ok(()), 1), "the control: connections are kept");
+        for _ in 0..3 {
+            assert!(open("refused").await.is_err());
+        }
+        // The first found the pooled connection, each of the others one of its own.
+        assert_eq!(server.connections(), 3);
+        assert_eq!((open("other").await, server.connections()), (Ok(()), 3), "its connection is still there");
+        server.repaired.store(true, Ordering::SeqCst);
+        for _ in 0..3 {
+            assert_eq!(open("refused").await, Ok(()), "repaired is repaired, whatever older connections remember");
+            assert_eq!(open("other").await, Ok(()));
+        }
+    }
+
+    #[test]
+    fn roles_that_were_denied_are_remembered_in_a_bounded_number() {
+        let clock = Arc::new(ManualClock::new(datetime!(2026-01-01 00:00 UTC)));
+        let sts = Sts::new(fetch::Client::new(Settings::default()).unwrap(), clock).unwrap();
+        let denied = || sts.denied.lock().unwrap().len();
+        for number in 0..=DENIED_MAX {
+            let request = WebIdentity {
+                endpoint: "https://sts.us-east-1.amazonaws.com",
+                region: &Region::parse("us-east-1").unwrap(),
+                role: &RoleArn::parse(&format!("arn:aws:iam::111122223333:role/r{number}")).unwrap(),
+                session_name: "s.agent-1",
+                duration: SessionDuration::DEFAULT,
+                token: &Secret::new("header.payload.signature".to_owned()),
+                subject: &Subject::parse("scoped_principal:team-1/service_account:agent-1").unwrap(),
+                tagged: false,
+            };
+            sts.set_apart(&request);
+            assert!(denied() <= DENIED_MAX);
+        }
+        assert_eq!(denied(), 1);
+    }
 }

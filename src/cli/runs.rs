@@ -151,7 +151,7 @@ fn label(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-fn list(paint: Paint, runs: &[wire::Run]) -> String {
+pub(super) fn list(paint: Paint, runs: &[wire::Run]) -> String {
     let row = |run: &wire::Run| {
         let tokens = match run.tokens_max {
             Some(max) => format!("{} of {max}", run.tokens_issued),

@@ -91,7 +91,7 @@ fn worker(settings: WorkerSettings, naming: &Naming) -> Result<Worker, Failure> 
         audience: settings.audience,
         worker_key: settings.key,
         allowed_endpoints: settings.allowed_endpoints,
-        sts: Sts::new(sts, Arc::clone(&naming.clock)),
+        sts: Sts::new(sts, Arc::clone(&naming.clock)).map_err(|error| Failure::Usage(error.to_string()))?,
         bedrock: Bedrock::new(bedrock, Arc::clone(&naming.clock)),
         capacity: credential_cache::CAPACITY,
         places: PLACES,

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::call::{Client, ClientError, Lines};
+use super::runs::RunsOf;
 use crate::domain::credential::CredentialKind;
 use crate::domain::secret::Secret;
 use crate::wire::admin::administrator::{Administrator, ChangeAdministrator, CreateAdministrator};
@@ -12,6 +13,7 @@ use crate::wire::admin::audience::{Audiences, SetAudiences};
 use crate::wire::admin::audit::AuditEvent;
 use crate::wire::admin::effective_settings::EffectiveSettings;
 use crate::wire::admin::enrolment_code::{CreateEnrolmentCode, EnrolmentCode};
+use crate::wire::admin::identity::{CreateIdentity, Identities, Identity};
 use crate::wire::admin::member::{ChangeMember, CreateMember, Member};
 use crate::wire::admin::page::{Page, WithKey};
 use crate::wire::admin::platform_key::{ChangePlatformKey, CreatePlatformKey, PlatformKey};
@@ -29,8 +31,10 @@ use crate::wire::admin::signing_key::PublicDocuments;
 use crate::wire::admin::team::{ChangeTeam, CreateTeam, Team};
 use crate::wire::admin::team_issuer::TeamIssuers;
 use crate::wire::admin::trust_rule::{ChangeTrustRule, CreateTrustRule, TrustRule};
+use crate::wire::admin::upstream_provider::{ChangeUpstreamProvider, CreateUpstreamProvider, UpstreamProvider};
 use crate::wire::admin::user::{ChangeUser, CreateUser, User};
 use crate::wire::admin::worker_key::{ChangeWorkerKey, CreateWorkerKey, WorkerKey};
+use crate::wire::run::Run;
 
 /// Administers an installation. Uids and ids that go into a path are percent-encoded, never trusted.
 #[derive(Debug, Clone)]
@@ -274,6 +278,40 @@ impl Admin {
         self.client.delete(&self.key, &path(["teams", team, "service-accounts", uid, "trust-rules", id])).await
     }
 
+    /// `GET /v1/upstream-providers`
+    pub async fn upstream_providers(&self) -> Answer<Vec<UpstreamProvider>> {
+        self.all("/v1/upstream-providers").await
+    }
+    /// `POST /v1/upstream-providers`
+    pub async fn create_upstream_provider(&self, body: &CreateUpstreamProvider) -> Answer<UpstreamProvider> {
+        self.send(Method::POST, "/v1/upstream-providers", body).await
+    }
+    /// `GET /v1/upstream-providers/{uid}`
+    pub async fn upstream_provider(&self, uid: &str) -> Answer<UpstreamProvider> {
+        self.get(&path(["upstream-providers", uid])).await
+    }
+    /// `PATCH /v1/upstream-providers/{uid}`
+    pub async fn change_upstream_provider(&self, uid: &str, body: &ChangeUpstreamProvider) -> Answer<UpstreamProvider> {
+        self.send(Method::PATCH, &path(["upstream-providers", uid]), body).await
+    }
+    /// `DELETE /v1/upstream-providers/{uid}`
+    pub async fn delete_upstream_provider(&self, uid: &str) -> Answer<()> {
+        self.client.delete(&self.key, &path(["upstream-providers", uid])).await
+    }
+
+    /// `GET /v1/users/{user}/identities`
+    pub async fn identities(&self, user: &str) -> Answer<Identities> {
+        self.get(&path(["users", user, "identities"])).await
+    }
+    /// `POST /v1/users/{user}/identities`
+    pub async fn link_identity(&self, user: &str, body: &CreateIdentity) -> Answer<Identity> {
+        self.send(Method::POST, &path(["users", user, "identities"]), body).await
+    }
+    /// `DELETE /v1/users/{user}/identities/{provider}/{subject}`
+    pub async fn unlink_identity(&self, user: &str, provider: &str, subject: &str) -> Answer<()> {
+        self.client.delete(&self.key, &path(["users", user, "identities", provider, subject])).await
+    }
+
     /// `GET /v1/worker-keys`
     pub async fn worker_keys(&self) -> Answer<Vec<WorkerKey>> {
         self.all("/v1/worker-keys").await
@@ -361,6 +399,19 @@ impl Admin {
     pub async fn effective_settings(&self, team: &str, account: Option<&str>) -> Answer<EffectiveSettings> {
         let account = account.map(|uid| format!("&service_account={}", encode(uid))).unwrap_or_default();
         self.get(&format!("/v1/effective-settings?team={}{account}", encode(team))).await
+    }
+
+    /// `GET /v1/teams/{team}/runs`, every page of it, the newest first.
+    pub async fn team_runs(&self, team: &str, of: &RunsOf) -> Answer<Vec<Run>> {
+        self.client.runs_at(&self.key, &path(["teams", team, "runs"]), of).await
+    }
+    /// `GET /v1/teams/{team}/runs/{run_id}`
+    pub async fn team_run(&self, team: &str, run: &str) -> Answer<Run> {
+        self.get(&path(["teams", team, "runs", run])).await
+    }
+    /// `DELETE /v1/teams/{team}/runs/{run_id}`
+    pub async fn end_team_run(&self, team: &str, run: &str) -> Answer<()> {
+        self.client.delete(&self.key, &path(["teams", team, "runs", run])).await
     }
 
     /// `GET /v1/audit` or `GET /v1/teams/{team}/audit`: one page, newest first; `filter` are members of its query.

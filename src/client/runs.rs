@@ -27,7 +27,12 @@ impl Client {
 
     /// Every run that the bearer knows of and that is asked for, page by page, the newest first.
     pub async fn runs(&self, bearer: &Secret, of: &RunsOf) -> Result<Vec<Run>, ClientError> {
-        let mut query = "/v1/runs?limit=100".to_owned();
+        self.runs_at(bearer, "/v1/runs", of).await
+    }
+
+    /// The same at another path.
+    pub(super) async fn runs_at(&self, bearer: &Secret, at: &str, of: &RunsOf) -> Result<Vec<Run>, ClientError> {
+        let mut query = format!("{at}?limit=100");
         let state = of.open.then(|| "open".to_owned());
         for (name, value) in [("team", &of.team), ("principal", &of.principal), ("state", &state)] {
             if let Some(value) = value {

@@ -172,6 +172,8 @@ pub enum RunsOf {
     Principal(Principal),
     /// Those that one platform key opened, in the teams that are on its list when the question is answered.
     OpenedBy(CredentialId),
+    /// Those of one team, for who administers or audits it (`domain::authority`).
+    InTeam(TeamUid),
 }
 
 /// May exchange callers' tokens.

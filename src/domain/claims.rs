@@ -17,6 +17,11 @@ pub const ROLES: &str = "https://aws.amazon.com/roles";
 /// The claim that carries session tags.
 pub const TAGS: &str = "https://aws.amazon.com/tags";
 
+/// Most bytes of the claims of one token: what STS is told in them is bounded by labels and cost tags of 2048 characters
+/// each, everything else by its own length. A token is then below 12 KiB: STS takes 20 000 characters, and a header of a
+/// worker or proxy is not asked for more than one of these (threat 9).
+pub const CLAIMS_MAX: usize = 8 * 1024;
+
 /// Every claim that is minted, for `claims_supported` of the discovery document.
 pub const SUPPORTED: [&str; 16] = [
     "iss",
@@ -127,20 +132,23 @@ impl Claims {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::audience::Audience;
+    use crate::domain::audience::{AUDIENCE_MAX, Audience};
     use crate::domain::credential::CredentialKind;
     use crate::domain::id::{CredentialId, RunId, TeamUid};
-    use crate::domain::issuer_url::Development;
+    use crate::domain::issuer_url::{Development, ISSUER_URL_MAX};
     use crate::domain::policy::{MintRequest, Standing, decide, decide_exchange};
     use crate::domain::principal::{ActorType, Principal};
     use crate::domain::region::Region;
     use crate::domain::role_arn::RoleArn;
-    use crate::domain::run::{Opener, Run, RunTerms};
-    use crate::domain::session_tag::{TagKey, TagValue};
+    use crate::domain::run::{LABELS_LENGTH_MAX, LABELS_MAX, Opener, Run, RunTerms};
+    use crate::domain::session_tag::{TAGS_MAX, TagKey, TagValue};
     use crate::domain::settings::{EffectiveSettings, Layer, ProviderLayer};
     use crate::domain::subject::Subject;
-    use crate::domain::team::TeamPolicy;
+    use crate::domain::team::{COST_TAGS_LENGTH_MAX, OWN_TAGS_MAX, TeamPolicy};
     use uuid::Uuid;
+
+    /// The longest `WebIdentityToken` (STS API reference).
+    const TOKEN_MAX_OF_STS: usize = 20_000;
 
     fn claims(exchange: bool, uid: &str, run: Option<&RunId>) -> serde_json::Value {
         let subject =
@@ -304,7 +312,87 @@ mod tests {
         let mut announced = SUPPORTED.to_vec();
         announced.sort_unstable();
         assert_eq!(minted, announced);
-        // Well under the 20 000 characters of STS and the header limits of common proxies.
         assert!(claims.to_string().len() < 2_000, "{}", claims.to_string().len());
+    }
+
+    #[test]
+    fn threat_9_the_worst_that_policies_and_labels_allow_stays_within_the_budget_of_a_token() {
+        let uid = |letter: &str| letter.repeat(48);
+        let team = TeamUid::parse(&uid("t")).unwrap();
+        let subject = Subject::new(team.clone(), Principal::new(ActorType::ServiceAccount, &uid("a")).unwrap());
+        let role = format!("arn:aws-us-gov:iam::111122223333:role/{}/{}", "p".repeat(510), "r".repeat(64));
+        let layer = ProviderLayer {
+            role_arn: Some(RoleArn::parse(&role).unwrap()),
+            region: Some(Region::parse("us-gov-west-1").unwrap()),
+            session_tags: Some(true),
+            source_identity: Some(true),
+            ..Default::default()
+        };
+        // As many tags as there may be, together as long as they may be: short values would need fewer brackets.
+        let tags = |prefix: &str, count: usize, longest: usize| {
+            let (each, rest) = (longest / count, longest % count);
+            let tag = |n: usize| {
+                let key = format!("{prefix}{n:02}");
+                let value = "v".repeat(each - key.len() + if n == 0 { rest } else { 0 });
+                (TagKey::parse(&key).unwrap(), TagValue::parse(&value).unwrap())
+            };
+            (0..count).map(tag).collect::<BTreeMap<_, _>>()
+        };
+        let labels = tags("label-", LABELS_MAX, LABELS_LENGTH_MAX);
+        let labels = crate::domain::run::labels(labels).unwrap();
+        let policy = TeamPolicy {
+            session_tag_keys: labels.keys().cloned().collect(),
+            cost_tags: tags("cost-", OWN_TAGS_MAX - LABELS_MAX, COST_TAGS_LENGTH_MAX),
+            ..TeamPolicy::new_team()
+        };
+        assert_eq!(policy.check_tags(), Ok(()));
+        let host = format!("https://id.example.com/{}", "p".repeat(ISSUER_URL_MAX - "https://id.example.com/".len()));
+        let issuer = IssuerUrl::parse(&host, Development::Off).unwrap();
+        let opener =
+            Opener { kind: CredentialKind::Platform, credential: CredentialId::new(Uuid::from_u128(8)), session: None };
+        let run = Run {
+            id: RunId::parse("0123456789abcdefABCD").unwrap(),
+            team,
+            principal: subject.principal().clone(),
+            opener,
+            terms: RunTerms {
+                audiences: vec![Audience::sts()],
+                role: None,
+                lifetime_cap: None,
+                tokens_max: None,
+                labels,
+                layer: ProviderLayer::default(),
+            },
+            tokens_issued: 0,
+            created_at: OffsetDateTime::UNIX_EPOCH,
+            ends_at: OffsetDateTime::UNIX_EPOCH,
+            ended_at: None,
+        };
+        let settings = EffectiveSettings::of(&[(Layer::Team, &layer)]);
+        let standing = Standing {
+            subject: &subject,
+            run: Some(&run),
+            actor: Some(Actor { kind: run.opener.kind, id: run.opener.credential }),
+            issuer: &issuer,
+            policy: &policy,
+            settings: &settings,
+            outside: &settings,
+            worker_audiences: &[],
+        };
+        let grant = decide_exchange(standing, CredentialId::new(Uuid::from_u128(9))).unwrap();
+        let claims = Claims::build(
+            &grant,
+            &issuer,
+            TokenId::new(Uuid::from_u128(5)),
+            OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap(),
+        );
+        let value = serde_json::to_value(&claims).unwrap();
+        assert_eq!(value[TAGS]["principal_tags"].as_object().unwrap().len(), TAGS_MAX, "every tag that STS takes");
+        // Any other audience, of its longest, comes without the claims of AWS.
+        let bytes = serde_json::to_string(&claims).unwrap().len() + AUDIENCE_MAX;
+        assert!((5_000..=CLAIMS_MAX).contains(&bytes), "{bytes}");
+        // Header and the signature of RSA-4096, as base64url.
+        let token = (CLAIMS_MAX * 4).div_ceil(3) + 200 + 683 + 2;
+        assert!(token < 12 * 1024 && token < TOKEN_MAX_OF_STS, "{token}");
     }
 }

@@ -14,6 +14,7 @@ use super::role::TeamRole;
 use super::role_arn::RoleArn;
 use super::session::SessionOrigin;
 use super::session_tag::{TAGS_MAX, TAGS_RESERVED, TagKey, TagValue};
+use super::upstream::Joining;
 
 /// Most audiences a team may list.
 pub const AUDIENCES_MAX: usize = 20;
@@ -25,6 +26,9 @@ pub const UPSTREAM_PROVIDERS_MAX: usize = 20;
 pub const ADDRESS_RANGES_MAX: usize = 50;
 /// Most labels and cost tags that a team may allow together: STS takes 50 tags, and the fixed ones are ours.
 pub const OWN_TAGS_MAX: usize = TAGS_MAX - TAGS_RESERVED;
+/// Most characters of all cost tags together, as of a run's labels: the token is to stay short enough for STS and for the
+/// headers it travels in (threat 9).
+pub const COST_TAGS_LENGTH_MAX: usize = 2048;
 /// Most characters of a display name of a team, person, agent or key.
 pub const NAME_MAX: usize = 200;
 
@@ -129,6 +133,8 @@ pub struct TeamPolicy {
     pub upstream_providers: Vec<UpstreamUid>,
     /// Whether people's tokens say how their provider authenticated them.
     pub amr_claim: bool,
+    /// Who of which provider's people comes into the team by signing in; nobody where empty.
+    pub joins: Vec<Joining>,
     /// Which labels of a run become session tags; other labels stay labels.
     pub session_tag_keys: Vec<TagKey>,
     /// Session tags that every token for STS carries where tags are on; no label changes them.
@@ -170,22 +176,33 @@ impl PeopleMint {
 
 /// What two members of a policy contradict each other in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("session_tag_keys {}", self.rule())]
+#[error("{} {}", self.field(), self.rule())]
 pub enum PolicyConflict {
     /// A label would change a cost tag.
     LabelIsCostTag,
     /// More than STS takes.
     TooManyTags,
+    /// Cost tags longer than [`COST_TAGS_LENGTH_MAX`].
+    CostTagsLength,
 }
 
 impl PolicyConflict {
-    /// The rule that `session_tag_keys` breaks.
+    /// The member that breaks it.
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::LabelIsCostTag | Self::TooManyTags => "session_tag_keys",
+            Self::CostTagsLength => "cost_tags",
+        }
+    }
+
+    /// The rule that it breaks.
     pub const fn rule(self) -> &'static str {
         match self {
             Self::LabelIsCostTag => "must not hold a key of cost_tags, in whatever case",
             Self::TooManyTags => {
                 "must have at most 45 keys together with cost_tags: AWS STS takes 50 tags, and 5 are Brevet's"
             }
+            Self::CostTagsLength => "must have at most 2048 characters in all keys and values together",
         }
     }
 }
@@ -276,6 +293,7 @@ impl TeamPolicy {
             enrolment_codes: true,
             upstream_providers: Vec::new(),
             amr_claim: false,
+            joins: Vec::new(),
             session_tag_keys: Vec::new(),
             cost_tags: BTreeMap::new(),
             address_ranges: Vec::new(),
@@ -316,7 +334,8 @@ impl TeamPolicy {
         if self.session_tag_keys.len() + self.cost_tags.len() > OWN_TAGS_MAX {
             return Err(PolicyConflict::TooManyTags);
         }
-        Ok(())
+        let length: usize = self.cost_tags.iter().map(|(key, value)| key.as_str().len() + value.as_str().len()).sum();
+        if length > COST_TAGS_LENGTH_MAX { Err(PolicyConflict::CostTagsLength) } else { Ok(()) }
     }
 }
 
@@ -345,5 +364,17 @@ mod tests {
         assert_eq!(policy.check_tags(), Ok(()));
         policy.session_tag_keys.push(key("one-more"));
         assert_eq!(policy.check_tags(), Err(PolicyConflict::TooManyTags));
+    }
+
+    #[test]
+    fn threat_9_cost_tags_have_a_budget_of_characters() {
+        let mut policy = TeamPolicy::new_team();
+        let tag = |n: usize, length: usize| {
+            (TagKey::parse(&format!("k{n:03}")).unwrap(), TagValue::parse(&"v".repeat(length)).unwrap())
+        };
+        policy.cost_tags.extend((0..8).map(|n| tag(n, 252)));
+        assert_eq!(policy.check_tags(), Ok(()));
+        policy.cost_tags.extend([tag(8, 0)]);
+        assert_eq!(policy.check_tags(), Err(PolicyConflict::CostTagsLength));
     }
 }

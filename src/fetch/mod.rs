@@ -96,14 +96,16 @@ pub struct Client {
     connections: Arc<RwLock<reqwest::Client>>,
     settings: Arc<Settings>,
     limits: Limits,
+    /// Most idle connections to one host.
+    pooled: usize,
 }
 
 impl Client {
     /// Builds a client; connects to nothing yet.
     pub fn new(settings: Settings) -> Result<Self, ClientError> {
-        let connections = Arc::new(RwLock::new(connections(&settings)?));
+        let connections = Arc::new(RwLock::new(connections(&settings, usize::MAX)?));
         let limits = settings.limits;
-        Ok(Self { connections, settings: Arc::new(settings), limits })
+        Ok(Self { connections, settings: Arc::new(settings), limits, pooled: usize::MAX })
     }
 
     /// The caps in force.
@@ -117,9 +119,16 @@ impl Client {
         Self { limits, ..self.clone() }
     }
 
+    /// The same client with a connection for each request that ends with it, where what a host remembers about one must
+    /// not be met again and the pooled ones are others' too.
+    pub fn unpooled(&self) -> Result<Self, ClientError> {
+        let connections = Arc::new(RwLock::new(connections(&self.settings, 0)?));
+        Ok(Self { connections, pooled: 0, ..self.clone() })
+    }
+
     /// Drops the pooled connections: what a host remembered about one (STS keeps a failed verdict) is not met again.
     pub fn forget_connections(&self) {
-        if let Ok(fresh) = connections(&self.settings) {
+        if let Ok(fresh) = connections(&self.settings, self.pooled) {
             *self.connections.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         }
     }
@@ -180,13 +189,14 @@ fn check(url: &Url, reach: &Reach) -> Result<(), Refusal> {
     if reach.admits(&address.to_string(), address) { Ok(()) } else { Err(Refusal::Address) }
 }
 
-fn connections(settings: &Settings) -> Result<reqwest::Client, ClientError> {
+fn connections(settings: &Settings, pooled: usize) -> Result<reqwest::Client, ClientError> {
     #[expect(clippy::disallowed_methods, reason = "this is the guarded client the lint points to")]
     let mut builder = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
         .no_proxy()
+        .pool_max_idle_per_host(pooled)
         .connect_timeout(settings.limits.connect)
         .user_agent(concat!("brevet/", env!("CARGO_PKG_VERSION")));
     let mut proxy_host = None;

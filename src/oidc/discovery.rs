@@ -27,13 +27,23 @@ pub fn jwks_uri(issuer: &ForeignIssuer, document: &[u8]) -> Result<String, KeysE
     Ok(document.jwks_uri)
 }
 
-/// Keys come over https; over plain http only where the issuer itself is one of development's on loopback. Which
-/// addresses may be reached is the guard's to say when the connection is made.
+/// Keys come over https; over plain http only from loopback, and only where the issuer itself is one of development's
+/// there. Which addresses may be reached is the guard's to say when the connection is made.
 pub(super) fn check_uri(uri: &str, loopback: bool) -> Result<(), KeysError> {
-    let rest = uri.strip_prefix("https://").or_else(|| uri.strip_prefix("http://").filter(|_| loopback));
-    let host = rest.and_then(|rest| rest.split(['/', '?']).next()).unwrap_or_default();
+    let authority = |rest: &str| rest.split(['/', '?']).next().unwrap_or_default().to_owned();
+    let authority = match (uri.strip_prefix("https://"), uri.strip_prefix("http://")) {
+        (Some(rest), _) => authority(rest),
+        (None, Some(rest)) => Some(authority(rest)).filter(|at| loopback && is_loopback(at)).unwrap_or_default(),
+        (None, None) => String::new(),
+    };
     let plain = uri.len() <= JWKS_URI_MAX && uri.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'#' | b'\\'));
-    if plain && !host.is_empty() && !host.contains('@') { Ok(()) } else { Err(KeysError::JwksUri) }
+    if plain && !authority.is_empty() && !authority.contains('@') { Ok(()) } else { Err(KeysError::JwksUri) }
+}
+
+/// Whether an authority is one of the two loopback hosts that development knows, with a port or without.
+fn is_loopback(authority: &str) -> bool {
+    let host = authority.split_once(':').map_or(authority, |(host, _)| host);
+    matches!(host, "127.0.0.1" | "localhost")
 }
 
 #[cfg(test)]
@@ -101,6 +111,23 @@ mod tests {
         ] {
             assert!(!at(issuer, bad), "{bad}");
         }
-        assert!(at("http://127.0.0.1:8080", "http://127.0.0.1:8080/jwks"));
+        let development = "http://127.0.0.1:8080";
+        for good in ["http://127.0.0.1:8080/jwks", "http://localhost:9000/jwks", "https://k.example/jwks"] {
+            assert!(at(development, good), "{good}");
+        }
+        for bad in [
+            "http://k.example/jwks",
+            "http://10.0.0.1/jwks",
+            "http://169.254.169.254/latest/meta-data",
+            "http://127.0.0.1.evil.example/jwks",
+            "http://localhost.evil.example/jwks",
+            "http://127.0.0.1@evil.example/jwks",
+            "http://127.0.0.1:1@evil.example/jwks",
+            "http://[::1]/jwks",
+            "http://0.0.0.0/jwks",
+            "http://",
+        ] {
+            assert!(!at(development, bad), "{bad}");
+        }
     }
 }

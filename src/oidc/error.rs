@@ -20,7 +20,7 @@ pub enum KeysError {
     #[error("its discovery document names another issuer")]
     OtherIssuer,
     /// Its keys are at a place where none are fetched from.
-    #[error("its jwks_uri must be an https URL without user and fragment")]
+    #[error("its jwks_uri must be an https URL (http only on the loopback of development) without user and fragment")]
     JwksUri,
     /// The JWKS was not brought.
     #[error("its JWKS could not be fetched: {0}")]

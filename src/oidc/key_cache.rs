@@ -41,6 +41,17 @@ impl KeyPlace {
     pub fn url(url: &str, loopback: bool) -> Result<Self, KeysError> {
         discovery::check_uri(url, loopback).map(|()| Self::Url(url.into()))
     }
+
+    /// Whether it is named on this machine itself, which only development reaches.
+    pub fn is_loopback(&self) -> bool {
+        let url = match self {
+            Self::Issuer(issuer) => issuer.as_str(),
+            Self::Url(url) => url,
+        };
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let host = rest.split(['/', '?', ':']).next().unwrap_or_default();
+        host.eq_ignore_ascii_case("localhost") || host.starts_with("127.") || rest.starts_with("[::1]")
+    }
 }
 
 /// The cache. One for the process.
@@ -226,6 +237,21 @@ mod tests {
     fn cache() -> (KeyCache, Arc<ManualClock>) {
         let clock = Arc::new(ManualClock::new(datetime!(2026-01-01 00:00 UTC)));
         (KeyCache::new(&fetch::Client::new(fetch::Settings::default()).unwrap(), clock.clone()), clock)
+    }
+
+    #[test]
+    fn threat_22_a_place_on_this_machine_is_known_by_its_name() {
+        for (url, local) in [
+            ("http://127.0.0.1:8080/jwks", true),
+            ("https://127.9.9.9/jwks", true),
+            ("https://localhost/jwks", true),
+            ("https://LOCALHOST:1?x", true),
+            ("https://[::1]:8443/jwks", true),
+            ("https://keys.example.com/127.0.0.1", false),
+            ("https://localhost.example.com/jwks", false),
+        ] {
+            assert_eq!(KeyPlace::Url(url.into()).is_loopback(), local, "{url}");
+        }
     }
 
     #[test]

@@ -41,11 +41,11 @@ macro_rules! runs {
     };
 }
 
-/// That a run `g` is one of those that a caller may know of: `$of` is a principal, `$by` a platform key, NULL where that
-/// does not matter. A key's list of teams is asked as it is now, so that a team taken off it takes its runs along
-/// (threat 20).
+/// That a run `g` is one of those that a caller may know of: `$of` is a principal, `$by` a platform key, `$within` a team, NULL
+/// where that does not matter. A key's list of teams is asked as it is now, so that a team taken off it takes its runs
+/// along (threat 20).
 macro_rules! known {
-    ($of:literal, $by:literal) => {
+    ($of:literal, $by:literal, $within:literal) => {
         concat!(
             "(",
             $of,
@@ -56,7 +56,11 @@ macro_rules! known {
             " IS NULL OR (g.opener_id = ",
             $by,
             " AND EXISTS (SELECT 1 FROM platform_key_teams l
-                WHERE l.credential_id = g.opener_id AND l.team_uid = g.team_uid)))"
+                WHERE l.credential_id = g.opener_id AND l.team_uid = g.team_uid))) AND (",
+            $within,
+            " IS NULL OR g.team_uid = ",
+            $within,
+            ")"
         )
     };
 }
@@ -116,27 +120,23 @@ impl Store {
 
     /// The same, where it is one of `whose`.
     pub async fn known_run(&self, id: &RunId, whose: &RunsOf) -> Result<Option<Run>, StoreError> {
-        let (of, opened_by) = parts(whose);
-        let sql = concat!(runs!(), "WHERE g.id = $1 AND ", known!("$2", "$3"));
-        self.db
-            .fetch_optional(sql, [id.as_str().into(), of.into(), opened_by.into()])
-            .await?
-            .as_ref()
-            .map(run)
-            .transpose()
+        let [of, opened_by, within] = parts(whose);
+        let sql = concat!(runs!(), "WHERE g.id = $1 AND ", known!("$2", "$3", "$4"));
+        let args = [id.as_str().into(), of.into(), opened_by.into(), within.into()];
+        self.db.fetch_optional(sql, args).await?.as_ref().map(run).transpose()
     }
 
     /// A page of runs, the newest first.
     pub async fn runs(&self, filter: &RunFilter, page: &Page) -> Result<Paged<Run>, StoreError> {
         let (created, id) = cursor(page)?;
-        let (of, opened_by) = parts(&filter.whose);
+        let [of, opened_by, within] = parts(&filter.whose);
         let rows = self
             .db
             .fetch_all(
                 concat!(
                     runs!(),
                     "WHERE g.created_at <= $1 AND (g.created_at < $1 OR g.id < $2) AND ",
-                    known!("$3", "$4"),
+                    known!("$3", "$4", "$9"),
                     " AND ($5 IS NULL OR g.team_uid = $5) AND ($6 IS NULL OR g.principal = $6)
                         AND ($7 IS NULL OR (g.ended_at IS NULL AND g.ends_at > $7))
                      ORDER BY g.created_at DESC, g.id DESC LIMIT $8"
@@ -150,6 +150,7 @@ impl Store {
                     filter.principal.as_ref().map(ToString::to_string).into(),
                     filter.open_at.into(),
                     page.fetch().into(),
+                    within.into(),
                 ],
             )
             .await?;
@@ -157,28 +158,34 @@ impl Store {
         Ok(page.cut(runs, |run| format!("{}.{}", super::db::millis(run.created_at), run.id)))
     }
 
-    /// Ends a run that goes on and is one of `whose`. When it has returned, its bearer gets no token.
+    /// Ends a run that goes on and is one of `whose`. When it has returned, its bearer gets no token. Who ends a team's run
+    /// must still hold that office.
     pub async fn end_run(&self, id: &RunId, whose: &RunsOf, event: &Event) -> Result<(), ChangeError> {
-        let mut tx = self.db.change_alone(event).await?;
-        let (of, opened_by) = parts(whose);
+        let mut tx = match whose {
+            RunsOf::InTeam(_) => self.db.change_alone_in_office(event).await?,
+            RunsOf::Everyone | RunsOf::Principal(_) | RunsOf::OpenedBy(_) => self.db.change_alone(event).await?,
+        };
+        let [of, opened_by, within] = parts(whose);
         let sql = concat!(
             "UPDATE runs AS g SET ended_at = $2, version = version + 1
              WHERE g.id = $1 AND g.ended_at IS NULL AND g.ends_at > $2 AND ",
-            known!("$3", "$4")
+            known!("$3", "$4", "$5")
         );
-        if tx.execute(sql, [id.as_str().into(), event.at.into(), of.into(), opened_by.into()]).await? == 0 {
+        let args = [id.as_str().into(), event.at.into(), of.into(), opened_by.into(), within.into()];
+        if tx.execute(sql, args).await? == 0 {
             return Err(ChangeError::NotFound);
         }
         Ok(tx.commit_with(event).await?)
     }
 }
 
-/// What `known!` asks for: whose runs, opened by which platform key.
-fn parts(whose: &RunsOf) -> (Option<String>, Option<String>) {
+/// What `known!` asks for: whose runs, opened by which platform key, in which team.
+fn parts(whose: &RunsOf) -> [Option<String>; 3] {
     match whose {
-        RunsOf::Everyone => (None, None),
-        RunsOf::Principal(principal) => (Some(principal.to_string()), None),
-        RunsOf::OpenedBy(credential) => (None, Some(credential.to_string())),
+        RunsOf::Everyone => [None, None, None],
+        RunsOf::Principal(principal) => [Some(principal.to_string()), None, None],
+        RunsOf::OpenedBy(credential) => [None, Some(credential.to_string()), None],
+        RunsOf::InTeam(team) => [None, None, Some(team.to_string())],
     }
 }
 

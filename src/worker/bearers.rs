@@ -5,6 +5,7 @@
 //! that rate, and neither bearers that are known nor tokens, which the worker verifies itself, wait for it (threat 24).
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use time::OffsetDateTime;
@@ -20,10 +21,14 @@ use crate::domain::entropy::Entropy;
 use crate::domain::id::RunId;
 use crate::domain::secret::Secret;
 use crate::limit::admission::{Admission, Place};
-use crate::limit::rate::{KeyedRate, Rate};
+use crate::limit::network::network;
+use crate::limit::rate::{GuardedRate, KeyedRate, Rate};
 
 /// How often the issuer is asked about bearers that are not known: a tenth of what it grants one worker key by default.
 const STRANGERS: Rate = Rate::at_least_one(600, 100);
+/// How many bearers that the issuer does not know one address may show, before none of it that are not known are asked
+/// about: it would take the others' share of these questions.
+const FAILURES: Rate = Rate::at_least_one(60, 20);
 /// Most of these questions under way at once, also while the issuer is slow to answer.
 const UNDER_WAY: usize = 64;
 
@@ -57,12 +62,19 @@ pub(super) struct Bearers {
 impl Bearers {
     /// Knows at most `capacity` bearers.
     pub(super) fn new(capacity: usize, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self::with(STRANGERS, capacity, clock, entropy)
+        Self::with(STRANGERS, FAILURES, capacity, clock, entropy)
     }
 
-    fn with(strangers: Rate, capacity: usize, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+    fn with(
+        strangers: Rate,
+        failures: Rate,
+        capacity: usize,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
         let door = Door {
             rate: KeyedRate::new(strangers),
+            failures: GuardedRate::new(failures),
             places: Admission::new(UNDER_WAY),
             capacity,
             book: Mutex::default(),
@@ -71,25 +83,31 @@ impl Bearers {
     }
 
     /// Whose the bearer of `hash` is, asked by `load` where that is not known, and not at all where too many others
-    /// that are not known are asked about. A refused stranger leaves nothing behind, so that no flood of them pushes
+    /// that are not known are asked about, or too many from `address` were nobody's. A refused stranger leaves nothing behind, so that no flood of them pushes
     /// out what is known.
-    pub(super) async fn get<F>(&self, hash: SecretHash, load: impl FnOnce() -> F) -> Result<Arc<Whose>, WorkerError>
+    pub(super) async fn get<F>(
+        &self,
+        hash: SecretHash,
+        address: Option<IpAddr>,
+        load: impl FnOnce() -> F,
+    ) -> Result<Arc<Whose>, WorkerError>
     where
         F: Future<Output = Result<Loaded<Whose>, WorkerError>> + Send + 'static,
     {
+        let from = address.map(network);
         let asking = if self.door.knows(&hash, self.clock.now()) {
             None
         } else if let Some(error) = self.kept.remembered(&hash) {
             return Err(error);
         } else {
-            Some(self.door.enter(hash)?)
+            Some(self.door.enter(hash, from)?)
         };
         let (door, clock) = (Arc::clone(&self.door), Arc::clone(&self.clock));
         let ask = || {
             let load = load();
             async move {
                 let outcome = load.await;
-                door.learn(hash, &outcome, clock.now());
+                door.learn(hash, from, &outcome, clock.now());
                 // The load outlives whoever began it, and its place with it.
                 drop(asking);
                 outcome
@@ -102,6 +120,7 @@ impl Bearers {
 /// Who is let through to the issuer.
 struct Door {
     rate: KeyedRate,
+    failures: GuardedRate,
     places: Admission,
     capacity: usize,
     book: Mutex<Book>,
@@ -128,7 +147,8 @@ impl Door {
         self.book().known.get(hash).is_some_and(|ends_at| now < *ends_at)
     }
 
-    fn enter(self: &Arc<Self>, hash: SecretHash) -> Result<Arc<Asking>, WorkerError> {
+    fn enter(self: &Arc<Self>, hash: SecretHash, from: Option<IpAddr>) -> Result<Arc<Asking>, WorkerError> {
+        self.failures.peek(&from).map_err(|limited| too_many(&limited.to_string()))?;
         let mut book = self.book();
         if let Some(asking) = book.asked.get(&hash).and_then(Weak::upgrade) {
             return Ok(asking);
@@ -142,7 +162,13 @@ impl Door {
     }
 
     /// What an answer says of a bearer. One that is refused for itself is a stranger again.
-    fn learn(&self, hash: SecretHash, outcome: &Result<Loaded<Whose>, WorkerError>, now: OffsetDateTime) {
+    fn learn(
+        &self,
+        hash: SecretHash,
+        from: Option<IpAddr>,
+        outcome: &Result<Loaded<Whose>, WorkerError>,
+        now: OffsetDateTime,
+    ) {
         let mut book = self.book();
         match outcome {
             Ok(loaded) => {
@@ -160,6 +186,8 @@ impl Door {
             }
             Err(error) if error.is_of_the_token() => {
                 book.known.remove(&hash);
+                // Whether this one was too many shows at the next.
+                let _ = self.failures.take(&from);
             }
             Err(_) => {}
         }
@@ -207,7 +235,8 @@ mod tests {
     fn house(capacity: usize) -> House {
         let clock = Arc::new(ManualClock::new(datetime!(2026-01-01 00:00 UTC)));
         let rate = Rate::new(2, 50).unwrap();
-        let bearers = Bearers::with(rate, capacity, clock.clone(), Arc::new(SeededEntropy::new(1)));
+        let failures = Rate::new(600_000, 100_000).unwrap();
+        let bearers = Bearers::with(rate, failures, capacity, clock.clone(), Arc::new(SeededEntropy::new(1)));
         House { bearers, clock, calls: Arc::default() }
     }
 
@@ -218,6 +247,11 @@ mod tests {
     impl House {
         /// One request; the issuer knows the bearer where `real`.
         async fn show(&self, bearer: SecretHash, real: bool) -> Result<(), Refusal> {
+            self.show_from(None, bearer, real).await
+        }
+
+        async fn show_from(&self, from: Option<&str>, bearer: SecretHash, real: bool) -> Result<(), Refusal> {
+            let from = from.map(|text| text.parse().unwrap());
             let (calls, now) = (self.calls.clone(), self.clock.now());
             let ask = || async move {
                 calls.fetch_add(1, Ordering::SeqCst);
@@ -231,7 +265,7 @@ mod tests {
                 let fresh_until = now + Duration::HOUR;
                 Ok(Loaded { value, fresh_until, last_good_until: fresh_until })
             };
-            match self.bearers.get(bearer, ask).await {
+            match self.bearers.get(bearer, from, ask).await {
                 Ok(_) => Ok(()),
                 Err(WorkerError::Refused { why, .. }) => Err(why),
                 Err(error) => panic!("{error}"),
@@ -284,13 +318,37 @@ mod tests {
     fn threat_24_questions_under_way_are_bounded_and_the_same_bearer_is_one_question() {
         let clock = Arc::new(ManualClock::new(datetime!(2026-01-01 00:00 UTC)));
         let entropy = Arc::new(SeededEntropy::new(1));
-        let bearers = Bearers::with(Rate::new(2, 1000).unwrap(), 20, clock, entropy);
-        let mut held: Vec<_> = (0..UNDER_WAY).map(|number| bearers.door.enter(hash(number)).unwrap()).collect();
-        held.push(bearers.door.enter(hash(0)).unwrap());
-        assert!(bearers.door.enter(hash(UNDER_WAY)).is_err());
+        let bearers = Bearers::with(Rate::new(2, 1000).unwrap(), FAILURES, 20, clock, entropy);
+        let enter = |number| bearers.door.enter(hash(number), None);
+        let mut held: Vec<_> = (0..UNDER_WAY).map(|number| enter(number).unwrap()).collect();
+        held.push(enter(0).unwrap());
+        assert!(enter(UNDER_WAY).is_err());
         held.clear();
         assert!(bearers.door.book().asked.is_empty());
-        assert!(bearers.door.enter(hash(UNDER_WAY)).is_ok());
+        assert!(enter(UNDER_WAY).is_ok());
+    }
+
+    #[tokio::test]
+    async fn threat_24_an_address_that_shows_nobodys_bearers_is_asked_about_no_more_and_others_are() {
+        let clock = Arc::new(ManualClock::new(datetime!(2026-01-01 00:00 UTC)));
+        let (rate, failures) = (Rate::new(1000, 1000).unwrap(), Rate::new(1, 5).unwrap());
+        let bearers = Bearers::with(rate, failures, 100, clock.clone(), Arc::new(SeededEntropy::new(1)));
+        let house = House { bearers, clock, calls: Arc::default() };
+        let (flood, other) = (Some("2001:db8::1"), Some("192.0.2.1"));
+        assert_eq!(house.show_from(flood, hash(1_000_000), true).await, Ok(()));
+        for fake in 0..6 {
+            assert_eq!(house.show_from(flood, hash(fake), false).await, Err(Refusal::TokenNotAccepted));
+        }
+        let calls = house.calls();
+        for (from, bearer) in [("2001:db8::1", 6), ("2001:db8::2", 7), ("2001:db8::ffff:1", 8)] {
+            let limited = house.show_from(Some(from), hash(bearer), true).await;
+            assert_eq!(limited, Err(Refusal::StrangersLimited), "{from}: the /64 is one address");
+        }
+        assert_eq!(house.calls(), calls, "nobody was asked");
+        // Who is known goes on, wherever from; and elsewhere strangers are asked about.
+        assert_eq!(house.show_from(flood, hash(1_000_000), true).await, Ok(()));
+        assert_eq!(house.show_from(other, hash(6), true).await, Ok(()));
+        assert_eq!(house.show_from(None, hash(7), true).await, Ok(()));
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! The exchange: a caller's token for its settings and an identity token, and whether the caller is still alive.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use time::{Duration, OffsetDateTime};
@@ -121,10 +122,14 @@ impl Exchanges {
 
     /// Who presents the bearer of a run. The worker cannot verify one by itself, so that it asks by exchanging it, once,
     /// and about bearers that it does not know at a bounded rate; what it learns thereby is this caller's grant.
-    pub(super) async fn recognise(&self, bearer: &OpaqueCredential) -> Result<Caller, WorkerError> {
+    pub(super) async fn recognise(
+        &self,
+        bearer: &OpaqueCredential,
+        address: Option<IpAddr>,
+    ) -> Result<Caller, WorkerError> {
         let (hash, token) = (bearer.hash(), bearer.secret().clone());
         let ask = || self.clone().whose(hash, token.clone());
-        let whose = self.bearers.get(hash, ask).await?;
+        let whose = self.bearers.get(hash, address, ask).await?;
         Ok(whose.caller(hash, token))
     }
 

@@ -1,5 +1,6 @@
 //! One invocation, from the request to the first byte of the answer.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -31,6 +32,8 @@ pub struct Request<B> {
     pub query: Option<String>,
     /// The headers, as they came.
     pub headers: HeaderMap,
+    /// Whence it came, where that is known.
+    pub address: Option<IpAddr>,
     /// The body, not read yet.
     pub body: B,
 }
@@ -45,10 +48,10 @@ impl Worker {
         B: http_body::Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let Request { operation, model, query, headers, body } = request;
+        let Request { operation, model, query, headers, address, body } = request;
         let caller = match presented(&headers, query.as_deref())? {
             Presented::Token(token) => Caller::of_token(token, &self.keys, &self.audience).await?,
-            Presented::Bearer(bearer) => self.exchanges.recognise(&bearer).await?,
+            Presented::Bearer(bearer) => self.exchanges.recognise(&bearer, address).await?,
         };
         let (subject, team) = (&caller.owner.subject, caller.owner.subject.team());
         let _places = (

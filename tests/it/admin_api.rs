@@ -1,9 +1,12 @@
 //! The admin API over the real router and a real database: whole lives, hostile and clumsy inputs, races, repeats.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use brevet::domain::audit::Action;
 use brevet::domain::clock::Clock as _;
+use brevet::domain::credential::CredentialKind;
+use brevet::domain::id::UserUid;
 use futures_util::future::join_all;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -765,6 +768,10 @@ async fn threat_37_a_policy_takes_no_tag_that_is_reserved_repeated_or_too_much()
         (json!({"session_tag_keys": ["costcenter"]}), "session_tag_keys must not hold a key of cost_tags"),
         (json!({"cost_tags": {"PROJECT": "x"}}), "session_tag_keys must not hold a key of cost_tags"),
         (json!({"cost_tags": {"AWS:x": "x"}}), "cost_tags has a key that must not begin with aws:"),
+        (
+            json!({"cost_tags": (0..9).map(|n| (format!("k{n}"), "v".repeat(250))).collect::<BTreeMap<_, _>>()}),
+            "cost_tags must have at most 2048 characters in all keys and values together",
+        ),
         (json!({"cost_tags": {"a": "x", "A": "y"}}), "cost_tags.a must stand only once"),
         (json!({"cost_tags": {"a": "aws:x"}}), "cost_tags.a must not begin with aws:"),
         (json!({"cost_tags": {"a": "*"}}), "cost_tags.a must have only A-Z"),
@@ -996,8 +1003,10 @@ async fn threat_23_what_a_disable_cannot_end_is_told_with_the_denies_that_do() {
         json!([])
     );
     assert_eq!(house.must("GET", remaining, None).await, told, "of everyone");
+    house.must("DELETE", "/v1/teams/acme", None).await;
+    assert_eq!(house.must("GET", remaining, None).await, told, "the team is gone, its sessions are not");
     house.clock.advance(Duration::hours(14));
-    assert_eq!(house.must("GET", remaining, None).await["items"], json!([]));
+    assert_eq!(house.admin("GET", remaining, None).await.short(), "404 not_found: no such team", "nothing remains");
 }
 
 #[tokio::test]
@@ -1030,4 +1039,73 @@ async fn operators_end_peoples_sessions_and_auditors_see_them() {
     house.must("DELETE", "/v1/users/ada/sessions", None).await;
     assert_eq!(whoami(&tokens[1]).await, 401);
     assert_eq!(house.must("GET", "/v1/users/ada/sessions", None).await["items"], json!([]));
+}
+
+#[tokio::test]
+async fn threat_20_a_teams_admins_see_and_end_its_runs_its_auditors_see_them_and_nobody_else_does() {
+    let house = House::new().await;
+    for team in ["acme", "blue"] {
+        house.must("POST", "/v1/teams", Some(json!({"uid": team, "name": team}))).await;
+        let settings = json!({"region": "us-east-1", "role_arn": "arn:aws:iam::111122223333:role/x"});
+        house.must("PATCH", &format!("/v1/teams/{team}/provider-settings"), Some(settings)).await;
+    }
+    for (team, user, role) in
+        [("acme", "boss", "admin"), ("acme", "eye", "auditor"), ("acme", "ann", "member"), ("blue", "bob", "admin")]
+    {
+        let body = json!({"uid": user, "name": user, "role": role});
+        house.must("POST", &format!("/v1/teams/{team}/members"), Some(body)).await;
+    }
+    let sign_in = async |user: &str| house.app.sign_in(&UserUid::parse(user).unwrap()).await;
+    let (boss, eye, ann, bob) =
+        (sign_in("boss").await, sign_in("eye").await, sign_in("ann").await, sign_in("bob").await);
+    let open = async |bearer: &str| {
+        let request = request(bearer, "POST", "/v1/runs", Some(json!({"tokens_max": 2})), &[]);
+        let opened = house.send(Listener::Public, request).await;
+        assert_eq!(opened.status, 201, "{}", opened.short());
+        (text(&opened.json(), "bearer"), text(&opened.json(), "id"))
+    };
+    let (bearer, run) = open(&ann).await;
+    let (_, foreign) = open(&bob).await;
+    let path = "/v1/teams/acme/runs";
+    let one = format!("{path}/{run}");
+    for who in [&boss, &eye, &house.first] {
+        let listed = house.call(who, "GET", path, None).await.json();
+        assert_eq!(listed["items"].as_array().map(Vec::len), Some(1), "{listed}");
+        assert_eq!((&listed["items"][0]["id"], &listed["items"][0]["principal"]), (&json!(run), &json!("user:ann")));
+        assert_eq!(house.call(who, "GET", &one, None).await.json(), listed["items"][0]);
+        assert!(listed["items"][0].get("bearer").is_none());
+        let none = house.call(who, "GET", &format!("{path}?principal=user:boss"), None).await;
+        assert_eq!(none.json()["items"], json!([]));
+        // Not by its path either is a run of another team one of this.
+        let other = house.call(who, "GET", &format!("{path}/{foreign}"), None).await;
+        assert_eq!(other.short(), "404 not_found: no such run");
+    }
+    let named = house.call(&boss, "GET", &format!("{path}?team=blue"), None).await;
+    assert_eq!(named.status, 400, "the path says which team: {}", named.short());
+    // Whoever is in no such office learns nothing, and who may look ends nothing.
+    for (who, method, status) in
+        [(&ann, "GET", 403), (&ann, "DELETE", 403), (&eye, "DELETE", 403), (&bob, "GET", 404), (&bob, "DELETE", 404)]
+    {
+        assert_eq!(house.call(who, method, &one, None).await.status, status, "{method}");
+    }
+    let other = house.call(&boss, "DELETE", &format!("{path}/{foreign}"), None).await;
+    assert_eq!(other.short(), "404 not_found: no such run");
+    assert_eq!(house.mint(&bearer, json!({})).await.status, 200, "it went on all the while");
+
+    for _ in 0..2 {
+        assert_eq!(house.call(&boss, "DELETE", &one, None).await.status, 204, "also where it is over");
+    }
+    assert_eq!(house.mint(&bearer, json!({})).await.status, 401);
+    assert_eq!(house.call(&boss, "GET", &one, None).await.json()["state"], "ended");
+    let open = house.call(&eye, "GET", &format!("{path}?state=open"), None).await;
+    assert_eq!(open.json()["items"], json!([]));
+    let rows = house.app.rows(Action::RunEnd).await;
+    assert_eq!(rows.len(), 1);
+    let row = &rows[0];
+    assert_eq!(row.credential.map(|(kind, _)| kind), Some(CredentialKind::Access));
+    assert_eq!(row.principal.as_ref().map(ToString::to_string).as_deref(), Some("user:ann"));
+    assert_eq!(
+        (row.team.as_ref().map(ToString::to_string), row.target.clone()),
+        (Some("acme".to_owned()), Some(format!("run:{run}")))
+    );
 }

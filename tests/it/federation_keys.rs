@@ -1,11 +1,18 @@
 //! Keys of foreign issuers: who is asked, how often, and what serves while nobody answers.
 
+use brevet::domain::access::{Caller, Identity, Operator};
+use brevet::domain::authority::{Authority, Seat, TeamAdmin, TeamCapability as _};
+use brevet::domain::client_key::KeySource as ClientKeySource;
 use brevet::domain::clock::{Clock, ManualClock};
+use brevet::domain::credential::CredentialKind;
+use brevet::domain::entropy::Entropy as _;
 use brevet::domain::foreign_issuer::ForeignIssuer as IssuerText;
-use brevet::domain::id::TeamUid;
-use brevet::domain::issuer_url::Development;
+use brevet::domain::id::{AdministratorId, CredentialId, SessionId, TeamUid, UserUid};
+use brevet::domain::issuer_url::{Development, IssuerUrl};
+use brevet::domain::role::TeamRole;
 use brevet::domain::trust::{KeySource, Reuse};
 use brevet::fetch::{self, FetchError, Limits, Reach, Refusal};
+use brevet::issuer::admin::{AdminError, NewPublicKey};
 use brevet::oidc::{KeyCache, KeyPlace, KeysError};
 use futures_util::future::join_all;
 use http::StatusCode;
@@ -15,6 +22,7 @@ use time::Duration;
 use std::sync::Arc;
 
 use crate::federation::{Scene, is};
+use crate::support::app::{App, Options};
 use crate::support::clock::START;
 use crate::support::foreign_issuer::{ForeignIssuer, kubernetes, token};
 
@@ -175,4 +183,43 @@ async fn threat_22_what_an_issuer_answers_is_bounded_and_speaks_for_itself_only(
     clock.advance(Duration::minutes(1));
     issuer.publish(&["ES256"]);
     assert!(cache.keys(&place, &asking()).await.is_ok());
+}
+
+#[tokio::test]
+async fn threat_22_in_development_only_an_operator_names_what_is_on_this_machine() {
+    let url = IssuerUrl::parse("http://127.0.0.1:8080", Development::On).unwrap();
+    let app = App::at(url, Options::default()).await;
+    let team = app.team("team-1").await;
+    let agent = app.agent(&team, "agent-1").await;
+    let credential = CredentialId::new(app.entropy.uuid_v7(app.clock.now()));
+    let person = Caller {
+        credential,
+        kind: CredentialKind::Access,
+        identity: Identity::Person {
+            user: UserUid::parse("ann").unwrap(),
+            session: SessionId::new(app.entropy.uuid_v7(app.clock.now())),
+        },
+    };
+    let seat = Seat { role: TeamRole::Admin, team_disabled: false, sign_in_accepted: true };
+    let ruler = TeamAdmin::of(&person, Some(&team), Some(seat)).unwrap().into_authority();
+    let administrator = AdministratorId::new(app.entropy.uuid_v7(app.clock.now()));
+    let operator = Authority::from(Operator { administrator, credential });
+    let name = async |authority: Authority, uri: &str| {
+        let new = NewPublicKey { name: None, source: ClientKeySource::JwksUri(uri.into()), life: None };
+        let admin = app.issuer.administration(authority, brevet::domain::audit::Origin::default());
+        admin.create_public_key(&team, &agent, new, None).await.map(drop)
+    };
+    for (uri, sound, local) in [
+        ("http://127.0.0.1:9000/jwks", true, true),
+        ("https://localhost:9443/jwks", true, true),
+        ("https://keys.example.com/jwks", true, false),
+        ("http://keys.example.com/jwks", false, false),
+        ("http://10.0.0.1/jwks", false, false),
+        ("http://169.254.169.254/latest/meta-data", false, false),
+    ] {
+        assert_eq!(name(operator.clone(), uri).await.is_ok(), sound, "{uri}");
+        let by_the_team = name(ruler.clone(), uri).await;
+        assert_eq!(by_the_team.is_ok(), sound && !local, "{uri}");
+        assert_eq!(matches!(by_the_team, Err(AdminError::Denied(_))), local, "{uri}: {by_the_team:?}");
+    }
 }

@@ -387,7 +387,7 @@ pub(crate) async fn start_worker(
         audience: Audience::parse(AUDIENCE).unwrap(),
         worker_key: Secret::new(worker_key.into()),
         allowed_endpoints,
-        sts: Sts::new(client(), clock.clone()),
+        sts: Sts::new(client(), clock.clone()).unwrap(),
         bedrock: Bedrock::new(client(), clock.clone()),
         capacity: 100,
         places: PLACES,

@@ -7,6 +7,7 @@ mod administrators;
 mod audiences;
 mod audit;
 mod enrolment_codes;
+mod identities;
 mod init;
 mod issuer;
 mod members;
@@ -16,10 +17,12 @@ mod provider_settings;
 mod public_keys;
 mod remaining_sessions;
 mod roles;
+mod runs;
 mod service_accounts;
 mod sessions;
 mod teams;
 mod trust_rules;
+mod upstream_providers;
 mod users;
 mod worker_keys;
 
@@ -43,6 +46,10 @@ pub(super) enum Admin {
     #[command(subcommand)]
     Users(users::Users),
     #[command(subcommand)]
+    Identities(identities::Identities),
+    #[command(subcommand)]
+    UpstreamProviders(upstream_providers::UpstreamProviders),
+    #[command(subcommand)]
     Members(members::Members),
     #[command(subcommand)]
     ServiceAccounts(service_accounts::ServiceAccounts),
@@ -53,6 +60,8 @@ pub(super) enum Admin {
     #[command(subcommand)]
     Sessions(sessions::Sessions),
     RemainingSessions(remaining_sessions::RemainingSessions),
+    #[command(subcommand)]
+    Runs(runs::Runs),
     #[command(subcommand)]
     EnrolmentCodes(enrolment_codes::EnrolmentCodes),
     #[command(subcommand)]
@@ -80,12 +89,15 @@ impl Admin {
             Self::Init(command) => command.run(run).await,
             Self::Teams(command) => command.run(run).await,
             Self::Users(command) => command.run(run).await,
+            Self::Identities(command) => command.run(run).await,
+            Self::UpstreamProviders(command) => command.run(run).await,
             Self::Members(command) => command.run(run).await,
             Self::ServiceAccounts(command) => command.run(run).await,
             Self::PublicKeys(command) => command.run(run).await,
             Self::TrustRules(command) => command.run(run).await,
             Self::Sessions(command) => command.run(run).await,
             Self::RemainingSessions(command) => command.run(run).await,
+            Self::Runs(command) => command.run(run).await,
             Self::EnrolmentCodes(command) => command.run(run).await,
             Self::WorkerKeys(command) => command.run(run).await,
             Self::PlatformKeys(command) => command.run(run).await,

@@ -2,12 +2,14 @@
 
 use clap::Subcommand;
 
+use super::remaining_sessions::hint_of_team;
 use super::show_key;
 use crate::cli::Run;
 use crate::cli::arguments::{self, AdminFlags};
 use crate::cli::outcome::Failure;
 use crate::cli::output::{Paint, table};
 use crate::cli::remote::{admin, stamp, stamp_or_none};
+use crate::client::admin::Admin;
 use crate::wire::admin::platform_key::{ChangePlatformKey, CreatePlatformKey, PlatformKey};
 use crate::wire::patch::Patch;
 
@@ -87,16 +89,35 @@ impl PlatformKeys {
                 let output = run.output.as_json(flags.json);
                 let given = |list: Vec<String>| if list.is_empty() { Patch::Keep } else { Patch::Set(list) };
                 let change = ChangePlatformKey { name: super::set(name), teams: given(teams), rights: given(rights) };
-                let key = admin(run, &flags).await?.change_platform_key(&key, &change).await?;
-                output.data(&key, |key| list(output.out(), std::slice::from_ref(key)))
+                let admin = admin(run, &flags).await?;
+                let before = teams_of(&admin, &key).await?;
+                let key = admin.change_platform_key(&key, &change).await?;
+                output.data(&key, |key| list(output.out(), std::slice::from_ref(key)))?;
+                // A right that was taken ends something in every team, a team that was taken in that one.
+                let rights = matches!(change.rights, Patch::Set(_));
+                for team in before.iter().filter(|team| rights || !key.teams.contains(team)) {
+                    hint_of_team(output, team);
+                }
+                Ok(())
             }
             Self::Delete { flags, key } => {
-                admin(run, &flags).await?.delete_platform_key(&key).await?;
+                let admin = admin(run, &flags).await?;
+                let teams = teams_of(&admin, &key).await?;
+                admin.delete_platform_key(&key).await?;
                 run.output.say(format_args!("platform key {key} is revoked"));
+                for team in teams {
+                    hint_of_team(run.output, &team);
+                }
                 Ok(())
             }
         }
     }
+}
+
+/// The teams on a key's list now; none where there is no such key, which the change itself will say.
+async fn teams_of(admin: &Admin, id: &str) -> Result<Vec<String>, Failure> {
+    let keys = admin.platform_keys().await?;
+    Ok(keys.into_iter().find(|key| key.id == id).map(|key| key.teams).unwrap_or_default())
 }
 
 fn list(paint: Paint, keys: &[PlatformKey]) -> String {

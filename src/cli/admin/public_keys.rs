@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+use super::remaining_sessions::hint;
 use crate::cli::Run;
 use crate::cli::arguments::AdminFlags;
 use crate::cli::outcome::Failure;
@@ -81,6 +82,7 @@ impl PublicKeys {
             Self::Delete { of, key } => {
                 admin.delete_public_key(&of.team, &of.uid, key).await?;
                 output.say(format_args!("public key {key} is revoked"));
+                hint(output, &of.team, &format!("service_account:{}", of.uid));
                 Ok(())
             }
         }

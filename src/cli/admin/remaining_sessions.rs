@@ -38,11 +38,24 @@ impl RemainingSessions {
     }
 }
 
-/// After something was switched off: what that does not end.
+/// After something of a principal was switched off: what that does not end.
 pub(super) fn hint(output: Output, team: &str, principal: &str) {
+    say(output, format_args!("--team {team} --principal {principal}"));
+}
+
+/// After something of a whole team was.
+pub(super) fn hint_of_team(output: Output, team: &str) {
+    say(output, format_args!("--team {team}"));
+}
+
+/// After something of a person was, in whichever teams they are.
+pub(super) fn hint_of_user(output: Output, user: &str) {
+    say(output, format_args!("--team TEAM --principal user:{user}, for each team they are in"));
+}
+
+fn say(output: Output, whose: std::fmt::Arguments<'_>) {
     output.say(format_args!(
-        "sessions that AWS has opened go on until they end: brevet admin remaining-sessions --team {team} --principal \
-         {principal}"
+        "sessions that AWS has opened go on until they end: brevet admin remaining-sessions {whose}"
     ));
 }
 

@@ -2,11 +2,12 @@
 
 use clap::{Args, Subcommand};
 
+use super::remaining_sessions::hint;
 use super::{set, show_key, state, switch};
 use crate::cli::Run;
 use crate::cli::arguments::AdminFlags;
 use crate::cli::outcome::Failure;
-use crate::cli::output::{Paint, fields, table};
+use crate::cli::output::{Output, Paint, fields, table};
 use crate::cli::remote::{admin, stamp, stamp_or_none};
 use crate::wire::admin::service_account::{
     ChangeServiceAccount, CreateServiceAccount, CreateServiceAccountKey, RotateServiceAccountKey, ServiceAccount,
@@ -114,6 +115,12 @@ pub(in crate::cli) struct One {
     uid: String,
 }
 
+impl One {
+    fn hint(&self, output: Output) {
+        hint(output, &self.within.team, &format!("service_account:{}", self.uid));
+    }
+}
+
 impl ServiceAccounts {
     pub(super) async fn run(self, run: &Run) -> Result<(), Failure> {
         let flags = &self.within().flags;
@@ -130,11 +137,16 @@ impl ServiceAccounts {
             Self::Show(one) => output.data(&admin.service_account(&one.within.team, &one.uid).await?, show),
             Self::Update { one, name, disable, enable } => {
                 let change = ChangeServiceAccount { name: set(name.clone()), disabled: switch(*disable, *enable) };
-                output.data(&admin.change_service_account(&one.within.team, &one.uid, &change).await?, show)
+                output.data(&admin.change_service_account(&one.within.team, &one.uid, &change).await?, show)?;
+                if *disable {
+                    one.hint(output);
+                }
+                Ok(())
             }
             Self::Delete(one) => {
                 admin.delete_service_account(&one.within.team, &one.uid).await?;
                 output.say(format_args!("service account {} is deleted", one.uid));
+                one.hint(output);
                 Ok(())
             }
             Self::ListKeys(one) => {
@@ -163,6 +175,7 @@ impl ServiceAccounts {
             Self::DeleteKey { one, key } => {
                 admin.delete_service_account_key(&one.within.team, &one.uid, key).await?;
                 output.say(format_args!("key {key} is revoked"));
+                one.hint(output);
                 Ok(())
             }
         }

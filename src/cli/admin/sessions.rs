@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 
+use super::remaining_sessions::hint_of_user;
 use crate::cli::Run;
 use crate::cli::arguments::AdminFlags;
 use crate::cli::outcome::Failure;
@@ -48,6 +49,7 @@ impl Sessions {
                     Some(session) => run.output.say(format_args!("session {session} of user {user} is ended")),
                     None => run.output.say(format_args!("every session of user {user} is ended")),
                 }
+                hint_of_user(run.output, &user);
                 Ok(())
             }
         }

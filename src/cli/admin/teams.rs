@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 
+use super::remaining_sessions::hint_of_team;
 use super::{set, state, switch};
 use crate::cli::Run;
 use crate::cli::arguments::AdminFlags;
@@ -84,11 +85,16 @@ impl Teams {
                 let output = run.output.as_json(flags.json);
                 let change = ChangeTeam { name: set(name), disabled: switch(disable, enable) };
                 let team = admin(run, &flags).await?.change_team(&uid, &change).await?;
-                output.data(&team, |team| show(output.out(), team))
+                output.data(&team, |team| show(output.out(), team))?;
+                if disable {
+                    hint_of_team(output, &uid);
+                }
+                Ok(())
             }
             Self::Delete { flags, uid } => {
                 admin(run, &flags).await?.delete_team(&uid).await?;
                 run.output.say(format_args!("team {uid} is deleted"));
+                hint_of_team(run.output, &uid);
                 Ok(())
             }
         }

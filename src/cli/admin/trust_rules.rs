@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
+use super::remaining_sessions::hint;
 use super::{set, state, switch};
 use crate::cli::Run;
 use crate::cli::arguments::AdminFlags;
@@ -199,11 +200,16 @@ impl TrustRules {
                     reuse: if *once { Patch::Clear } else { set(said.reuse()) },
                     disabled: switch(*disable, *enable),
                 };
-                output.data(&admin.change_trust_rule(team, uid, &one.rule, &change).await?, show)
+                output.data(&admin.change_trust_rule(team, uid, &one.rule, &change).await?, show)?;
+                if *disable {
+                    hint(output, team, &format!("service_account:{uid}"));
+                }
+                Ok(())
             }
             Self::Delete(one) => {
                 admin.delete_trust_rule(team, uid, &one.rule).await?;
                 output.say(format_args!("trust rule {} is deleted", one.rule));
+                hint(output, team, &format!("service_account:{uid}"));
                 Ok(())
             }
         }

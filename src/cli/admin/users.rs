@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 
+use super::remaining_sessions::hint_of_user;
 use super::{set, state, switch};
 use crate::cli::Run;
 use crate::cli::arguments::AdminFlags;
@@ -95,11 +96,16 @@ impl Users {
                 };
                 let change = ChangeUser { name: set(name), email, disabled: switch(disable, enable) };
                 let user = admin(run, &flags).await?.change_user(&uid, &change).await?;
-                output.data(&user, |user| show(output.out(), user))
+                output.data(&user, |user| show(output.out(), user))?;
+                if disable {
+                    hint_of_user(output, &uid);
+                }
+                Ok(())
             }
             Self::Delete { flags, uid } => {
                 admin(run, &flags).await?.delete_user(&uid).await?;
                 run.output.say(format_args!("user {uid} is deleted"));
+                hint_of_user(run.output, &uid);
                 Ok(())
             }
         }

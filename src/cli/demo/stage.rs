@@ -141,7 +141,7 @@ impl Stage {
         let trusted = TeamUid::parse(&props.trusted_team).map_err(Failure::refused)?;
         let patterns = Subject::team_patterns(&trusted).join(" and ");
         board.more(format_args!("trusts {patterns}, as `brevet aws setup` wrote it"))?;
-        let sts = Sts::new(http.clone(), props.host.clock.clone());
+        let sts = Sts::new(http.clone(), props.host.clock.clone()).map_err(Failure::refused)?;
         Ok(Self { url, worker_url, aws, client, admin, http, sts, person, agent, stranger, issuer, worker })
     }
 

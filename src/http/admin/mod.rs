@@ -12,6 +12,7 @@ mod audit;
 mod capability;
 mod effective_settings;
 mod enrolment_codes;
+mod identities;
 mod key_schedule;
 mod members;
 mod names;
@@ -22,6 +23,7 @@ mod provider_settings;
 mod public_keys;
 mod remaining_sessions;
 mod roles;
+mod runs;
 mod service_account_keys;
 mod service_accounts;
 mod sessions;
@@ -29,6 +31,7 @@ mod signing_keys;
 mod team_issuers;
 mod teams;
 pub mod trust_rules;
+mod upstream_providers;
 mod users;
 mod worker_keys;
 
@@ -76,7 +79,10 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .merge(effective_settings::router())
         .merge(users::router())
         .merge(sessions::router())
+        .merge(identities::router())
+        .merge(upstream_providers::router())
         .merge(remaining_sessions::router())
+        .merge(runs::router())
         .merge(members::router())
         .merge(enrolment_codes::router())
         .merge(service_accounts::router())

@@ -3,17 +3,15 @@
 use std::collections::BTreeMap;
 
 use axum::Json as JsonAnswer;
-use axum::extract::{FromRequestParts, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CACHE_CONTROL;
-use http::request::Parts;
 use time::{Duration, OffsetDateTime};
-use utoipa::IntoParams;
 
 use crate::domain::access::{RunKeeper, RunOpener};
 use crate::domain::audience::Audience;
-use crate::domain::id::{RunId, TeamUid};
+use crate::domain::id::TeamUid;
 use crate::domain::lifetime::Lifetime;
 use crate::domain::principal::Principal;
 use crate::domain::region::Region;
@@ -22,16 +20,15 @@ use crate::domain::run::{self, RunTerms};
 use crate::domain::session_tag::{TagKey, TagValue};
 use crate::domain::settings::{ModelId, ProviderLayer, SessionDuration};
 use crate::domain::team::AUDIENCES_MAX;
-use crate::http::error::{Code, ProblemAnswer};
+use crate::http::error::ProblemAnswer;
 use crate::http::extract::{Bearer, ClientOrigin, Segments};
 use crate::http::resource::create::{Create, Created, IdempotencyHeader};
 use crate::http::resource::fields::{Faults, Fields};
 use crate::http::resource::models::{MODELS_MAX, models};
 use crate::http::resource::page::{self, PageQuery};
-use crate::http::resource::query::Members;
+use crate::http::resource::runs::{self, Asked, RunsQuery, TeamQuery, shown};
 use crate::http::state::IssuerState;
 use crate::issuer::runs::NewRun;
-use crate::store::{Page, RunFilter};
 use crate::wire::admin::page::Page as PageAnswer;
 use crate::wire::problem::Problem;
 use crate::wire::run::{OpenRun, OpenedRun, Run, RunSettings};
@@ -58,45 +55,9 @@ pub(super) async fn open(
     Ok(Created::below(&create.at, &name, None, body).into_response())
 }
 
-/// The query of a list of runs, for the OpenAPI document.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes what Asked reads")]
-struct RunsQuery {
-    /// Of one team.
-    team: Option<String>,
-    /// Of one principal: `user:<uid>` or `service_account:<uid>`.
-    principal: Option<String>,
-    /// `open` for those that go on.
-    state: Option<String>,
-}
-
-/// Which runs are asked for.
-pub(super) struct Asked {
-    team: Option<TeamUid>,
-    principal: Option<Principal>,
-    open: bool,
-    page: Page,
-}
-
-impl<S: Sync> FromRequestParts<S> for Asked {
-    type Rejection = ProblemAnswer;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ProblemAnswer> {
-        let mut fields = Fields::default();
-        let mut members = Members::read(parts, &["limit", "after", "team", "principal", "state"], &mut fields);
-        let page = page::read(&mut members, &mut fields);
-        let team = fields.optional("team", members.take("team"), |text| TeamUid::parse(&text));
-        let principal = fields.optional("principal", members.take("principal"), |text| Principal::parse(&text));
-        let open = fields
-            .optional("state", members.take("state"), |text| if text == "open" { Ok(()) } else { Err("must be open") });
-        let asked = (|| Some(Self { team: team?, principal: principal?, open: open?.is_some(), page: page? }))();
-        fields.finish(asked).map_err(ProblemAnswer::fields)
-    }
-}
-
-/// Lists runs, the newest first: one's own, those that one's platform key opened, or to an administrator all.
-#[utoipa::path(get, path = "/v1/runs", operation_id = "list_runs", tag = "runs", params(RunsQuery, PageQuery),
+/// Lists runs, the newest first: one's own, those that one's platform key opened in the teams of its list, or to an
+/// administrator all. Those of a team, to its admins and auditors: `/v1/teams/{team}/runs`.
+#[utoipa::path(get, path = "/v1/runs", operation_id = "list_runs", tag = "runs", params(TeamQuery, RunsQuery, PageQuery),
     security(("bearer" = [])), responses(
     (status = 200, description = "A page of runs", body = PageAnswer<Run>),
     (status = "default", description = "See the error catalogue.", body = Problem,
@@ -104,13 +65,11 @@ impl<S: Sync> FromRequestParts<S> for Asked {
 pub(super) async fn list(
     State(state): State<IssuerState>,
     Bearer(keeper): Bearer<RunKeeper>,
-    asked: Asked,
+    Asked(asked): Asked<true>,
 ) -> Result<Response, ProblemAnswer> {
     let issuer = state.issuer()?;
     let now = issuer.now();
-    let open_at = asked.open.then_some(now);
-    let filter = RunFilter { whose: keeper.whose, team: asked.team, principal: asked.principal, open_at };
-    let page = issuer.runs(&filter, &asked.page).await?;
+    let page = issuer.runs(&asked.filter(keeper.whose, now), &asked.page).await?;
     let answer = page::answer(page, |run| shown(run, now));
     Ok(([(CACHE_CONTROL, "no-store")], JsonAnswer(answer)).into_response())
 }
@@ -127,7 +86,7 @@ pub(super) async fn read(
     Segments(run): Segments<String>,
 ) -> Result<Response, ProblemAnswer> {
     let issuer = state.issuer()?;
-    let run = issuer.known_run(&keeper, &id(&run)?).await?;
+    let run = issuer.known_run(&keeper, &runs::id(&run)?).await?;
     Ok(([(CACHE_CONTROL, "no-store")], JsonAnswer(shown(run, issuer.now()))).into_response())
 }
 
@@ -143,13 +102,8 @@ pub(super) async fn end(
     ClientOrigin(origin): ClientOrigin,
     Segments(run): Segments<String>,
 ) -> Result<StatusCode, ProblemAnswer> {
-    state.issuer()?.end_run(&keeper, &id(&run)?, &origin).await?;
+    state.issuer()?.end_run(&keeper, &runs::id(&run)?, &origin).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// What is no run id names no run.
-fn id(text: &str) -> Result<RunId, ProblemAnswer> {
-    RunId::parse(text).map_err(|_| ProblemAnswer::new(Code::RunNotFound, "no such run"))
 }
 
 fn asked(body: OpenRun, now: OffsetDateTime) -> Result<NewRun, Faults> {
@@ -246,34 +200,5 @@ fn whole<T>(parsed: Option<Option<T>>) -> Option<Option<T>> {
     match parsed {
         None => Some(None),
         Some(parsed) => parsed.map(Some),
-    }
-}
-
-fn shown(run: crate::domain::run::Run, now: OffsetDateTime) -> Run {
-    let layer = run.terms.layer.clone();
-    Run {
-        id: run.id.to_string(),
-        team_uid: run.team.to_string(),
-        principal: run.principal.to_string(),
-        opener: format!("{}:{}", run.opener.kind, run.opener.credential),
-        audiences: run.terms.audiences.iter().map(ToString::to_string).collect(),
-        role_arn: run.terms.role.as_ref().map(ToString::to_string),
-        lifetime_cap_seconds: run.terms.lifetime_cap.map(Lifetime::seconds),
-        tokens_max: run.terms.tokens_max,
-        tokens_issued: run.tokens_issued,
-        labels: run.terms.labels.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
-        provider_settings: RunSettings {
-            disabled: layer.disabled.then_some(true),
-            region: layer.region.map(|region| region.to_string()),
-            session_duration_seconds: layer.session_duration.map(SessionDuration::seconds),
-            models: layer.models.map(|map| map.into_iter().map(|(name, id)| (name, id.to_string())).collect()),
-            allowed_models: layer.allowed_models.map(|list| list.iter().map(ToString::to_string).collect()),
-            session_tags: layer.session_tags,
-            source_identity: layer.source_identity,
-        },
-        state: run.state(now).as_str().to_owned(),
-        created_at: run.created_at,
-        ends_at: run.ends_at,
-        ended_at: run.ended_at,
     }
 }

@@ -9,4 +9,5 @@ pub(super) mod fields;
 pub(super) mod models;
 pub mod page;
 pub(super) mod query;
+pub(super) mod runs;
 pub mod version;

@@ -19,6 +19,7 @@ use axum::routing::any;
 use http::Method;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::layer::client_address::ClientAddress;
 use super::layer::request_id::RequestId;
 use super::layer::{Naming, access_log, request_id, security_headers};
 use crate::worker::error::WorkerError;
@@ -47,8 +48,9 @@ async fn pass(State(worker): State<Arc<Worker>>, Extension(id): Extension<Reques
         }
         let (head, body) = request.into_parts();
         let query = head.uri.query().map(str::to_owned);
+        let address = head.extensions.get::<ClientAddress>().map(|address| address.0);
         let (operation, model) = target;
-        worker.invoke(invoke::Request { operation, model, query, headers: head.headers, body }).await
+        worker.invoke(invoke::Request { operation, model, query, headers: head.headers, address, body }).await
     };
     match passed.await {
         Ok(answer) => {

@@ -48,12 +48,16 @@ impl Administration {
         self.service_account(team, uid).await?;
         if let KeySource::JwksUri(uri) = &new.source {
             let place = KeyPlace::url(uri, self.issuer.url().is_loopback());
-            place.map_err(|_| {
+            let place = place.map_err(|_| {
                 AdminError::field(
                     "jwks_uri",
                     "must be an https URL of at most 2000 characters, without user and fragment",
                 )
             })?;
+            // What is on this machine itself, only development reaches, and only an operator names.
+            if place.is_loopback() {
+                self.authority.operator_only()?;
+            }
         }
         let now = self.now();
         let key = ClientKey {

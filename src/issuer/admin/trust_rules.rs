@@ -10,6 +10,7 @@ use crate::domain::foreign_issuer::ForeignIssuer;
 use crate::domain::id::{ServiceAccountUid, TeamUid, TrustRuleId};
 use crate::domain::issuer_url::Development;
 use crate::domain::trust::{KeySource, Reuse, TrustRule, TrustRuleError, TrustRuleRecord};
+use crate::oidc::KeyPlace;
 use crate::store::{Page, Paged, StoreError, TrustRuleChange};
 
 const KIND: &str = "trust rule";
@@ -87,6 +88,10 @@ impl Administration {
         let development = if self.issuer.url().is_loopback() { Development::On } else { Development::Off };
         let issuer = ForeignIssuer::parse(&new.issuer, development)
             .map_err(|rule| AdminError::rule("issuer", rule.to_string()))?;
+        // What is on this machine itself, only development reaches, and only an operator names.
+        if KeyPlace::Issuer(issuer.clone()).is_loopback() {
+            self.authority.operator_only()?;
+        }
         let audience = self.audience_of(team, new.audience)?;
         let now = self.now();
         let record = TrustRuleRecord {

@@ -6,7 +6,7 @@ use brevet::domain::access::RunsOf;
 use brevet::domain::audience::Audience;
 use brevet::domain::audit::{Action, Event};
 use brevet::domain::credential::CredentialKind;
-use brevet::domain::id::{CredentialId, RunId, SessionId};
+use brevet::domain::id::{CredentialId, RunId, SessionId, TeamUid};
 use brevet::domain::platform::{PlatformRight, PlatformRights};
 use brevet::domain::principal::Principal;
 use brevet::domain::run::{Opener, Run, RunTerms};
@@ -288,6 +288,8 @@ async fn threat_33_a_run_ends_by_itself_and_when_it_is_ended_and_its_bearer_is_n
             (RunsOf::Principal(agent.clone()), 1),
             (RunsOf::Principal(cast.scene.person()), 0),
             (RunsOf::OpenedBy(cast.platform), 1),
+            (RunsOf::InTeam(cast.scene.team.clone()), 1),
+            (RunsOf::InTeam(TeamUid::parse("another").unwrap()), 0),
             (RunsOf::OpenedBy(cast.scene.account_key), 0),
         ] {
             let runs = store.runs(&open(whose.clone()), &Page::default()).await.unwrap().items;

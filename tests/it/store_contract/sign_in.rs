@@ -10,7 +10,7 @@ use brevet::domain::team::Membership;
 use brevet::store::{
     CodeError, CodeShown, DeadReason, DecideError, DevicePoll, EventFilter, MemberReach, NewAuthorizationCode,
     NewCredential, NewDeviceGrant, NewEnrolmentCode, NewSession, OpenError, OpenedSession, Page, RefreshError, Store,
-    UserChange,
+    UpstreamLogout, UserChange,
 };
 use futures_util::future::join_all;
 use time::{Duration, OffsetDateTime};
@@ -430,7 +430,10 @@ async fn threat_23_a_logout_at_the_provider_ends_what_waits_to_become_a_session(
             store.decide_device_grant(grant.id, Decided::Approve(at_provider(&scene)), &event()).await.unwrap();
             let code = new_authorization_code(at_provider(&scene));
             store.create_authorization_code(&code, &event()).await.unwrap();
-            store.end_pending_of_subject(provider, subject, sid, NOW).await.unwrap();
+            let token = fresh::<brevet::domain::id::Token>().to_string();
+            let logout =
+                UpstreamLogout { provider, subject, sid, token_id: &token, remember_until: NOW + Duration::HOUR };
+            store.end_upstream_sessions(logout, &at(&scene, Action::SessionEnd, NOW)).await.unwrap();
             let what = format!("{name}: {provider} {subject:?} {sid:?}");
             let answer = poll(store, &scene, &grant, NOW).await;
             assert_eq!(answer == DevicePoll::No(Polled::Denied), ends, "{what}: {answer:?}");
