@@ -24,20 +24,6 @@ impl Store {
         tx.commit().await?;
         Ok(forgotten)
     }
-
-    /// Ends what a provider's subject, or one session of theirs there, has approved or begun: for a logout that the
-    /// provider tells of, and for an identity that is taken from its person. Call it with the end of their sessions.
-    pub async fn end_pending_of_subject(
-        &self,
-        provider: &UpstreamUid,
-        subject: Option<&str>,
-        sid: Option<&str>,
-        at: OffsetDateTime,
-    ) -> Result<(), StoreError> {
-        let mut tx = self.db.begin().await?;
-        end_of_subject(&mut tx, provider, subject, sid, at).await?;
-        tx.commit().await
-    }
 }
 
 /// Ends all that a person has approved or begun.
@@ -53,8 +39,9 @@ pub(super) async fn end_of_person(tx: &mut Tx, user: &UserUid, at: OffsetDateTim
     Ok(())
 }
 
-/// The same in a transaction of the caller's. The few rows that wait are read, because how somebody signed in stands in
-/// them as JSON.
+/// Ends what a provider's subject, or one session of theirs there, has approved or begun: for a logout that the provider
+/// tells of, and for an identity that is taken from its person. The few rows that wait are read, because how somebody
+/// signed in stands in them as JSON.
 pub(super) async fn end_of_subject(
     tx: &mut Tx,
     provider: &UpstreamUid,

@@ -44,7 +44,7 @@ fn page(answer: &Answer) -> String {
 }
 
 /// From the device's code to the question; the browser is signed in with an enrolment code.
-async fn led_to_the_question(app: &App, browser: &mut Browser<'_>, device: &Device, code: &str) -> Answer {
+async fn led_to_the_question(browser: &mut Browser<'_>, device: &Device, code: &str) -> Answer {
     browser.get("/device").await;
     let taken = browser.post("/device", &[("user_code", &device.user_code)]).await;
     browser.follow(&taken).await;
@@ -138,7 +138,7 @@ async fn whoever_denies_gives_nothing_signed_in_or_not() {
         let device = Device::ask(&app, &[]).await;
         let mut browser = Browser::new(&app);
         if with_code {
-            led_to_the_question(&app, &mut browser, &device, &app.code(&person).await).await;
+            led_to_the_question(&mut browser, &device, &app.code(&person).await).await;
         } else {
             browser.get(&format!("/device?user_code={}", device.user_code)).await;
             let taken = browser.post("/device", &[("user_code", &device.user_code)]).await;
@@ -194,7 +194,7 @@ async fn a_way_that_takes_too_long_is_over_and_an_old_code_leads_nowhere() {
     let person = app.person("ann", &[]).await;
     let device = Device::ask(&app, &[]).await;
     let mut browser = Browser::new(&app);
-    led_to_the_question(&app, &mut browser, &device, &app.code(&person).await).await;
+    led_to_the_question(&mut browser, &device, &app.code(&person).await).await;
     app.clock.advance(Duration::minutes(10));
     for late in [
         browser.get("/sign-in").await,
@@ -274,7 +274,7 @@ async fn threat_32_no_foreign_page_posts_for_a_person_and_no_foreign_name_leads_
     let person = app.person("ann", &[]).await;
     let device = Device::ask(&app, &[]).await;
     let mut browser = Browser::new(&app);
-    led_to_the_question(&app, &mut browser, &device, &app.code(&person).await).await;
+    led_to_the_question(&mut browser, &device, &app.code(&person).await).await;
     let (cookie, token) = (browser.cookie.clone(), browser.token.clone());
     let approve = [("decision", "approve"), ("form", token.as_str())];
     let origin = ("origin", "https://id.example.com");
@@ -385,7 +385,7 @@ async fn threat_38_a_device_elsewhere_takes_a_word_more() {
     let device = Device::ask(&app, &[("device_name", "laptop")]).await;
     let mut browser = Browser::new(&app);
     browser.address = "203.0.113.9".parse::<IpAddr>().unwrap();
-    let question = page(&led_to_the_question(&app, &mut browser, &device, &app.code(&person).await).await);
+    let question = page(&led_to_the_question(&mut browser, &device, &app.code(&person).await).await);
     for told in ["another address than yours", "192.0.2.7", "203.0.113.9", "name=\"mine\""] {
         assert!(question.contains(told), "{told}: {question}");
     }
@@ -438,7 +438,7 @@ async fn threat_32_the_api_takes_no_cookie() {
     let person = app.person("ann", &[]).await;
     let device = Device::ask(&app, &[]).await;
     let mut browser = Browser::new(&app);
-    led_to_the_question(&app, &mut browser, &device, &app.code(&person).await).await;
+    led_to_the_question(&mut browser, &device, &app.code(&person).await).await;
     let cookie = browser.cookie.clone().unwrap();
     for path in ["/v1/whoami", "/v1/sessions", "/v1/runs"] {
         for bearer in [None, Some(cookie.as_str())] {
@@ -459,7 +459,7 @@ async fn threat_23_whoever_was_switched_off_meanwhile_approves_nothing() {
     let person = app.person("ann", &[]).await;
     let device = Device::ask(&app, &[]).await;
     let mut browser = Browser::new(&app);
-    led_to_the_question(&app, &mut browser, &device, &app.code(&person).await).await;
+    led_to_the_question(&mut browser, &device, &app.code(&person).await).await;
     let change = brevet::store::UserChange { disabled_at: Some(Some(app.clock.now())), ..Default::default() };
     app.store.update_user(&person, None, &change, &app.event()).await.unwrap();
     let decided = browser.post("/sign-in/confirm", &[("decision", "approve")]).await;
@@ -479,7 +479,7 @@ async fn threat_41_strangers_that_begin_and_never_end_leave_little() {
         Browser::new(&app).get(&authorize(&[])).await;
     }
     // Two new ones took all thirty old ones with them.
-    assert_eq!(app.store.forget_sign_ins_before(app.clock.now()).await.unwrap(), 0);
+    assert_eq!(app.store.forget_pending_before(app.clock.now()).await.unwrap(), 0);
     let mut limited = None;
     for _ in 0..200 {
         let answer = Browser::new(&app).get(&authorize(&[])).await;

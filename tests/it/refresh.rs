@@ -113,6 +113,7 @@ async fn threat_23_a_departed_person_mints_and_refreshes_nothing() {
     assert!(!mints(&app, &tokens).await);
     assert_ne!(app.mint(&run, &json!({})).await.status, StatusCode::OK, "nor does a run of theirs");
     assert_eq!(app.refusals(Action::SessionRefresh).await, ["user_disabled"]);
+    app.clock.advance(Duration::SECOND);
 
     // A refusal has used nothing up.
     app.store.update_user(&person, None, &set(None), &app.event()).await.unwrap();

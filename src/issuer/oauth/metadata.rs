@@ -10,6 +10,9 @@ use crate::issuer::publish::{Document, JWKS_PATH};
 
 /// The path of the document, under the issuer URL.
 pub const METADATA_PATH: &str = "/.well-known/oauth-authorization-server";
+/// The path of the authorization endpoint, at which people's terminals begin. It takes `code` alone, which RFC 8414's
+/// document says; the one of OpenID Connect says what AWS asks for, in both of which strict clients want to find it.
+pub const AUTHORIZATION_PATH: &str = "/oauth2/authorize";
 /// The path of the token endpoint.
 pub const TOKEN_PATH: &str = "/oauth2/token";
 /// The path of the device authorization endpoint (RFC 8628).
@@ -23,6 +26,7 @@ pub fn endpoints(issuer: &IssuerUrl) -> Map<String, Value> {
     // People's terminals are a public client (RFC 8414, section 2: `none`).
     let methods: Vec<_> = AUTHENTICATION_METHODS.into_iter().chain(["none"]).collect();
     let members = json!({
+        "authorization_endpoint": issuer.join(AUTHORIZATION_PATH),
         "device_authorization_endpoint": issuer.join(DEVICE_AUTHORIZATION_PATH),
         "token_endpoint": issuer.join(TOKEN_PATH),
         "token_endpoint_auth_methods_supported": methods,
@@ -42,8 +46,7 @@ pub fn endpoints(issuer: &IssuerUrl) -> Map<String, Value> {
 
 /// The document, the same bytes on every replica. It depends on the issuer URL alone.
 ///
-/// `response_types_supported` must be there and must not be empty (RFC 8414, sections 2 and 3.2), though nothing is
-/// asked at an authorization endpoint until there is one: it says what one will take.
+/// `response_types_supported` must be there and must not be empty (RFC 8414, sections 2 and 3.2).
 pub fn document(issuer: &IssuerUrl) -> Document {
     let mut members = endpoints(issuer);
     members.insert("issuer".to_owned(), json!(issuer.as_str()));

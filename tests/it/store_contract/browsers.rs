@@ -51,6 +51,6 @@ async fn threat_38_a_browser_is_known_by_one_secret_at_a_time_and_decides_once()
         assert_eq!(store.sign_in(&second, NOW).await.unwrap(), None);
         let later = late + Duration::MILLISECOND;
         store.begin_sign_in(&third, &terminal(), None, later).await.unwrap();
-        assert_eq!(store.forget_sign_ins_before(later).await.unwrap(), 0, "the new one took the old one with it");
+        assert_eq!(store.forget_pending_before(later).await.unwrap(), 0, "the new one took the old one with it");
     }
 }

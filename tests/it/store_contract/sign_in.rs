@@ -10,7 +10,7 @@ use brevet::domain::team::Membership;
 use brevet::store::{
     CodeError, CodeShown, DeadReason, DecideError, DevicePoll, EventFilter, MemberReach, NewAuthorizationCode,
     NewCredential, NewDeviceGrant, NewEnrolmentCode, NewSession, OpenError, OpenedSession, Page, RefreshError, Store,
-    UserChange,
+    UpstreamLogout, UserChange,
 };
 use futures_util::future::join_all;
 use time::{Duration, OffsetDateTime};
@@ -204,10 +204,10 @@ async fn threat_23_a_sign_in_that_holds_no_more_opens_no_session() {
             world.sabotage(PROVIDER).await;
             let grant = new_grant();
             assert!(store.create_device_grant(&grant, NOW).await.unwrap());
-            let event = at(&scene, Action::DeviceApprove, NOW);
-            store.decide_device_grant(grant.id, Decided::Approve(at_provider(&scene)), &event).await.unwrap();
+            let event = || at(&scene, Action::DeviceApprove, NOW);
+            store.decide_device_grant(grant.id, Decided::Approve(at_provider(&scene)), &event()).await.unwrap();
             let code = new_authorization_code(at_provider(&scene));
-            store.create_authorization_code(&code, &event).await.unwrap();
+            store.create_authorization_code(&code, &event()).await.unwrap();
             world.sabotage(sql).await;
             assert_eq!(poll(store, &scene, &grant, NOW).await, DevicePoll::Refused(expected.clone()), "{name}: {sql}");
             let again = poll(store, &scene, &grant, NOW).await;
@@ -390,11 +390,11 @@ async fn ending_a_persons_sessions_ends_what_waits_to_become_one() {
         let scene = Scene::set(store).await;
         let grant = new_grant();
         assert!(store.create_device_grant(&grant, NOW).await.unwrap());
-        let event = at(&scene, Action::DeviceApprove, NOW);
+        let event = || at(&scene, Action::DeviceApprove, NOW);
         let approval = Decided::Approve(by_code(&scene, store).await);
-        store.decide_device_grant(grant.id, approval, &event).await.unwrap();
+        store.decide_device_grant(grant.id, approval, &event()).await.unwrap();
         let code = new_authorization_code(by_code(&scene, store).await);
-        store.create_authorization_code(&code, &event).await.unwrap();
+        store.create_authorization_code(&code, &event()).await.unwrap();
         store.end_sessions(&scene.user, &scene.event()).await.unwrap();
         assert_eq!(poll(store, &scene, &grant, NOW).await, DevicePoll::No(Polled::Denied), "{name}");
         assert_eq!(redeem(store, &scene, &code.hash, SHOWN).await, Err(CodeError::Reused(None)), "{name}");
@@ -413,7 +413,7 @@ async fn threat_23_a_logout_at_the_provider_ends_what_waits_to_become_a_session(
         let (store, name) = (&world.store, world.name);
         let scene = Scene::set(store).await;
         world.sabotage(PROVIDER).await;
-        let event = at(&scene, Action::DeviceApprove, NOW);
+        let event = || at(&scene, Action::DeviceApprove, NOW);
         let (okta, other) = (UpstreamUid::parse("okta").unwrap(), UpstreamUid::parse("other").unwrap());
         for (provider, subject, sid, ends) in [
             (&okta, Some("s1"), None, true),
@@ -427,10 +427,13 @@ async fn threat_23_a_logout_at_the_provider_ends_what_waits_to_become_a_session(
             for grant in [&grant, &waits] {
                 assert!(store.create_device_grant(grant, NOW).await.unwrap());
             }
-            store.decide_device_grant(grant.id, Decided::Approve(at_provider(&scene)), &event).await.unwrap();
+            store.decide_device_grant(grant.id, Decided::Approve(at_provider(&scene)), &event()).await.unwrap();
             let code = new_authorization_code(at_provider(&scene));
-            store.create_authorization_code(&code, &event).await.unwrap();
-            store.end_pending_of_subject(provider, subject, sid, NOW).await.unwrap();
+            store.create_authorization_code(&code, &event()).await.unwrap();
+            let token = fresh::<brevet::domain::id::Token>().to_string();
+            let logout =
+                UpstreamLogout { provider, subject, sid, token_id: &token, remember_until: NOW + Duration::HOUR };
+            store.end_upstream_sessions(logout, &at(&scene, Action::SessionEnd, NOW)).await.unwrap();
             let what = format!("{name}: {provider} {subject:?} {sid:?}");
             let answer = poll(store, &scene, &grant, NOW).await;
             assert_eq!(answer == DevicePoll::No(Polled::Denied), ends, "{what}: {answer:?}");
