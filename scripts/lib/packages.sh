@@ -36,6 +36,18 @@ nginx_program() {
     return 1
 }
 
+# PgBouncer, if any: as a program of the system, or unpacked by scripts/install with its libraries.
+pgbouncer_program() {
+    local program
+    for program in "$(command -v pgbouncer)" /usr/sbin/pgbouncer "$target/clients/pgbouncer/run"; do
+        if [[ -n $program && -x $program ]]; then
+            printf '%s\n' "$program"
+            return
+        fi
+    done
+    return 1
+}
+
 # missing_packages [--no-postgres] [--no-clients]: Debian packages to install, one a line.
 missing_packages() {
     command -v cc >/dev/null || echo build-essential

@@ -49,6 +49,68 @@ postgres_start() {
     die "PostgreSQL did not start"
 }
 
+pgbouncer_pid=
+pgbouncer_url=
+
+# pgbouncer_start: a pooler in transaction mode before the server, with fewer connections than its clients have; sets
+# pgbouncer_url. Every database of the server is there by its name.
+pgbouncer_start() {
+    local program port tries user=() folder=$postgres_dir/pgbouncer
+    program=$(pgbouncer_program) || die "no PgBouncer here: scripts/install brings it"
+    mkdir -p "$folder"
+    if ((EUID == 0)); then
+        # It refuses to run as root, and gives up its rights itself.
+        user=(-u nobody)
+        chmod 0711 "$postgres_dir"
+        chown nobody "$folder"
+    fi
+    for ((tries = 0; tries < 20; tries++)); do
+        port=$((20000 + RANDOM % 12000))
+        cat >"$folder/pgbouncer.ini" <<END
+[databases]
+* = host=127.0.0.1 port=${postgres_again[1]} user=brevet password=$(cat "$postgres_dir/password")
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = $port
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 8
+max_client_conn = 1000
+server_idle_timeout = 5
+END
+        ((EUID != 0)) || chown nobody "$folder/pgbouncer.ini"
+        chmod 0600 "$folder/pgbouncer.ini"
+        "$program" "${user[@]}" "$folder/pgbouncer.ini" >"$folder/log" 2>&1 </dev/null &
+        pgbouncer_pid=$!
+        at_exit pgbouncer_stop
+        if pgbouncer_answers "$port"; then
+            pgbouncer_url="postgres://brevet@127.0.0.1:$port/postgres"
+            return
+        fi
+    done
+    cat "$folder/log" >&2
+    die "PgBouncer did not start"
+}
+
+pgbouncer_answers() {
+    local tries
+    for ((tries = 0; tries < 100; tries++)); do
+        kill -0 "$pgbouncer_pid" 2>/dev/null || return 1
+        "${postgres_again[0]}/pg_isready" -q -h 127.0.0.1 -p "$1" 2>/dev/null && return 0
+        sleep 0.1
+    done
+    return 1
+}
+
+pgbouncer_stop() {
+    if [[ -n $pgbouncer_pid ]]; then
+        kill -TERM "$pgbouncer_pid" 2>/dev/null || true
+        wait "$pgbouncer_pid" 2>/dev/null || true
+        pgbouncer_pid=
+    fi
+}
+
 # postgres_launch BIN PORT [PREFIX...]: starts the server on what is in the folder and waits until it answers.
 postgres_launch() {
     local bin=$1 port=$2
@@ -76,6 +138,81 @@ postgres_kill() {
 # postgres_resume: starts it again, on the same port and folder.
 postgres_resume() { postgres_launch "${postgres_again[@]}"; }
 
+# postgres_signal SIGNAL: sends it to the server's every process, which are a group of their own.
+postgres_signal() { kill -"$1" -- "-$postgres_pid"; }
+
+standby_pid=
+standby_url=
+
+# postgres_standby: makes a standby in the same folder, for which every commit of the server waits; sets standby_url.
+postgres_standby() {
+    local bin=${postgres_again[0]} port=${postgres_again[1]} as_user=("${postgres_again[@]:2}") free tries
+    local password
+    password=$(cat "$postgres_dir/password")
+    (
+        cd "$postgres_dir" || exit
+        export PGPASSWORD=$password
+        ${as_user[@]+"${as_user[@]}"} "$bin/pg_basebackup" --pgdata=standby --write-recovery-conf --no-sync \
+            --checkpoint=fast --wal-method=stream \
+            --dbname="host=127.0.0.1 port=$port user=brevet application_name=standby"
+    ) >"$postgres_dir/basebackup.log" 2>&1 </dev/null || die "pg_basebackup failed: $(cat "$postgres_dir/basebackup.log")"
+    for ((tries = 0; tries < 20; tries++)); do
+        free=$((20000 + RANDOM % 12000))
+        mkdir -p "$postgres_dir/standby-socket"
+        chmod 0777 "$postgres_dir/standby-socket"
+        set -m
+        (
+            cd "$postgres_dir" || exit
+            exec ${as_user[@]+"${as_user[@]}"} "$bin/postgres" -D standby -h 127.0.0.1 -p "$free" \
+                -k "$postgres_dir/standby-socket" -N 400 -c fsync=off -c timezone=UTC -c log_timezone=UTC \
+                >standby.log 2>&1 </dev/null
+        ) &
+        standby_pid=$!
+        set +m
+        at_exit standby_stop
+        if standby_answers "$bin" "$free"; then
+            standby_url="postgres://brevet:$password@127.0.0.1:$free/postgres"
+            postgres_ask "$port" "ALTER SYSTEM SET synchronous_standby_names = 'standby'"
+            postgres_ask "$port" "SELECT pg_reload_conf()"
+            return
+        fi
+    done
+    die "the standby did not start: $(cat "$postgres_dir/standby.log")"
+}
+
+# postgres_ask PORT STATEMENT
+postgres_ask() {
+    PGPASSWORD=$(cat "$postgres_dir/password") "${postgres_again[0]}/psql" --quiet --no-psqlrc --tuples-only \
+        --host=127.0.0.1 --port="$1" --username=brevet --dbname=postgres --command="$2" >/dev/null
+}
+
+standby_answers() {
+    local tries
+    for ((tries = 0; tries < 300; tries++)); do
+        kill -0 "$standby_pid" 2>/dev/null || return 1
+        "$1/pg_isready" -q -h "$postgres_dir/standby-socket" -p "$2" 2>/dev/null && return 0
+        sleep 0.1
+    done
+    return 1
+}
+
+# postgres_promote: makes the standby a primary that waits for nobody.
+postgres_promote() {
+    local port=${standby_url##*:}
+    port=${port%%/*}
+    postgres_ask "$port" "SELECT pg_promote(true, 60)"
+    postgres_ask "$port" "ALTER SYSTEM SET synchronous_standby_names = ''"
+    postgres_ask "$port" "SELECT pg_reload_conf()"
+}
+
+standby_stop() {
+    if [[ -n $standby_pid ]]; then
+        kill -INT "$standby_pid" 2>/dev/null || true
+        wait "$standby_pid" 2>/dev/null || true
+        standby_pid=
+    fi
+}
+
 # Waits for our own server, not for whoever else listens there: that one leaves no socket in our folder.
 postgres_answers() {
     local bin=$1 port=$2 tries
@@ -91,6 +228,8 @@ postgres_answers() {
 postgres_stop() {
     local tries
     if [[ -n $postgres_pid ]]; then
+        # A frozen one hears nothing else.
+        kill -CONT -- "-$postgres_pid" 2>/dev/null || true
         kill -INT "$postgres_pid" 2>/dev/null || true
         for ((tries = 0; tries < 100; tries++)); do
             kill -0 "$postgres_pid" 2>/dev/null || break

@@ -91,7 +91,7 @@ impl Sts {
     ) -> Result<TemporaryCredentials, AwsError> {
         let mut attempt: u32 = 1;
         loop {
-            let (fault, message) = match self.call(request).with_subscriber(NoSubscriber::new()).await {
+            let (fault, message) = match self.attempt(request).with_subscriber(NoSubscriber::new()).await {
                 Ok(credentials) => return Ok(credentials),
                 Err(failed) => failed,
             };
@@ -122,8 +122,9 @@ impl Sts {
         if denied.contains(&place(request)) { self.apart.clone() } else { self.connections.clone() }
     }
 
-    /// One attempt. The SDK traces requests whole, with the token, so it runs without a subscriber (threat 31).
-    async fn call(&self, request: &WebIdentity<'_>) -> Result<TemporaryCredentials, (StsFault, String)> {
+    /// One attempt: the credentials, or the fault and AWS's words. The SDK traces requests whole, with the token, so
+    /// run it without a subscriber (threat 31).
+    pub async fn attempt(&self, request: &WebIdentity<'_>) -> Result<TemporaryCredentials, (StsFault, String)> {
         let answer = Client::from_conf(self.config(request))
             .assume_role_with_web_identity()
             .role_arn(request.role.as_str())

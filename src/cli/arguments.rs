@@ -91,6 +91,10 @@ pub(super) struct StoreFlags {
     /// A file that holds the postgres:// URL (DATABASE_URL_FILE, or the URL in DATABASE_URL)
     #[arg(long, value_name = "FILE")]
     database_url_file: Option<String>,
+    /// A file that holds the URL of the server behind a pooler (DATABASE_DIRECT_URL_FILE, or the URL in
+    /// DATABASE_DIRECT_URL)
+    #[arg(long, value_name = "FILE")]
+    database_direct_url_file: Option<String>,
     /// A file that holds the key-encryption key (BREVET_KEK_FILE, or the key in BREVET_KEK)
     #[arg(long, value_name = "FILE")]
     kek_file: Option<String>,
@@ -108,6 +112,7 @@ impl StoreFlags {
             .flag(&env::ISSUER_URL, self.issuer_url.as_deref())
             .flag(&env::DATA_DIR, self.data_dir.as_deref())
             .flag(&env::DATABASE_URL_FILE, self.database_url_file.as_deref())
+            .flag(&env::DATABASE_DIRECT_URL_FILE, self.database_direct_url_file.as_deref())
             .flag(&env::KEK_FILE, self.kek_file.as_deref())
             .flag(&env::PREVIOUS_KEK_FILE, self.previous_kek_file.as_deref())
             .switch(&env::DEVELOPMENT, self.development)
@@ -132,6 +137,9 @@ pub(super) struct ServerFlags {
     /// Addresses and networks whose X-Forwarded-For is believed (BREVET_TRUSTED_PROXIES)
     #[arg(long, value_name = "LIST")]
     trusted_proxies: Option<String>,
+    /// How long it goes on taking requests when it is told to stop, while /readyz says so (BREVET_STOP_DELAY)
+    #[arg(long, value_name = "SECONDS")]
+    stop_delay: Option<String>,
     /// URLs that base_url and sts_endpoint may name beside AWS's (BREVET_ALLOWED_ENDPOINTS)
     #[arg(long, value_name = "LIST")]
     allowed_endpoints: Option<String>,
@@ -148,6 +156,7 @@ impl ServerFlags {
             .flag(&env::TLS_KEY, self.tls_key.as_deref())
             .switch(&env::BEHIND_TLS_PROXY, self.behind_tls_proxy)
             .flag(&env::TRUSTED_PROXIES, self.trusted_proxies.as_deref())
+            .flag(&env::STOP_DELAY, self.stop_delay.as_deref())
             .flag(&env::ALLOWED_ENDPOINTS, self.allowed_endpoints.as_deref())
             .flag(&env::CA_FILE, self.ca_file.as_deref())
     }

@@ -42,8 +42,6 @@ const SAVED_DOCUMENTS: &str = "published.json";
 const SAVED_FOR_TEAMS: &str = "published";
 /// How long a database that does not answer is given before it is asked again.
 const DATABASE_PAUSE: Duration = Duration::from_secs(2);
-/// How long load balancers have to see that `/readyz` fell before connections are refused.
-const LEAVE: Duration = Duration::from_millis(500);
 
 /// What `serve` is started with.
 pub(super) struct Start {
@@ -75,6 +73,7 @@ pub(super) struct IssuerServer {
     ops_listener: JoinSet<Result<(), Failure>>,
     stop: CancellationToken,
     stop_ops: CancellationToken,
+    stop_delay: Duration,
     upkeep: JoinSet<()>,
     replica: ReplicaId,
 }
@@ -146,7 +145,7 @@ impl IssuerServer {
         let router = ops::router(state.clone(), metrics);
         ops_listener.spawn(served(serve(bound.ops, router, options, stop_ops.clone())));
 
-        let (store, row) = database(&settings, &host, new_issuer).await?;
+        let (store, row) = Box::pin(database(&settings, &host, new_issuer)).await?;
         let kek = kek(&settings.store, &store, &host).await?;
         schedule(&row, settings.development)?;
         bootstrap::first_keys(&store, row.id, &kek, &host).await.map_err(Failure::refused)?;
@@ -193,6 +192,7 @@ impl IssuerServer {
             ops_listener,
             stop,
             stop_ops,
+            stop_delay: settings.stop_delay,
             upkeep,
             replica: serving.id,
         })
@@ -209,7 +209,7 @@ impl IssuerServer {
     /// Stops in peace: `/readyz` falls first, then requests under way finish, then the audit queue is written.
     pub(super) async fn stop(mut self) {
         self.state.stopping();
-        tokio::time::sleep(LEAVE).await;
+        tokio::time::sleep(self.stop_delay).await;
         self.stop.cancel();
         while self.listeners.join_next().await.is_some() {}
         self.upkeep.abort_all();

@@ -1,31 +1,72 @@
-//! `brevet login`: an enrolment code becomes a saved session.
+//! `brevet login`: a person signs in, and the session is saved.
+//!
+//! Three ways, one end: the browser of this machine brings an authorization code to a listener on loopback; a browser
+//! anywhere approves the code that the terminal shows; or a one-time enrolment code is redeemed without a browser.
+
+use std::time::Duration as StdDuration;
+
+use time::{Duration, OffsetDateTime};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Run;
 use super::arguments::{self, IssuerFlags};
+use super::browser::Browser;
 use super::outcome::Failure;
+use super::output::plain;
 use super::remote::{client, named_issuer, sessions, stamp};
-use crate::client::saved_session::SavedSession;
+use crate::client::fresh_session::session;
+use crate::client::sign_in::{AuthorizationRequest, DeviceAuthorization, Poll};
+use crate::client::{Client, ClientError};
 use crate::config::client::ClientSettings;
 use crate::config::env;
+use crate::domain::browser::{BrowserSecret, Derived};
 use crate::domain::credential::{CredentialKind, OpaqueCredential};
 use crate::domain::secret::Secret;
+use crate::http::loopback::Loopback;
+use crate::wire::session::SessionTokens;
 
-/// Sign in at an issuer with a one-time enrolment code
+/// How long the listener waits for the browser: as long as a device code lives.
+const BROWSER_WAIT: StdDuration = StdDuration::from_mins(10);
+/// Most seconds between two polls, whatever the issuer asks for.
+const INTERVAL_MAX: u32 = 60;
+/// A clock that is off by more than this is worth a word: AWS refuses signatures from 5 minutes on.
+const CLOCK_ERROR: Duration = Duration::seconds(60);
+
+/// Sign in at an issuer
 ///
-/// The session is saved in $XDG_STATE_HOME/brevet, readable by you alone, and lasts 12 hours.
+/// Opens the browser of this machine where there is one; else shows a code to type into a browser anywhere. The
+/// session is saved in $XDG_STATE_HOME/brevet, readable by you alone. It is refreshed while it is used, and lasts as
+/// long as your company's sign-in does: 12 hours unless it says otherwise.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  brevet login --issuer https://id.example.com --code -     (asks on stdin)\n  \
-                        brevet login --code bvt_en_…     (again at the same issuer)")]
+#[command(after_help = "Examples:\n  brevet login --issuer https://id.example.com\n  \
+                  brevet login --device-code       (no browser here: type the code shown into one elsewhere)\n  \
+                  brevet login --code -            (a one-time enrolment code, asked on stdin)")]
 pub(super) struct Login {
     #[command(flatten)]
     issuer: IssuerFlags,
-    /// The enrolment code, or - to read it from stdin: an argument stays in the shell's history and shows in
+    /// A one-time enrolment code, or - to read it from stdin: an argument stays in the shell's history and shows in
     /// the process list, though the code is worth nothing once it is redeemed
-    #[arg(long, value_name = "CODE")]
-    code: String,
-    /// What to call this device in the list of your sessions
+    #[arg(long, value_name = "CODE", conflicts_with_all = ["browser", "device_code"])]
+    code: Option<String>,
+    /// Open a browser on this machine, also where none seems to be at hand
+    #[arg(long, conflicts_with = "device_code")]
+    browser: bool,
+    /// Show a code to type into a browser on any machine
+    #[arg(long)]
+    device_code: bool,
+    /// What to call this device in the list of your sessions; the name of the host by default
     #[arg(long, value_name = "NAME")]
     device: Option<String>,
+    /// The team that you sign in for: the page then offers what it accepts
+    #[arg(long, value_name = "UID", conflicts_with = "code")]
+    team: Option<String>,
+}
+
+/// Which way.
+enum Way {
+    Enrolment(Secret),
+    Browser(Browser),
+    DeviceCode,
 }
 
 impl Login {
@@ -33,30 +74,156 @@ impl Login {
         let settings = ClientSettings::read(&self.issuer.add(run.given.clone()))?;
         let issuer = named_issuer(&settings)?;
         let folder = sessions(&settings)?;
-        let code = enrolment_code(arguments::secret(&self.code)?)?;
+        let way = self.way(run)?;
         let client = client(issuer.as_str(), &settings.outbound)?;
-        let opened = client.open_session(code, self.device).await?;
-        let session = SavedSession {
-            issuer: issuer.to_string(),
-            access_token: opened.access_token,
-            expires_at: opened.expires_at,
-            session_id: opened.session_id,
-            user_uid: opened.user_uid,
+        let device = self.device.clone().or_else(host_name);
+        let granted = match way {
+            Way::Enrolment(code) => client.open_session(code, device).await?,
+            Way::Browser(browser) => self.by_browser(run, &client, &browser, device.as_deref()).await?,
+            Way::DeviceCode => self.by_device_code(run, &client, device.as_deref()).await?,
         };
-        if let Err(error) = folder.save(&session) {
-            // A session that nobody can use any more must not live on for 12 h.
+        let session = session(&issuer, granted, run.clock.now());
+        let saved = match folder.lock(&issuer).await {
+            Ok(_lock) => folder.save(&session),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = saved {
+            // A session that nobody can use any more must not live on.
             let ended = client.end_session(&session.access_token.0, &session.session_id).await;
             let fate = if ended.is_ok() { "the session was ended again" } else { "the session lives on unused" };
             return Err(Failure::Refused(format!("{error}; {fate}")));
         }
-        let until = stamp(session.expires_at);
-        run.output.say(format_args!("signed in to {issuer} as {} until {until}", session.user_uid));
+        let until = stamp(session.end());
+        run.output.say(format_args!("signed in to {issuer} as {} until {until}", plain(&session.user_uid)));
         if settings.token.is_some() {
             let set = if run.given.text(&env::TOKEN)?.is_some() { &env::TOKEN } else { &env::TOKEN_FILE };
             run.output.say(format_args!("note: {} is set and goes before the session", set.name));
         }
+        if let Ok(Some(theirs)) = client.server_time().await {
+            note_clock(run, theirs);
+        }
         Ok(())
     }
+
+    fn way(&self, run: &Run) -> Result<Way, Failure> {
+        if let Some(code) = &self.code {
+            return Ok(Way::Enrolment(enrolment_code(arguments::secret(code)?)?));
+        }
+        if self.browser {
+            return Ok(Way::Browser(Browser::named(&run.given)?));
+        }
+        let browser = if self.device_code { None } else { Browser::at_hand(&run.given)? };
+        Ok(browser.map_or(Way::DeviceCode, Way::Browser))
+    }
+
+    async fn by_browser(
+        &self,
+        run: &Run,
+        client: &Client,
+        browser: &Browser,
+        device: Option<&str>,
+    ) -> Result<SessionTokens, Failure> {
+        let secret = BrowserSecret::generate(run.entropy.as_ref());
+        let listening = Loopback::listen(client.issuer_url(), secret.clone()).await;
+        let mut loopback = listening.map_err(|error| {
+            Failure::Refused(format!("cannot listen on 127.0.0.1: {error}; try `brevet login --device-code`"))
+        })?;
+        let redirect_uri = loopback.redirect_uri();
+        let address = client.authorization_url(&AuthorizationRequest {
+            redirect_uri: &redirect_uri,
+            state: secret.derive(Derived::State).expose(),
+            code_challenge: &secret.challenge(),
+            device,
+            team: self.team.as_deref(),
+        });
+        if browser.open(&address) {
+            run.output.say("opening your browser to sign in; if none comes up, visit");
+        } else {
+            run.output.say("no browser could be opened (see --device-code); on this machine, visit");
+        }
+        run.output.say(format_args!("  {address}"));
+        let until = Instant::now() + BROWSER_WAIT;
+        let Ok(Some(visit)) = timeout_at(until, loopback.visit()).await else {
+            return Err(Failure::Refused("nobody signed in within 10 minutes: run `brevet login` again".to_owned()));
+        };
+        let granted = match &visit.brought {
+            Ok(code) => {
+                client.redeem_code(code, &redirect_uri, &secret.derive(Derived::Verifier)).await.map_err(Into::into)
+            }
+            Err(denied) => Err(denied_words(&denied.error, &denied.description)),
+        };
+        visit.answer(granted.is_ok());
+        // The browser's answer is on its way out of this process; let it leave before the listener goes.
+        sleep(StdDuration::from_millis(200)).await;
+        granted
+    }
+
+    async fn by_device_code(&self, run: &Run, client: &Client, device: Option<&str>) -> Result<SessionTokens, Failure> {
+        let asked = client.device_authorization(device, self.team.as_deref()).await?;
+        let paint = run.output.err();
+        run.output.say("to sign in, open this address in a browser on any machine");
+        run.output.say(format_args!("  {}", paint.name(plain(&asked.verification_uri))));
+        run.output.say(format_args!("and type the code  {}", paint.bold(plain(&asked.user_code))));
+        if let Some(complete) = &asked.verification_uri_complete {
+            run.output.say(format_args!("(or open {})", plain(complete)));
+        }
+        run.output.say("waiting for your approval; never type a code that you did not ask for yourself");
+        poll(client, &asked).await
+    }
+}
+
+/// Asks until the person has decided. A poll that meets no answer is one of many (RFC 8628, section 3.5).
+async fn poll(client: &Client, asked: &DeviceAuthorization) -> Result<SessionTokens, Failure> {
+    let until = Instant::now() + StdDuration::from_secs(asked.expires_in.into());
+    let mut interval = asked.interval.clamp(1, INTERVAL_MAX);
+    loop {
+        sleep(StdDuration::from_secs(interval.into())).await;
+        let over = Instant::now() >= until;
+        match client.poll_device(&asked.device_code.0).await {
+            Ok(Poll::Granted(granted)) => return Ok(*granted),
+            Ok(Poll::Pending) => {}
+            Ok(Poll::SlowDown) => interval = (interval + 5).min(INTERVAL_MAX),
+            Err(ClientError::OAuth { code, description, .. })
+                if matches!(&*code, "access_denied" | "expired_token") =>
+            {
+                return Err(denied_words(&code, &description));
+            }
+            Err(error) if error.is_retryable() && !over => interval = (interval * 2).min(INTERVAL_MAX),
+            Err(error) => return Err(error.into()),
+        }
+        if over {
+            return Err(denied_words("expired_token", ""));
+        }
+    }
+}
+
+/// What ended the sign-in, in the words of somebody who must do something about it.
+fn denied_words(code: &str, description: &str) -> Failure {
+    Failure::Refused(match code {
+        "access_denied" => "the sign-in was denied in the browser; nobody is signed in".to_owned(),
+        "expired_token" => "the code was not approved in time: run `brevet login` again".to_owned(),
+        _ => format!("the sign-in failed: {} ({})", plain(description), plain(code)),
+    })
+}
+
+fn note_clock(run: &Run, theirs: OffsetDateTime) {
+    let off = run.clock.now() - theirs;
+    if off.abs() > CLOCK_ERROR {
+        let (seconds, side) =
+            (off.whole_seconds().unsigned_abs(), if off.is_positive() { "ahead of" } else { "behind" });
+        run.output.say(format_args!(
+            "note: this machine's clock is {seconds} s {side} the issuer's: set it, or AWS will refuse what is signed here"
+        ));
+    }
+}
+
+/// What the system calls itself.
+fn host_name() -> Option<String> {
+    let text = ["/proc/sys/kernel/hostname", "/etc/hostname"]
+        .into_iter()
+        .find_map(|file| std::fs::read_to_string(file).ok())?;
+    let name: String = text.trim().chars().filter(|c| !c.is_control()).take(200).collect();
+    (!name.is_empty()).then_some(name)
 }
 
 /// Tells a mistyped code before it is sent anywhere.

@@ -24,12 +24,17 @@ impl Logout {
             return Ok(());
         }
         let issuer = named_issuer(&settings)?;
+        let _lock = folder.lock(&issuer).await?;
         let Some(session) = folder.load(&issuer)? else {
             run.output.say(format_args!("not signed in to {issuer}"));
             return Ok(());
         };
         let client = client(issuer.as_str(), &settings.outbound)?;
-        let ended = client.end_session(&session.access_token.0, &session.session_id).await;
+        let ended = match &session.refresh_token {
+            // The one that ends the session also where the access token has run out.
+            Some(token) => client.revoke(&token.0).await,
+            None => client.end_session(&session.access_token.0, &session.session_id).await,
+        };
         // Forgotten here whatever the issuer says: the user asked for that much, and we can do it.
         folder.remove(&issuer)?;
         match ended {
@@ -38,7 +43,7 @@ impl Logout {
                 run.output.say(format_args!("signed out of {issuer}; the session had already ended there"));
             }
             Err(error) => {
-                let until = stamp(session.expires_at);
+                let until = stamp(session.end());
                 run.output.say(format_args!("forgotten here, but the session lives on at {issuer} until {until}"));
                 return Err(error.into());
             }

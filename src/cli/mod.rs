@@ -5,6 +5,7 @@
 mod admin;
 mod arguments;
 mod aws;
+mod browser;
 mod completion;
 mod demo;
 mod first_start;

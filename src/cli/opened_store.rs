@@ -8,7 +8,7 @@ use crate::domain::issuer_url::Development;
 use crate::domain::key_schedule::KeySchedule;
 use crate::issuer::bootstrap::Host;
 use crate::issuer::kek::{self, KekError, KekGiven, KekHome, obtain};
-use crate::store::{IssuerRow, Store, StoreError, Target};
+use crate::store::{self, IssuerRow, Store, StoreError, Target};
 
 use super::outcome::Failure;
 
@@ -30,6 +30,7 @@ pub(super) async fn connected(settings: &StoreSettings) -> Result<Store, StoreEr
     Store::connect(&match &settings.database {
         Database::Sqlite(path) => Target::Sqlite { path: path.clone() },
         Database::Postgres(url) => Target::Postgres { url: url.clone() },
+        Database::Pooled(url, direct) => Target::Pooled { url: url.clone(), direct: direct.clone() },
     })
     .await
 }
@@ -38,10 +39,9 @@ pub(super) async fn connected(settings: &StoreSettings) -> Result<Store, StoreEr
 pub(super) fn told(settings: &StoreSettings) -> String {
     match &settings.database {
         Database::Sqlite(path) => format!("SQLite, {}", path.display()),
-        Database::Postgres(url) => {
-            let parsed = url::Url::parse(url.expose()).ok();
-            let place = parsed.and_then(|url| Some(format!("{}{}", url.host_str()?, url.path())));
-            format!("PostgreSQL, {}", place.unwrap_or_default())
+        Database::Postgres(url) => format!("PostgreSQL, {}", store::place(url)),
+        Database::Pooled(url, direct) => {
+            format!("PostgreSQL, {} behind a pooler at {}", store::place(direct), store::place(url))
         }
     }
 }
@@ -68,7 +68,7 @@ pub(super) fn given_kek(settings: &StoreSettings, has_keys: bool, entropy: &dyn 
     };
     let home = match settings.database {
         Database::Sqlite(_) => KekHome::Beside,
-        Database::Postgres(_) => KekHome::Shared,
+        Database::Postgres(_) | Database::Pooled(..) => KekHome::Shared,
     };
     let given = KekGiven { current: given, previous: settings.previous_kek.as_ref() };
     obtain(given, &settings.data_dir, home, has_keys, entropy).map_err(|error| Failure::Usage(error.to_string()))

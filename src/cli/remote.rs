@@ -1,6 +1,7 @@
 //! Whom a client command talks to, as whom, and what it says when that fails.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -11,12 +12,14 @@ use super::arguments::{AdminFlags, ClientFlags};
 use super::outcome::Failure;
 use super::output::plain;
 use crate::client::admin::Admin;
+use crate::client::fresh_session::{FreshError, Freshener};
 use crate::client::saved_session::{SavedSession, SavedSessionError, SessionFolder};
 use crate::client::{Client, ClientError};
 use crate::config::client::ClientSettings;
 use crate::config::env;
 use crate::config::outbound::Outbound;
 use crate::config::setting::{SettingError, spelled};
+use crate::domain::clock::Clock;
 use crate::domain::issuer_url::{Development, IssuerUrl};
 use crate::domain::secret::Secret;
 use crate::fetch::{self, Reach};
@@ -26,33 +29,104 @@ pub(super) struct Remote {
     pub(super) issuer: IssuerUrl,
     pub(super) client: Client,
     pub(super) token: Secret,
+    saved: Option<(Saved, SavedSession)>,
 }
 
 impl Remote {
-    /// The credential of `BREVET_TOKEN`, else the saved session.
-    pub(super) fn open(run: &Run, flags: &ClientFlags) -> Result<Self, Failure> {
-        Self::of(run, ClientSettings::read(&flags.add(run.given.clone()))?)
+    /// The credential of `BREVET_TOKEN`, else the saved session, refreshed where it is time.
+    pub(super) async fn open(run: &Run, flags: &ClientFlags) -> Result<Self, Failure> {
+        let settings = ClientSettings::read(&flags.add(run.given.clone()))?;
+        if let Some(token) = &settings.token {
+            let issuer = named_issuer(&settings)?;
+            let client = client(issuer.as_str(), &settings.outbound)?;
+            return Ok(Self { issuer, client, token: token.clone(), saved: None });
+        }
+        let saved = Saved::find(run, &settings)?;
+        let session = saved.fresh().await?;
+        let (issuer, client) = (saved.issuer.clone(), saved.client.clone());
+        Ok(Self { issuer, client, token: session.access_token.0.clone(), saved: Some((saved, session)) })
     }
 
-    fn of(run: &Run, settings: ClientSettings) -> Result<Self, Failure> {
-        let (issuer, token) = if let Some(token) = &settings.token {
-            (named_issuer(&settings)?, token.clone())
+    /// Takes another access token where the issuer calls this one expired: a clock that is off, or was set back, does
+    /// not tell us. Whether there is another to try with.
+    pub(super) async fn renew(&mut self, refused: &ClientError) -> Result<bool, Failure> {
+        let Some((saved, stale)) = &mut self.saved else { return Ok(false) };
+        if refused.code() != Some("credential_expired") || stale.refresh_token.is_none() {
+            return Ok(false);
+        }
+        let fresh = saved.freshener().instead_of(stale).await.map_err(|error| saved.failure(error))?;
+        let another = fresh.access_token.expose() != stale.access_token.expose();
+        self.token = fresh.access_token.0.clone();
+        *stale = fresh;
+        Ok(another)
+    }
+
+    /// The saved session, where it is the credential.
+    pub(super) fn session(&self) -> Option<&SavedSession> {
+        self.saved.as_ref().map(|(_, session)| session)
+    }
+}
+
+/// A saved session and all that makes it fresh.
+pub(super) struct Saved {
+    folder: SessionFolder,
+    issuer: IssuerUrl,
+    client: Client,
+    clock: Arc<dyn Clock>,
+}
+
+impl Saved {
+    /// That of the issuer named, else the only one.
+    fn find(run: &Run, settings: &ClientSettings) -> Result<Self, Failure> {
+        let Some(folder) = &settings.state_dir else { return Err(not_signed_in(settings.issuer.as_ref())) };
+        let folder = SessionFolder::new(folder.clone());
+        let issuer = if let Some(issuer) = &settings.issuer {
+            issuer.clone()
         } else {
-            let session = live_session(run, &settings)?;
-            let issuer = IssuerUrl::parse(&session.issuer, Development::On);
-            (issuer.map_err(Failure::refused)?, session.access_token.0)
+            match folder.all()?.as_slice() {
+                [only] => IssuerUrl::parse(&only.issuer, Development::On).map_err(Failure::refused)?,
+                [] => return Err(not_signed_in(None)),
+                several => return Err(which(several)),
+            }
         };
         let client = client(issuer.as_str(), &settings.outbound)?;
-        Ok(Self { issuer, client, token })
+        Ok(Self { folder, issuer, client, clock: Arc::clone(&run.clock) })
+    }
+
+    fn freshener(&self) -> Freshener<'_> {
+        let Self { folder, issuer, client, clock } = self;
+        Freshener { folder, issuer, client, clock: clock.as_ref() }
+    }
+
+    async fn fresh(&self) -> Result<SavedSession, Failure> {
+        self.freshener().fresh().await.map_err(|error| self.failure(error))
+    }
+
+    fn failure(&self, error: FreshError) -> Failure {
+        let issuer = &self.issuer;
+        match error {
+            FreshError::NotSignedIn => not_signed_in(Some(issuer)),
+            FreshError::Ended(at) => Failure::Refused(format!(
+                "your session at {issuer} ended at {}: sign in again with `brevet login`",
+                stamp(at)
+            )),
+            FreshError::Refused(why) => Failure::Refused(format!(
+                "your session at {issuer} was ended ({}): sign in again with `brevet login`",
+                plain(&why)
+            )),
+            FreshError::Saved(error) => error.into(),
+            FreshError::Client(error) => error.into(),
+        }
     }
 }
 
 /// The admin API, with an administrator's or platform's key, or the saved session of a team's admin or auditor.
-pub(super) fn admin(run: &Run, flags: &AdminFlags) -> Result<Admin, Failure> {
+pub(super) async fn admin(run: &Run, flags: &AdminFlags) -> Result<Admin, Failure> {
     let settings = ClientSettings::read(&flags.add(run.given.clone()))?;
     let (key, issuer) = if let Some(token) = &settings.token {
         (token.clone(), None)
-    } else if let Ok(session) = live_session(run, &settings) {
+    } else if let Ok(saved) = Saved::find(run, &settings) {
+        let session = saved.fresh().await?;
         (session.access_token.0, Some(session.issuer))
     } else {
         return Err(Failure::Refused(
@@ -100,32 +174,9 @@ fn which(sessions: &[SavedSession]) -> Failure {
     Failure::Usage(format!("{} must choose between the saved sessions: {}", spelled(&env::ISSUER), list.join(", ")))
 }
 
-fn live_session(run: &Run, settings: &ClientSettings) -> Result<SavedSession, Failure> {
-    let Some(folder) = &settings.state_dir else { return Err(not_signed_in(settings.issuer.as_ref())) };
-    let folder = SessionFolder::new(folder.clone());
-    let session = if let Some(issuer) = &settings.issuer {
-        folder.load(issuer)?
-    } else {
-        let mut all = folder.all()?;
-        if all.len() > 1 {
-            return Err(which(&all));
-        }
-        all.pop()
-    };
-    let session = session.ok_or_else(|| not_signed_in(settings.issuer.as_ref()))?;
-    if session.expires_at <= run.clock.now() {
-        return Err(Failure::Refused(format!(
-            "your session at {} ended at {}: sign in again with `brevet login`",
-            session.issuer,
-            stamp(session.expires_at)
-        )));
-    }
-    Ok(session)
-}
-
 fn not_signed_in(issuer: Option<&IssuerUrl>) -> Failure {
     let at = issuer.map(|issuer| format!(" to {issuer}")).unwrap_or_default();
-    Failure::Refused(format!("not signed in{at}: run `brevet login --issuer URL --code CODE`, or set BREVET_TOKEN"))
+    Failure::Refused(format!("not signed in{at}: run `brevet login --issuer URL`, or set BREVET_TOKEN"))
 }
 
 /// A client of the issuer at `url`. What its user named may be reached also where it has a private address;
@@ -171,6 +222,13 @@ impl From<ClientError> for Failure {
                 "{error}: for the admin API on its own listener set --admin-url (BREVET_ADMIN_URL)"
             )),
             ClientError::Protocol { .. } => Self::Refused(error.to_string()),
+            ClientError::OAuth { code, description, status, retry_after } => {
+                let mut text = format!("{} ({})", plain(description), plain(code));
+                if let Some(seconds) = retry_after {
+                    let _ = write!(text, "\n  try again in {seconds} s");
+                }
+                if *status == 503 { Self::Unreachable(text) } else { Self::Refused(text) }
+            }
             ClientError::Refused { problem, retry_after } => {
                 let mut text = format!("{} ({})", plain(&problem.detail), plain(problem.code()));
                 for fault in &problem.errors {

@@ -93,13 +93,13 @@ impl Runs {
         match self {
             Self::Open(open) => open.run(run).await,
             Self::List { client, team, principal, open, json } => {
-                let remote = Remote::open(run, &client)?;
+                let remote = Remote::open(run, &client).await?;
                 let output = run.output.as_json(json);
                 let runs = remote.client.runs(&remote.token, &RunsOf { team, principal, open }).await?;
                 output.data(&runs, |runs| list(output.out(), runs))
             }
             Self::End { client, run: id } => {
-                let remote = Remote::open(run, &client)?;
+                let remote = Remote::open(run, &client).await?;
                 remote.client.end_run(&remote.token, &id).await?;
                 run.output.say(format_args!("run {id} is over"));
                 Ok(())
@@ -110,7 +110,7 @@ impl Runs {
 
 impl Open {
     async fn run(self, run: &Run) -> Result<(), Failure> {
-        let remote = Remote::open(run, &self.client)?;
+        let remote = Remote::open(run, &self.client).await?;
         let output = run.output.as_json(self.json);
         let opened = remote.client.open_run(&remote.token, &self.request()).await?;
         if output.is_json() {

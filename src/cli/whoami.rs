@@ -20,19 +20,25 @@ pub(super) struct WhoamiCommand {
 
 impl WhoamiCommand {
     pub(super) async fn run(self, run: &Run) -> Result<(), Failure> {
-        let remote = Remote::open(run, &self.client)?;
-        let whoami = remote.client.whoami(&remote.token).await?;
+        let mut remote = Remote::open(run, &self.client).await?;
+        let whoami = match remote.client.whoami(&remote.token).await {
+            Err(refused) if remote.renew(&refused).await? => remote.client.whoami(&remote.token).await?,
+            outcome => outcome?,
+        };
         let output = run.output.as_json(self.json);
-        output.data(&whoami, |whoami| show(output.out(), remote.issuer.as_str(), whoami))
+        output.data(&whoami, |whoami| show(output.out(), &remote, whoami))
     }
 }
 
-fn show(paint: Paint, issuer: &str, whoami: &Whoami) -> String {
-    let mut pairs = vec![("issuer", issuer.to_owned()), ("credential", whoami.credential_kind.clone())];
+fn show(paint: Paint, remote: &Remote, whoami: &Whoami) -> String {
+    let mut pairs = vec![("issuer", remote.issuer.to_string()), ("credential", whoami.credential_kind.clone())];
     if let (Some(actor), Some(uid)) = (&whoami.actor_type, &whoami.principal_uid) {
         pairs.push(("principal", format!("{actor}:{uid}")));
     }
-    if whoami.expires_at.is_some() {
+    if let Some(session) = remote.session() {
+        // The access token behind it is ours to refresh, and of no interest.
+        pairs.push(("session until", stamp_or_none(Some(session.end()))));
+    } else if whoami.expires_at.is_some() {
         pairs.push(("until", stamp_or_none(whoami.expires_at)));
     }
     pairs.push(("server", whoami.server_version.clone()));

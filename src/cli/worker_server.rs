@@ -31,7 +31,11 @@ pub(super) struct WorkerServer {
     pub(super) listen: SocketAddr,
     pub(super) ops: SocketAddr,
     listeners: JoinSet<Result<(), Failure>>,
+    ops_listener: JoinSet<Result<(), Failure>>,
+    stopping: CancellationToken,
     stop: CancellationToken,
+    stop_ops: CancellationToken,
+    stop_delay: Duration,
 }
 
 impl WorkerServer {
@@ -46,13 +50,15 @@ impl WorkerServer {
         let proxies = TrustedProxies::parse(settings.trusted_proxies.iter().map(String::as_str));
         let proxies = proxies.map_err(|error| Failure::Usage(error.to_string()))?;
         let (address, ops_address) = (local(&listener)?, local(&ops)?);
+        let stop_delay = settings.stop_delay;
         let worker = Arc::new(worker(settings, &naming)?);
-        let stop = CancellationToken::new();
-        let mut listeners = JoinSet::new();
+        let [stopping, stop, stop_ops] = [(); 3].map(|()| CancellationToken::new());
+        let (mut listeners, mut ops_listener) = (JoinSet::new(), JoinSet::new());
         let router = client_address::told(surface::router(Arc::clone(&worker), naming), &proxies);
         listeners.spawn(served(serve(listener, router, options.clone(), stop.clone())));
-        listeners.spawn(served(serve(ops, surface::ops::router(worker, metrics), options, stop.clone())));
-        Ok(Self { listen: address, ops: ops_address, listeners, stop })
+        let router = surface::ops::router(worker, metrics, stopping.clone());
+        ops_listener.spawn(served(serve(ops, router, options, stop_ops.clone())));
+        Ok(Self { listen: address, ops: ops_address, listeners, ops_listener, stopping, stop, stop_ops, stop_delay })
     }
 
     /// Waits until a listener fails, which none should.
@@ -63,10 +69,14 @@ impl WorkerServer {
         }
     }
 
-    /// Accepts no more, and lets streams under way finish.
+    /// Stops in peace: `/readyz` falls first, then no more is accepted and streams under way finish.
     pub(super) async fn stop(mut self) {
+        self.stopping.cancel();
+        tokio::time::sleep(self.stop_delay).await;
         self.stop.cancel();
         while self.listeners.join_next().await.is_some() {}
+        self.stop_ops.cancel();
+        while self.ops_listener.join_next().await.is_some() {}
     }
 }
 

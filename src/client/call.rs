@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::sign_in::OAuthError;
 use crate::domain::secret::Secret;
 use crate::fetch::{self, FetchError};
 use crate::wire::problem::Problem;
@@ -67,6 +68,18 @@ pub enum ClientError {
         /// How long to wait before another try, in seconds, where it said so.
         retry_after: Option<u32>,
     },
+    /// The issuer refused, in the words of RFC 6749 section 5.2.
+    #[error("{description} ({code})")]
+    OAuth {
+        /// The stable code.
+        code: Arc<str>,
+        /// What it said.
+        description: String,
+        /// The status.
+        status: u16,
+        /// How long to wait before another try, in seconds, where it said so.
+        retry_after: Option<u32>,
+    },
     /// The answer is not one of Brevet's.
     #[error("what answers at {issuer} is not this API of Brevet's (status {status}): {what}")]
     Protocol {
@@ -84,6 +97,7 @@ impl ClientError {
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Refused { problem, .. } => Some(problem.code()),
+            Self::OAuth { code, .. } => Some(code),
             Self::Unreachable { .. } | Self::Protocol { .. } => None,
         }
     }
@@ -93,7 +107,7 @@ impl ClientError {
         match self {
             Self::Unreachable { .. } => None,
             Self::Refused { problem, .. } => Some(problem.status),
-            Self::Protocol { status, .. } => Some(*status),
+            Self::Protocol { status, .. } | Self::OAuth { status, .. } => Some(*status),
         }
     }
 
@@ -103,6 +117,7 @@ impl ClientError {
             Self::Unreachable { error, .. } => error.is_retryable(),
             Self::Refused { problem, .. } => matches!(problem.status, 429 | 503),
             Self::Protocol { status, .. } => matches!(status, 429 | 502..=504),
+            Self::OAuth { status, .. } => matches!(status, 429 | 503),
         }
     }
 }
@@ -151,6 +166,32 @@ impl Client {
 
     pub(super) async fn delete(&self, bearer: &Secret, path: &str) -> Result<(), ClientError> {
         self.call(Method::DELETE, path, Some(bearer), None, Bytes::new()).await.map(drop)
+    }
+
+    /// Posts a form to a route of OAuth, as a client that has no secret.
+    pub(super) async fn post_form(&self, path: &str, form: &[(&str, &str)]) -> Result<Response<Bytes>, ClientError> {
+        let mut text = form_urlencoded::Serializer::new(String::new());
+        let mut request = self.request(Method::POST, path, None, None, Bytes::new())?;
+        *request.body_mut() = Bytes::from(text.extend_pairs(form).finish());
+        let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+        request.headers_mut().insert(CONTENT_TYPE, kind);
+        let answer = self.http.send(request).await.map_err(|error| self.unreachable(error))?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        match serde_json::from_slice::<OAuthError>(answer.body()) {
+            Ok(error) => Err(error.into_refusal(answer.status().as_u16(), retry_after(&answer))),
+            Err(_) => Err(self.refusal(&answer)),
+        }
+    }
+
+    /// The same, with the answer read.
+    pub(super) async fn form<A: DeserializeOwned>(&self, path: &str, form: &[(&str, &str)]) -> Result<A, ClientError> {
+        self.read(&self.post_form(path, form).await?)
+    }
+
+    pub(super) async fn head(&self, path: &str) -> Result<Response<Bytes>, ClientError> {
+        self.call(Method::HEAD, path, None, None, Bytes::new()).await
     }
 
     pub(super) async fn put_empty<A: DeserializeOwned>(&self, bearer: &Secret, path: &str) -> Result<A, ClientError> {
@@ -224,9 +265,8 @@ impl Client {
     }
 
     fn refusal(&self, answer: &Response<Bytes>) -> ClientError {
-        let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         match serde_json::from_slice::<Problem>(answer.body()) {
-            Ok(problem) => ClientError::Refused { problem: Box::new(problem), retry_after },
+            Ok(problem) => ClientError::Refused { problem: Box::new(problem), retry_after: retry_after(answer) },
             Err(_) if answer.status() == StatusCode::NOT_FOUND => self.protocol(404, "there is no such route"),
             Err(_) => self.protocol(answer.status().as_u16(), "the answer is no problem document"),
         }
@@ -235,6 +275,10 @@ impl Client {
     pub(super) fn protocol(&self, status: u16, what: &'static str) -> ClientError {
         ClientError::Protocol { issuer: Arc::clone(&self.base), status, what }
     }
+}
+
+fn retry_after(answer: &Response<Bytes>) -> Option<u32> {
+    answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok())
 }
 
 /// What we call ourselves to the issuer; it stands in audit rows.

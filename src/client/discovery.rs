@@ -36,20 +36,20 @@ impl Client {
     /// under the same URL: nothing else is ever asked (threats 3 and 6).
     pub async fn published_keys(&self) -> Result<PublishedKeys, ClientError> {
         let document = self.call(Method::GET, DISCOVERY, None, None, Bytes::new()).await?;
-        let found: Document = serde_json::from_slice(document.body())
-            .map_err(|_| self.protocol(200, "the answer is no discovery document"))?;
-        let path = jwks_path(&found, self.issuer_url()).map_err(|what| self.protocol(200, what))?;
-        let keys = self.call(Method::GET, path, None, None, Bytes::new()).await?;
+        let path = jwks_path(document.body(), self.issuer_url()).map_err(|what| self.protocol(200, what))?;
+        let keys = self.call(Method::GET, &path, None, None, Bytes::new()).await?;
         Ok(PublishedKeys { max_age: max_age(&keys), jwks: keys.into_body() })
     }
 }
 
-fn jwks_path<'a>(found: &'a Document, issuer: &str) -> Result<&'a str, &'static str> {
+/// Where below `issuer` its document says that the keys are; else what is wrong with the document.
+pub fn jwks_path(document: &[u8], issuer: &str) -> Result<String, &'static str> {
+    let found: Document = serde_json::from_slice(document).map_err(|_| "the answer is no discovery document")?;
     if found.issuer != issuer {
         return Err("the discovery document is another issuer's");
     }
     let path = found.jwks_uri.strip_prefix(issuer).filter(|path| path.starts_with('/') && !path.contains(".."));
-    path.ok_or("jwks_uri must lie under the issuer's URL")
+    path.map(str::to_owned).ok_or("jwks_uri must lie under the issuer's URL")
 }
 
 fn max_age<B>(answer: &Response<B>) -> Duration {
@@ -67,8 +67,8 @@ mod tests {
     fn threat_6_a_document_of_another_issuer_or_with_foreign_keys_is_refused() {
         let issuer = "https://id.example.com/brevet";
         let path = |found_issuer: &str, jwks_uri: &str| {
-            let found = Document { issuer: found_issuer.into(), jwks_uri: jwks_uri.into() };
-            jwks_path(&found, issuer).map(str::to_owned).ok()
+            let document = serde_json::json!({ "issuer": found_issuer, "jwks_uri": jwks_uri }).to_string();
+            jwks_path(document.as_bytes(), issuer).ok()
         };
         assert_eq!(
             path(issuer, "https://id.example.com/brevet/.well-known/jwks.json").as_deref(),

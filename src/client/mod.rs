@@ -8,8 +8,11 @@ pub mod admin;
 mod call;
 pub mod discovery;
 pub mod exchange;
+pub mod fresh_session;
+pub mod private_file;
 pub mod runs;
 pub mod saved_session;
+pub mod sign_in;
 mod signing_keys;
 pub mod token;
 

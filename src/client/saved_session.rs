@@ -1,19 +1,22 @@
 //! The saved session of a person at a terminal: one file an issuer, readable by its owner alone.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use super::private_file;
 use crate::domain::issuer_url::{Development, IssuerUrl};
 use crate::wire::secret_text::SecretText;
 
-/// Most commands that save at once, and leftovers of crashes.
-const WRITERS_MAX: u32 = 64;
+/// How long a command waits for another that is busy with the session, and how often it looks.
+const LOCK_WAIT: Duration = Duration::from_secs(30);
+const LOCK_LOOK: Duration = Duration::from_millis(20);
 
 /// One saved session.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -25,11 +28,29 @@ pub struct SavedSession {
     /// When it ends.
     #[serde(with = "time::serde::rfc3339")]
     pub expires_at: OffsetDateTime,
+    /// What the next bearer is got with; sessions of before had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<SecretText>,
+    /// When the session ends, refreshed or not.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub session_expires_at: Option<OffsetDateTime>,
     /// The session, to end it by.
     pub session_id: String,
     /// The person.
     pub user_uid: String,
 }
+
+impl SavedSession {
+    /// When it is over for good.
+    pub fn end(&self) -> OffsetDateTime {
+        self.session_expires_at.unwrap_or(self.expires_at)
+    }
+}
+
+/// Held while a session is refreshed, saved anew or removed; given back when dropped, and by the kernel when its
+/// holder is killed.
+#[derive(Debug)]
+pub struct SessionLock(#[expect(dead_code, reason = "holds the kernel's lock until it is closed")] File);
 
 /// The folder of saved sessions.
 #[derive(Debug, Clone)]
@@ -54,6 +75,9 @@ pub enum SavedSessionError {
     /// Not what we wrote.
     #[error("{0} is not a saved session: remove it and sign in again")]
     Content(PathBuf),
+    /// Another command has held the lock all the while.
+    #[error("another brevet command has been busy with {0} for 30 s: end it (it may be stopped), or try again")]
+    Busy(PathBuf),
     /// The file system refused.
     #[error("{path}: {error}")]
     Io {
@@ -93,18 +117,33 @@ impl SessionFolder {
         Ok(sessions)
     }
 
-    /// Saves `session` for its issuer: a new file takes the old one's place at once, so that no reader, and no
-    /// crash, ever meets half of one.
+    /// Saves `session` for its issuer, whole.
     pub fn save(&self, session: &SavedSession) -> Result<(), SavedSessionError> {
         let issuer = IssuerUrl::parse(&session.issuer, Development::On)
             .map_err(|_| SavedSessionError::Content(self.0.clone()))?;
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(|error| at(&self.0, error))?;
         check(&self.0, 0o022, "go-w")?;
         let file = self.file(&issuer);
-        let written = write_private(&file, session);
-        let written =
-            written.and_then(|fresh| fs::rename(&fresh, &file).inspect_err(|_| drop(fs::remove_file(&fresh))));
+        let text = serde_json::to_vec_pretty(session).map(zeroize::Zeroizing::new);
+        let written = text.map_err(io::Error::from).and_then(|text| private_file::replace(&file, &text));
         written.map_err(|error| at(&file, error))
+    }
+
+    /// Waits until no other command is busy with the session of `issuer`, at most 30 s.
+    pub async fn lock(&self, issuer: &IssuerUrl) -> Result<SessionLock, SavedSessionError> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(|error| at(&self.0, error))?;
+        check(&self.0, 0o022, "go-w")?;
+        let path = self.file(issuer).with_extension("lock");
+        let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).clone();
+        let file = open.open(&path).map_err(|error| at(&path, error))?;
+        for _ in 0..LOCK_WAIT.as_millis() / LOCK_LOOK.as_millis() {
+            match file.try_lock() {
+                Ok(()) => return Ok(SessionLock(file)),
+                Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_LOOK).await,
+                Err(TryLockError::Error(error)) => return Err(at(&path, error)),
+            }
+        }
+        Err(SavedSessionError::Busy(path))
     }
 
     /// Forgets the session of `issuer`; whether there was one.
@@ -145,24 +184,6 @@ fn at(path: &Path, error: io::Error) -> SavedSessionError {
     SavedSessionError::Io { path: path.to_owned(), error }
 }
 
-/// Writes a whole new file beside `file`, under a name that nobody else is writing to.
-fn write_private(file: &Path, session: &SavedSession) -> io::Result<PathBuf> {
-    let text = zeroize::Zeroizing::new(serde_json::to_vec_pretty(session)?);
-    let options = OpenOptions::new().write(true).create_new(true).mode(0o600).clone();
-    for attempt in 0..WRITERS_MAX {
-        let fresh = file.with_extension(format!("new-{attempt}"));
-        match options.open(&fresh) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-            Ok(mut open) => {
-                let written = open.write_all(&text).and_then(|()| open.sync_all());
-                return written.inspect_err(|_| drop(fs::remove_file(&fresh))).map(|()| fresh);
-            }
-        }
-    }
-    Err(io::Error::other("too many unfinished writes stand beside it: remove the files named *.new-*"))
-}
-
 /// Refuses what `forbidden` mode bits open to others, and what another user owns.
 fn check(path: &Path, forbidden: u32, right: &'static str) -> Result<(), SavedSessionError> {
     let metadata = fs::metadata(path).map_err(|error| at(path, error))?;
@@ -190,6 +211,8 @@ mod tests {
             issuer: issuer.to_owned(),
             access_token: SecretText::new("bvt_at_canary"),
             expires_at: OffsetDateTime::UNIX_EPOCH,
+            refresh_token: None,
+            session_expires_at: None,
             session_id: "s".to_owned(),
             user_uid: "ann".to_owned(),
         }

@@ -28,9 +28,17 @@ impl KeysOf<'_> {
         if query.is_empty() { place.to_owned() } else { format!("{place}?{}", query.join("&")) }
     }
 
-    /// `GET /v1/signing-keys`
+    /// `GET /v1/signing-keys`, every page of it; what is not the list is as the first one says.
     pub async fn list(&self) -> Answer<SigningKeys> {
-        self.admin.get(&self.at("/v1/signing-keys", None)).await
+        let mut all: SigningKeys = self.admin.get(&self.at("/v1/signing-keys", Some("limit=200".to_owned()))).await?;
+        while let Some(after) = all.next.take() {
+            let more = format!("limit=200&after={}", encode(&after));
+            let page: SigningKeys = self.admin.get(&self.at("/v1/signing-keys", Some(more))).await?;
+            all.items.extend(page.items);
+            // A server that repeats its cursor would keep us for ever.
+            all.next = page.next.filter(|next| *next != after);
+        }
+        Ok(all)
     }
     /// `GET /v1/signing-keys/plan`
     pub async fn plan(&self, days: u32) -> Answer<KeyPlan> {

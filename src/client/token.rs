@@ -6,7 +6,7 @@ use super::call::{Client, ClientError};
 use crate::domain::secret::Secret;
 use crate::wire::mint::{MintRequest, MintedToken};
 use crate::wire::secret_text::SecretText;
-use crate::wire::session::{OpenSession, OpenedSession, SessionList};
+use crate::wire::session::{OpenSession, SessionList, SessionTokens};
 use crate::wire::whoami::Whoami;
 
 impl Client {
@@ -21,7 +21,7 @@ impl Client {
     }
 
     /// Redeems an enrolment code for a session.
-    pub async fn open_session(&self, code: Secret, device: Option<String>) -> Result<OpenedSession, ClientError> {
+    pub async fn open_session(&self, code: Secret, device: Option<String>) -> Result<SessionTokens, ClientError> {
         self.send(Method::POST, None, "/v1/sessions", &OpenSession { code: SecretText(code), device }).await
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::env;
+use super::env::{self, Variable};
 use super::setting::{Given, SettingError};
 use crate::domain::secret::Secret;
 
@@ -13,6 +13,8 @@ pub enum Database {
     Sqlite(PathBuf),
     /// A PostgreSQL URL, which may hold a password.
     Postgres(Secret),
+    /// The same behind a pooler in transaction mode: the pooler's URL and the server's own.
+    Pooled(Secret, Secret),
 }
 
 /// Where the key-encryption key comes from.
@@ -42,16 +44,16 @@ impl StoreSettings {
     pub fn read(given: &Given) -> Result<Self, SettingError> {
         let data_dir = given.parse(&env::DATA_DIR, folder)?;
         let data_dir = data_dir.unwrap_or_else(|| PathBuf::from("."));
-        let database = match given.secret(&env::DATABASE_URL, &env::DATABASE_URL_FILE)? {
-            None => Database::Sqlite(data_dir.join("brevet.db")),
-            Some(url) if url.expose().starts_with("postgres://") || url.expose().starts_with("postgresql://") => {
-                Database::Postgres(url)
-            }
-            Some(_) => {
-                return Err(SettingError::new(
-                    &env::DATABASE_URL,
-                    "must begin with postgres:// (SQLite is used where it is absent)",
-                ));
+        let url = postgres(given.secret(&env::DATABASE_URL, &env::DATABASE_URL_FILE)?, &env::DATABASE_URL)?;
+        let direct = given.secret(&env::DATABASE_DIRECT_URL, &env::DATABASE_DIRECT_URL_FILE)?;
+        let database = match (url, postgres(direct, &env::DATABASE_DIRECT_URL)?) {
+            (None, None) => Database::Sqlite(data_dir.join("brevet.db")),
+            (Some(url), None) => Database::Postgres(url),
+            (Some(url), Some(direct)) => Database::Pooled(url, direct),
+            (None, Some(_)) => {
+                let rule =
+                    "is given without DATABASE_URL: it names the server behind the pooler that DATABASE_URL names";
+                return Err(SettingError::new(&env::DATABASE_DIRECT_URL, rule));
             }
         };
         let kek = match given.secret(&env::KEK, &env::KEK_FILE)? {
@@ -60,6 +62,17 @@ impl StoreSettings {
         };
         let previous_kek = given.secret(&env::PREVIOUS_KEK, &env::PREVIOUS_KEK_FILE)?;
         Ok(Self { data_dir, database, kek, previous_kek })
+    }
+}
+
+/// A URL of PostgreSQL's, where one is given.
+fn postgres(url: Option<Secret>, variable: &'static Variable) -> Result<Option<Secret>, SettingError> {
+    match url {
+        Some(url) if !["postgres://", "postgresql://"].iter().any(|scheme| url.expose().starts_with(scheme)) => {
+            let rule = "must begin with postgres:// (SQLite is used where it is absent)";
+            Err(SettingError::new(variable, rule))
+        }
+        other => Ok(other),
     }
 }
 
@@ -85,6 +98,11 @@ mod tests {
         assert_eq!(error, "--data-dir (BREVET_DATA_DIR) names /nowhere, which is no folder: make it first");
         let error = read(&[(&env::DATABASE_URL, "mysql://u:canary@h/d")]).unwrap_err().to_string();
         assert!(error.starts_with("DATABASE_URL must begin with postgres://"), "{error}");
+        let direct = (&env::DATABASE_DIRECT_URL, "postgres://u:canary@i/d");
+        let error = read(&[direct]).unwrap_err().to_string();
+        assert!(error.starts_with("DATABASE_DIRECT_URL is given without DATABASE_URL"), "{error}");
+        let pooled = read(&[(&env::DATABASE_URL, "postgres://u:canary@h/d"), direct]).unwrap().database;
+        assert!(matches!(pooled, Database::Pooled(..)));
         let debug = format!("{:?}", read(&[(&env::DATABASE_URL, "postgres://u:canary@h/d")]).unwrap());
         assert!(!debug.contains("canary"));
     }

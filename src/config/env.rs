@@ -38,9 +38,13 @@ variables! {
     DATA_DIR "BREVET_DATA_DIR" [Some("--data-dir")] "serve, store, admin init, keys" ("the working directory")
         "The folder that holds brevet.db and keys/.";
     DATABASE_URL "DATABASE_URL" [None] "serve, store, admin init, keys" ("SQLite: brevet.db in the data folder")
-        "postgres://… of a PostgreSQL database. Holds a password, so there is no flag.";
+        "postgres://… of a PostgreSQL database; several servers are divided by commas. Holds a password, so there is no flag.";
     DATABASE_URL_FILE "DATABASE_URL_FILE" [Some("--database-url-file")] "serve, store, admin init, keys" ("")
         "A file that holds the text of DATABASE_URL.";
+    DATABASE_DIRECT_URL "DATABASE_DIRECT_URL" [None] "serve, store, admin init, keys" ("DATABASE_URL leads to the server itself")
+        "postgres://… of the server itself, where DATABASE_URL leads to a pooler in transaction mode such as PgBouncer.";
+    DATABASE_DIRECT_URL_FILE "DATABASE_DIRECT_URL_FILE" [Some("--database-direct-url-file")] "serve, store, admin init, keys" ("")
+        "A file that holds the text of DATABASE_DIRECT_URL.";
     KEK "BREVET_KEK" [None] "serve, admin init, keys" ("with SQLite: a file in keys/, made at first start")
         "The key-encryption key that `brevet keys init-kek` prints.";
     KEK_FILE "BREVET_KEK_FILE" [Some("--kek-file")] "serve, admin init, keys" ("")
@@ -67,6 +71,8 @@ variables! {
         "on: a proxy in front speaks TLS, so plain HTTP may leave loopback.";
     TRUSTED_PROXIES "BREVET_TRUSTED_PROXIES" [Some("--trusted-proxies")] "serve, worker" ("")
         "Addresses and networks, divided by commas, whose X-Forwarded-For entries are believed.";
+    STOP_DELAY "BREVET_STOP_DELAY" [Some("--stop-delay")] "serve, worker" ("1")
+        "How many seconds a server that is told to stop goes on taking requests while /readyz says so: 0 to 120, longer than load balancers take to see it.";
     ALLOWED_ENDPOINTS "BREVET_ALLOWED_ENDPOINTS" [Some("--allowed-endpoints")] "serve, worker" ("")
         "URLs, divided by commas, that provider settings may name as base_url or sts_endpoint beside AWS's own names.";
     MIGRATE "BREVET_MIGRATE" [Some("--migrate")] "serve" ("on")
@@ -111,6 +117,14 @@ variables! {
         "Where XDG_STATE_HOME is looked for if it is not set.";
     TMPDIR "TMPDIR" [None] "demo" ("/tmp")
         "Where `demo` makes its folder.";
+    BROWSER "BROWSER" [None] "login" ("xdg-open, or open on macOS")
+        "The program that opens the sign-in page; it is given the address as its only argument.";
+    DISPLAY "DISPLAY" [None] "login" ("")
+        "Set, or WAYLAND_DISPLAY: a browser is at hand, unless SSH_CONNECTION is set.";
+    WAYLAND_DISPLAY "WAYLAND_DISPLAY" [None] "login" ("")
+        "See DISPLAY.";
+    SSH_CONNECTION "SSH_CONNECTION" [None] "login" ("")
+        "Set: the person sits at another machine, so `login` shows a code instead of opening a browser here.";
     NO_COLOR "NO_COLOR" [None] "every command" ("")
         "Any text: no colour, also on a terminal.";
 }

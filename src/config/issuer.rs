@@ -1,6 +1,7 @@
 //! The settings of `brevet serve`.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::database::StoreSettings;
 use super::development::development;
@@ -32,6 +33,8 @@ pub struct IssuerSettings {
     pub trusted_proxies: Vec<String>,
     /// What `base_url` and `sts_endpoint` may name beside AWS.
     pub allowed_endpoints: Vec<String>,
+    /// How long load balancers have to see that it stops.
+    pub stop_delay: Duration,
     /// Whether an older store is migrated at start.
     pub migrate: bool,
     /// How long an audit row is kept.
@@ -81,6 +84,7 @@ impl IssuerSettings {
             transport,
             trusted_proxies: given.list(&env::TRUSTED_PROXIES, network::parse)?,
             allowed_endpoints: network::allowed_endpoints(given)?,
+            stop_delay: listener::stop_delay(given)?,
             migrate: given.is_on(&env::MIGRATE, true)?,
             audit_retention: given.parse(&env::AUDIT_RETENTION_DAYS, days)?.unwrap_or(AUDIT_RETENTION),
             x5c: given.text(&env::X5C)?.map(|_| given.is_on(&env::X5C, false)).transpose()?,
@@ -120,6 +124,12 @@ mod tests {
             assert_eq!(
                 fault(&[url, (&env::AUDIT_RETENTION_DAYS, wrong)]),
                 "--audit-retention-days (BREVET_AUDIT_RETENTION_DAYS) must be a whole number of days, from 1 to 36500"
+            );
+        }
+        for wrong in ["121", "-1", "1s", "0.5"] {
+            assert_eq!(
+                fault(&[url, (&env::STOP_DELAY, wrong)]),
+                "--stop-delay (BREVET_STOP_DELAY) must be a whole number of seconds from 0 to 120"
             );
         }
         assert_eq!(fault(&[url, (&env::X5C, "yes")]), "--x5c (BREVET_X5C) must be on or off");

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::env::{self, Variable};
 use super::setting::{Given, SettingError};
@@ -54,6 +55,18 @@ pub fn address(
         ));
     }
     Ok(address)
+}
+
+/// How long load balancers usually have to see that `/readyz` fell before connections are refused.
+pub const STOP_DELAY: Duration = Duration::from_secs(1);
+
+/// Reads how long load balancers have.
+pub fn stop_delay(given: &Given) -> Result<Duration, SettingError> {
+    let seconds = |text: &str| {
+        let seconds = text.parse().ok().filter(|seconds| (0..=120).contains(seconds));
+        seconds.map(Duration::from_secs).ok_or("must be a whole number of seconds from 0 to 120")
+    };
+    Ok(given.parse(&env::STOP_DELAY, seconds)?.unwrap_or(STOP_DELAY))
 }
 
 fn parse(text: &str) -> Result<SocketAddr, &'static str> {

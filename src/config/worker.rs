@@ -1,6 +1,7 @@
 //! The settings of `brevet worker`.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::development::development;
 use super::env;
@@ -33,6 +34,8 @@ pub struct WorkerSettings {
     /// What `base_url` and `sts_endpoint` may name beside AWS: checked here again, so that a wrong issuer
     /// cannot send prompts elsewhere.
     pub allowed_endpoints: Vec<String>,
+    /// How long load balancers have to see that it stops.
+    pub stop_delay: Duration,
     /// Outbound requests.
     pub outbound: Outbound,
 }
@@ -50,6 +53,7 @@ impl WorkerSettings {
             ops: listener::address(given, &env::OPS_LISTEN, ([127, 0, 0, 1], 9091).into(), &transport)?,
             trusted_proxies: given.list(&env::TRUSTED_PROXIES, network::parse)?,
             allowed_endpoints: network::allowed_endpoints(given)?,
+            stop_delay: listener::stop_delay(given)?,
             outbound: Outbound::read(given)?,
             transport,
         })

@@ -66,6 +66,11 @@ impl Sealing {
         Self(format!("signing-key {issuer} {kid}"))
     }
 
+    /// A key of the installation, by its name.
+    pub fn installation_key(name: &str) -> Self {
+        Self(format!("installation-key {name}"))
+    }
+
     fn associated_data(&self, kek_id: &str) -> Aad<String> {
         Aad::from(format!("brevet {SEALED_VERSION} {kek_id} {}", self.0))
     }

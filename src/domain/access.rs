@@ -7,6 +7,7 @@ use super::id::{AdministratorId, CredentialId, RunId, ServiceAccountUid, Session
 use super::platform::PlatformRights;
 use super::principal::Principal;
 use super::role::InstallationRole;
+use super::session::Authentication;
 
 /// Who calls, proven by a live credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub enum Identity {
         user: UserUid,
         /// By which session.
         session: SessionId,
+        /// How that was opened.
+        by: Authentication,
     },
     /// An agent.
     ServiceAccount {
@@ -115,6 +118,8 @@ pub enum MinterIdentity {
         user: UserUid,
         /// By which session.
         session: SessionId,
+        /// How that was opened.
+        by: Authentication,
     },
     /// An agent, in its one team.
     ServiceAccount {
@@ -209,7 +214,9 @@ impl Caller {
     /// The right to mint. Administrators and workers have none: they are nobody's principal.
     pub fn minter(&self) -> Result<Minter, Denied> {
         let who = match &self.identity {
-            Identity::Person { user, session } => MinterIdentity::Person { user: user.clone(), session: *session },
+            Identity::Person { user, session, by } => {
+                MinterIdentity::Person { user: user.clone(), session: *session, by: by.clone() }
+            }
             Identity::ServiceAccount { uid, team } => {
                 MinterIdentity::ServiceAccount { uid: uid.clone(), team: team.clone() }
             }
@@ -256,7 +263,7 @@ impl Caller {
 
     /// The right to one's own sessions.
     pub fn session_owner(&self) -> Result<SessionOwner, Denied> {
-        let Identity::Person { user, session } = &self.identity else {
+        let Identity::Person { user, session, .. } = &self.identity else {
             return Err(self.denied("a person's access token"));
         };
         Ok(SessionOwner { user: user.clone(), session: *session, credential: self.credential })

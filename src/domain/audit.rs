@@ -18,10 +18,18 @@ pub enum Action {
     TokenExchange,
     /// A released token could not be signed: it never left.
     TokenSignature,
-    /// An enrolment code was redeemed.
+    /// A session was opened, or asked for: with a code, a device or a browser.
     SessionOpen,
+    /// A refresh token was shown.
+    SessionRefresh,
     /// A session was ended.
     SessionEnd,
+    /// Somebody proved who they are in a browser, or tried to.
+    SignIn,
+    /// A person let a device in.
+    DeviceApprove,
+    /// A person denied a device.
+    DeviceDeny,
     /// A credential that is not known, expired or revoked was presented.
     Authenticate,
     /// Something was made through the admin API; `target` says what.
@@ -60,16 +68,24 @@ pub enum Action {
     AccessTokenIssue,
     /// A service account gave one up at `/oauth2/revoke`.
     AccessTokenRevoke,
+    /// An operator changed the numbers by which signing keys follow each other.
+    SigningKeyReschedule,
+    /// A restored store learned from the tombstones of a later one.
+    StoreRestore,
 }
 
 impl Action {
     /// Every action there is.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 30] = [
         Self::TokenMint,
         Self::TokenExchange,
         Self::TokenSignature,
         Self::SessionOpen,
+        Self::SessionRefresh,
         Self::SessionEnd,
+        Self::SignIn,
+        Self::DeviceApprove,
+        Self::DeviceDeny,
         Self::Authenticate,
         Self::AdminCreate,
         Self::AdminUpdate,
@@ -89,6 +105,8 @@ impl Action {
         Self::RunEnd,
         Self::AccessTokenIssue,
         Self::AccessTokenRevoke,
+        Self::SigningKeyReschedule,
+        Self::StoreRestore,
     ];
 
     /// The stable text.
@@ -98,7 +116,11 @@ impl Action {
             Self::TokenExchange => "token.exchange",
             Self::TokenSignature => "token.signature",
             Self::SessionOpen => "session.open",
+            Self::SessionRefresh => "session.refresh",
             Self::SessionEnd => "session.end",
+            Self::SignIn => "sign_in",
+            Self::DeviceApprove => "device.approve",
+            Self::DeviceDeny => "device.deny",
             Self::Authenticate => "authenticate",
             Self::AdminCreate => "admin.create",
             Self::AdminUpdate => "admin.update",
@@ -118,6 +140,8 @@ impl Action {
             Self::RunEnd => "run.end",
             Self::AccessTokenIssue => "access_token.issue",
             Self::AccessTokenRevoke => "access_token.revoke",
+            Self::SigningKeyReschedule => "signing_key.reschedule",
+            Self::StoreRestore => "store.restore",
         }
     }
 

@@ -293,7 +293,7 @@ fn administrator(caller: &Caller, least: InstallationRole) -> Option<Authority> 
 /// Who calls, where it is a person by a live session of their own.
 pub const fn person(caller: &Caller) -> Option<(&UserUid, SessionId)> {
     match &caller.identity {
-        Identity::Person { user, session } => Some((user, *session)),
+        Identity::Person { user, session, .. } => Some((user, *session)),
         Identity::Administrator { .. }
         | Identity::ServiceAccount { .. }
         | Identity::Worker { .. }
@@ -344,6 +344,7 @@ mod tests {
     use crate::domain::id::{RunId, ServiceAccountUid};
     use crate::domain::platform::PlatformRights;
     use crate::domain::principal::Principal;
+    use crate::domain::session::{Authentication, SessionOrigin};
     use uuid::Uuid;
 
     fn caller(kind: CredentialKind, identity: Identity) -> Caller {
@@ -357,7 +358,8 @@ mod tests {
 
     fn a_person() -> Caller {
         let (user, session) = (UserUid::parse("ada").unwrap(), SessionId::new(Uuid::from_u128(3)));
-        caller(CredentialKind::Access, Identity::Person { user, session })
+        let by = Authentication { origin: SessionOrigin::EnrolmentCode, amr: Vec::new() };
+        caller(CredentialKind::Access, Identity::Person { user, session, by })
     }
 
     fn a_platform(rights: &[PlatformRight]) -> Caller {

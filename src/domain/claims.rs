@@ -23,7 +23,7 @@ pub const TAGS: &str = "https://aws.amazon.com/tags";
 pub const CLAIMS_MAX: usize = 8 * 1024;
 
 /// Every claim that is minted, for `claims_supported` of the discovery document.
-pub const SUPPORTED: [&str; 15] = [
+pub const SUPPORTED: [&str; 16] = [
     "iss",
     "sub",
     "aud",
@@ -36,6 +36,7 @@ pub const SUPPORTED: [&str; 15] = [
     "principal_uid",
     "run_id",
     "act",
+    "amr",
     "https://aws.amazon.com/roles",
     "https://aws.amazon.com/tags",
     "https://aws.amazon.com/source_identity",
@@ -59,6 +60,9 @@ pub struct Claims {
     run_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     act: Option<Act>,
+    /// RFC 8176; STS makes it the condition key `<issuer>:amr`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    amr: Vec<String>,
     #[serde(rename = "https://aws.amazon.com/roles", skip_serializing_if = "Option::is_none")]
     roles: Option<[String; 1]>,
     #[serde(rename = "https://aws.amazon.com/tags", skip_serializing_if = "Option::is_none")]
@@ -109,6 +113,7 @@ impl Claims {
             principal_uid: subject.principal().uid().to_owned(),
             run_id: grant.run().map(ToString::to_string),
             act: Act::of(grant.actors()),
+            amr: grant.amr().to_vec(),
             roles: grant.role().map(|role| [role.to_string()]),
             tags: grant.tags().map(|tags| Tags {
                 principal_tags: tags.tags.iter().map(|(key, value)| (key.clone(), [value.clone()])).collect(),
@@ -161,10 +166,15 @@ mod tests {
         let policy = TeamPolicy {
             session_tag_keys: vec![key("Project")],
             cost_tags: BTreeMap::from([(key("CostCenter"), value("42"))]),
+            amr_claim: true,
             ..TeamPolicy::new_team()
         };
-        let opener =
-            Opener { kind: CredentialKind::Platform, credential: CredentialId::new(Uuid::from_u128(8)), session: None };
+        let opener = Opener {
+            kind: CredentialKind::Platform,
+            credential: CredentialId::new(Uuid::from_u128(8)),
+            session: None,
+            by: None,
+        };
         let run = run.map(|id| Run {
             id: id.clone(),
             team: subject.team().clone(),
@@ -184,10 +194,12 @@ mod tests {
             ended_at: None,
         });
         let settings = EffectiveSettings::of(&[(Layer::Team, &layer)]);
+        let amr = ["mfa", "pwd"].map(str::to_owned);
         let standing = Standing {
             subject: &subject,
             run: run.as_ref(),
             actor: run.as_ref().map(|run| Actor { kind: run.opener.kind, id: run.opener.credential }),
+            amr: if exchange { &amr } else { &[] },
             issuer: &issuer,
             policy: &policy,
             settings: &settings,
@@ -238,6 +250,10 @@ mod tests {
             "sub": "worker_key:00000000-0000-0000-0000-000000000009"
           },
           "actor_type": "service_account",
+          "amr": [
+            "mfa",
+            "pwd"
+          ],
           "aud": "sts.amazonaws.com",
           "exp": 1800000300,
           "https://aws.amazon.com/roles": [
@@ -332,8 +348,12 @@ mod tests {
         assert_eq!(policy.check_tags(), Ok(()));
         let host = format!("https://id.example.com/{}", "p".repeat(ISSUER_URL_MAX - "https://id.example.com/".len()));
         let issuer = IssuerUrl::parse(&host, Development::Off).unwrap();
-        let opener =
-            Opener { kind: CredentialKind::Platform, credential: CredentialId::new(Uuid::from_u128(8)), session: None };
+        let opener = Opener {
+            kind: CredentialKind::Platform,
+            credential: CredentialId::new(Uuid::from_u128(8)),
+            session: None,
+            by: None,
+        };
         let run = Run {
             id: RunId::parse("0123456789abcdefABCD").unwrap(),
             team,
@@ -362,6 +382,7 @@ mod tests {
             settings: &settings,
             outside: &settings,
             worker_audiences: &[],
+            amr: &[],
         };
         let grant = decide_exchange(standing, CredentialId::new(Uuid::from_u128(9))).unwrap();
         let claims = Claims::build(

@@ -40,6 +40,9 @@ pub enum User {}
 /// The tag of [`ServiceAccountUid`].
 #[derive(Debug)]
 pub enum ServiceAccount {}
+/// The tag of [`UpstreamUid`].
+#[derive(Debug)]
+pub enum Upstream {}
 
 impl Kind for Team {
     const WORD: &'static str = "team";
@@ -49,6 +52,9 @@ impl Kind for User {
 }
 impl Kind for ServiceAccount {
     const WORD: &'static str = "service account";
+}
+impl Kind for Upstream {
+    const WORD: &'static str = "upstream provider";
 }
 
 /// The stable public name of a team, person or service account: 2 to 48 characters of `[A-Za-z0-9_-]`,
@@ -64,6 +70,8 @@ pub type TeamUid = Uid<Team>;
 pub type UserUid = Uid<User>;
 /// Names an agent.
 pub type ServiceAccountUid = Uid<ServiceAccount>;
+/// Names an OIDC provider at which people sign in.
+pub type UpstreamUid = Uid<Upstream>;
 
 impl<K> Uid<K> {
     /// Takes `text` for a uid, unchanged, or says which rule it breaks.
@@ -198,6 +206,9 @@ pub enum PublicKey {}
 /// The tag of [`TrustRuleId`].
 #[derive(Debug)]
 pub enum TrustRule {}
+/// The tag of [`DeviceGrantId`].
+#[derive(Debug)]
+pub enum DeviceGrant {}
 
 /// Names a stored secret (a key, an access token, an enrolment code) without being one.
 pub type CredentialId = Handle<Credential>;
@@ -217,6 +228,8 @@ pub type ReplicaId = Handle<Replica>;
 pub type PublicKeyId = Handle<PublicKey>;
 /// Names a trust rule of a service account.
 pub type TrustRuleId = Handle<TrustRule>;
+/// Names a device that waits for a person's approval.
+pub type DeviceGrantId = Handle<DeviceGrant>;
 
 impl<K> Handle<K> {
     /// Wraps a UUID made at the edge.

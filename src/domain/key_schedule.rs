@@ -50,6 +50,49 @@ impl Default for ScheduleNumbers {
     }
 }
 
+impl ScheduleNumbers {
+    /// The version of these numbers: the same numbers have the same, wherever and whenever they are read.
+    ///
+    /// Other things change an issuer's row too, so a count of its changes would refuse a change of the numbers that
+    /// nobody has touched. FNV-1a over the numbers in order, without the sign: versions count from 0.
+    pub fn version(&self) -> i64 {
+        let Self {
+            max_age,
+            export_lag,
+            clock_error,
+            oldest_snapshot,
+            publish_before_sign,
+            keep_after_sign,
+            rotation_period,
+        } = *self;
+        let numbers =
+            [max_age, export_lag, clock_error, oldest_snapshot, publish_before_sign, keep_after_sign, rotation_period];
+        let bytes = numbers.into_iter().flat_map(u32::to_be_bytes);
+        let hash = bytes.fold(FNV_OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME));
+        (hash >> 1).cast_signed()
+    }
+
+    /// Whether an issuer keeps working with them, which has nothing to do with verifiers: documents that are asked for
+    /// a hundred times an hour, and clocks and readings that replicas can be held to.
+    pub fn within_bounds(&self, development: Development) -> Result<(), OutOfBounds> {
+        let strict = development == Development::Off;
+        let (age, snapshot) = if strict { (60, 10) } else { (1, 1) };
+        for (number, given, least, most) in [
+            (ScheduleNumber::MaxAge, self.max_age, age, DAY),
+            (ScheduleNumber::ClockError, self.clock_error, 1, 60),
+            (ScheduleNumber::OldestSnapshot, self.oldest_snapshot, snapshot, 3600),
+        ] {
+            if !(least..=most).contains(&given) {
+                return Err(OutOfBounds { number, least, most });
+            }
+        }
+        Ok(())
+    }
+}
+
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0100_0000_01b3;
+
 /// A schedule whose numbers keep every rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeySchedule(ScheduleNumbers);
@@ -68,9 +111,27 @@ pub struct ScheduleError {
     pub sum: String,
 }
 
+/// A number with which the issuer would not keep working.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{number}_seconds must be from {least} to {most}")]
+pub struct OutOfBounds {
+    /// Which number.
+    pub number: ScheduleNumber,
+    /// The least it may be.
+    pub least: u32,
+    /// The most it may be.
+    pub most: u32,
+}
+
 /// The numbers that rules bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScheduleNumber {
+    /// `max-age` of the public documents.
+    MaxAge,
+    /// How far a replica's clock may be off the database's.
+    ClockError,
+    /// The oldest snapshot of the keys a replica may sign with.
+    OldestSnapshot,
     /// From publication to the first signature.
     PublishBeforeSign,
     /// From the last signature to the end of publication.
@@ -82,6 +143,9 @@ pub enum ScheduleNumber {
 impl fmt::Display for ScheduleNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::MaxAge => "max_age",
+            Self::ClockError => "clock_error",
+            Self::OldestSnapshot => "oldest_snapshot",
             Self::PublishBeforeSign => "publish_before_sign",
             Self::KeepAfterSign => "keep_after_sign",
             Self::RotationPeriod => "rotation_period",
@@ -241,6 +305,51 @@ mod tests {
             ScheduleNumbers { publish_before_sign: 1, keep_after_sign: 1, rotation_period: 2, ..Default::default() };
         assert!(KeySchedule::new(short, Development::Off).is_err());
         assert!(KeySchedule::new(short, Development::On).is_ok());
+    }
+
+    #[test]
+    fn a_version_is_that_of_the_numbers_and_any_other_number_has_another() {
+        let default = ScheduleNumbers::default();
+        assert_eq!(default.version(), ScheduleNumbers::default().version());
+        let mut versions = vec![default.version()];
+        let changes: [fn(&mut ScheduleNumbers); 7] = [
+            |n| n.max_age += 1,
+            |n| n.export_lag += 1,
+            |n| n.clock_error += 1,
+            |n| n.oldest_snapshot += 1,
+            |n| n.publish_before_sign += 1,
+            |n| n.keep_after_sign += 1,
+            |n| n.rotation_period += 1,
+        ];
+        for change in changes {
+            let mut numbers = default;
+            change(&mut numbers);
+            versions.push(numbers.version());
+        }
+        // Max-age and export lag are alike: which of them a number is counts too.
+        versions.push(ScheduleNumbers { max_age: 3601, export_lag: 3599, ..default }.version());
+        assert!(versions.iter().all(|version| *version >= 0));
+        versions.sort_unstable();
+        versions.dedup();
+        assert_eq!(versions.len(), 9);
+    }
+
+    #[test]
+    fn an_issuer_keeps_working_within_bounds_that_development_widens() {
+        let bounds = |change: fn(&mut ScheduleNumbers), development| {
+            let mut numbers = ScheduleNumbers::default();
+            change(&mut numbers);
+            numbers.within_bounds(development).map_err(|refused| refused.to_string())
+        };
+        for development in [Development::Off, Development::On] {
+            assert_eq!(bounds(|_| (), development), Ok(()));
+            assert!(bounds(|n| n.max_age = 86_401, development).is_err());
+            assert!(bounds(|n| n.clock_error = 0, development).is_err());
+            assert!(bounds(|n| n.oldest_snapshot = 3_601, development).is_err());
+        }
+        let short: fn(&mut ScheduleNumbers) = |n| (n.max_age, n.oldest_snapshot) = (2, 2);
+        assert_eq!(bounds(short, Development::On), Ok(()));
+        assert_eq!(bounds(short, Development::Off), Err("max_age_seconds must be from 60 to 86400".to_owned()));
     }
 
     proptest! {

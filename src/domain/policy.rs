@@ -26,6 +26,8 @@ pub struct Standing<'a> {
     pub run: Option<&'a Run>,
     /// Who acts for the subject, if it is not its own credential: the platform, or whoever opened the run.
     pub actor: Option<Actor>,
+    /// How the person was authenticated (RFC 8176), where a session is behind it and says so.
+    pub amr: &'a [String],
     /// The shared issuer's URL; neither it nor that of a team's private issuer is anybody's audience.
     pub issuer: &'a IssuerUrl,
     /// The team's rules.
@@ -78,6 +80,7 @@ pub struct Grant {
     tags: Option<SessionTags>,
     source_identity: Option<SourceIdentity>,
     actors: Vec<Actor>,
+    amr: Vec<String>,
     issuer: MintingIssuer,
 }
 
@@ -113,6 +116,10 @@ impl Grant {
     /// Who acts for the subject, the nearest first: a worker, and behind it the platform or the opener of the run.
     pub fn actors(&self) -> &[Actor] {
         &self.actors
+    }
+    /// How the person was authenticated, where the team wants its tokens to say so.
+    pub fn amr(&self) -> &[String] {
+        &self.amr
     }
     /// Which of the team's issuers mints it.
     pub const fn issuer(&self) -> MintingIssuer {
@@ -329,6 +336,7 @@ fn grant(
         lifetime,
         role,
         actors: worker.into_iter().chain(standing.actor).collect(),
+        amr: if standing.policy.amr_claim { standing.amr.to_vec() } else { Vec::new() },
         issuer: standing.policy.issuer,
     }
 }
@@ -398,6 +406,7 @@ mod tests {
                 kind: CredentialKind::Platform,
                 credential: CredentialId::new(Uuid::from_u128(8)),
                 session: None,
+                by: None,
             },
             terms,
             tokens_issued: 0,
@@ -439,6 +448,7 @@ mod tests {
                 subject: &self.subject,
                 run,
                 actor: run.map(|run| Actor { kind: run.opener.kind, id: run.opener.credential }),
+                amr: &[],
                 issuer: &self.issuer,
                 policy: &self.policy,
                 settings: &run.map_or(outside.clone(), |run| outside.in_run(&run.terms.provider_layer())),

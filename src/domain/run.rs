@@ -12,6 +12,7 @@ use super::id::{CredentialId, RUN_ID_LEN, RunId, SessionId, TeamUid};
 use super::lifetime::Lifetime;
 use super::principal::Principal;
 use super::role_arn::RoleArn;
+use super::session::Authentication;
 use super::session_tag::{TagKey, TagValue};
 use super::settings::ProviderLayer;
 
@@ -64,6 +65,8 @@ pub struct Opener {
     pub credential: CredentialId,
     /// The session behind a person's access token, which ends sooner than the session.
     pub session: Option<SessionId>,
+    /// How that session was opened.
+    pub by: Option<Authentication>,
 }
 
 /// One run.

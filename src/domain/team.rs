@@ -7,17 +7,20 @@ use time::OffsetDateTime;
 
 use super::address_range::AddressRange;
 use super::audience::Audience;
-use super::id::{ServiceAccountUid, TeamUid, UserUid};
+use super::id::{ServiceAccountUid, TeamUid, UpstreamUid, UserUid};
 use super::lifetime::Lifetime;
 use super::principal::{ActorType, Principal};
 use super::role::TeamRole;
 use super::role_arn::RoleArn;
+use super::session::SessionOrigin;
 use super::session_tag::{TAGS_MAX, TAGS_RESERVED, TagKey, TagValue};
 
 /// Most audiences a team may list.
 pub const AUDIENCES_MAX: usize = 20;
 /// Most roles a team may list.
 pub const ROLES_MAX: usize = 100;
+/// Most sign-in providers a team may accept.
+pub const UPSTREAM_PROVIDERS_MAX: usize = 20;
 /// Most address ranges a team may list.
 pub const ADDRESS_RANGES_MAX: usize = 50;
 /// Most labels and cost tags that a team may allow together: STS takes 50 tags, and the fixed ones are ours.
@@ -125,6 +128,10 @@ pub struct TeamPolicy {
     pub roles_claim: RolesClaim,
     /// Whether sessions opened with an enrolment code mint for this team.
     pub enrolment_codes: bool,
+    /// The providers whose sessions mint for this team; each once.
+    pub upstream_providers: Vec<UpstreamUid>,
+    /// Whether people's tokens say how their provider authenticated them.
+    pub amr_claim: bool,
     /// Which labels of a run become session tags; other labels stay labels.
     pub session_tag_keys: Vec<TagKey>,
     /// Session tags that every token for STS carries where tags are on; no label changes them.
@@ -281,11 +288,21 @@ impl TeamPolicy {
             lifetime_cap: Lifetime::MAX,
             roles_claim: RolesClaim::Required,
             enrolment_codes: true,
+            upstream_providers: Vec::new(),
+            amr_claim: false,
             session_tag_keys: Vec::new(),
             cost_tags: BTreeMap::new(),
             address_ranges: Vec::new(),
             people_mint: PeopleMint::Anywhere,
             issuer: MintingIssuer::Shared,
+        }
+    }
+
+    /// Whether sessions that were opened in this way mint for the team (threat 38).
+    pub fn accepts(&self, origin: &SessionOrigin) -> bool {
+        match origin {
+            SessionOrigin::EnrolmentCode => self.enrolment_codes,
+            SessionOrigin::Upstream(provider) => self.upstream_providers.contains(provider),
         }
     }
 

@@ -8,6 +8,7 @@ pub mod error;
 pub mod extract;
 pub mod issuer;
 pub mod layer;
+pub mod loopback;
 pub mod ops;
 pub mod paths;
 pub mod resource;

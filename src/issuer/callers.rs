@@ -76,6 +76,10 @@ impl Issuer {
             self.count_unknown("enrolment_code_as_bearer", origin);
             return Err(AuthError::EnrolmentCode);
         }
+        if credential.kind() == CredentialKind::Refresh {
+            self.count_unknown("refresh_token_as_bearer", origin);
+            return Err(AuthError::RefreshToken);
+        }
         Ok(credential)
     }
 

@@ -51,6 +51,10 @@ pub(super) struct Limits {
     address: KeyedRate,
     failures: GuardedRate,
     told: KeyedRate,
+    devices: KeyedRate,
+    all_devices: KeyedRate,
+    guesses: KeyedRate,
+    all_guesses: KeyedRate,
     judged: Shares<Option<IpAddr>>,
     waiting: Shares<TeamUid>,
 }
@@ -60,6 +64,18 @@ const TOLD: u32 = 10;
 /// Tokens and assertions of strangers that are judged at once, for each mint that may be in flight. A place of their own:
 /// however many strangers come, no mint is refused for them.
 const JUDGED: usize = 4;
+
+/// Devices a minute that ask to be let in, from one address: a company may stand behind one.
+const DEVICES: u32 = 120;
+/// The same from everywhere, on one replica: at most so many wait at once, times their ten minutes.
+const ALL_DEVICES: Rate = Rate::at_least_one(1_200, 1_200);
+/// User codes a minute that are tried from one address, right ones among them: so none is looked up uncounted, however
+/// many are tried at once.
+const GUESSES: u32 = 30;
+/// The same from everywhere, on one replica. Of the 20^8 codes few are somebody's at once: while a hundred are, all
+/// guesses together hit one of them in 296 days, while 12 000 are (the most that [`ALL_DEVICES`] lets wait) in 2 days,
+/// and one that is meant in 81 years.
+const ALL_GUESSES: Rate = Rate::at_least_one(600, 600);
 
 impl Limits {
     pub(super) fn new(numbers: &LimitNumbers) -> Self {
@@ -74,6 +90,10 @@ impl Limits {
             address: KeyedRate::new(numbers.address),
             failures: GuardedRate::new(numbers.failures),
             told: KeyedRate::new(numbers.failures.at_most(TOLD)),
+            devices: KeyedRate::new(numbers.failures.at_most(DEVICES)),
+            all_devices: KeyedRate::new(ALL_DEVICES),
+            guesses: KeyedRate::new(numbers.failures.at_most(GUESSES)),
+            all_guesses: KeyedRate::new(ALL_GUESSES),
         }
     }
 
@@ -106,6 +126,18 @@ impl Limits {
     /// One audit row about a stranger's token for a service account.
     pub(super) fn told(&self, account: &ServiceAccountUid) -> Result<(), Limited> {
         self.told.take(account)
+    }
+
+    /// One device that asks to be let in.
+    pub(super) fn device(&self, origin: &Origin) -> Result<(), Limited> {
+        self.devices.take(&origin.address.map(network))?;
+        self.all_devices.take(&())
+    }
+
+    /// One user code that is tried.
+    pub(super) fn guess(&self, origin: &Origin) -> Result<(), Limited> {
+        self.guesses.take(&origin.address.map(network))?;
+        self.all_guesses.take(&())
     }
 
     /// Whether somebody there has failed too often, asked before the database is. Counts nothing.

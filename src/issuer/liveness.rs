@@ -4,15 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Issuer;
-use super::presented::{Presented, bearer, has_session};
+use super::presented::{Presented, bearer};
 use super::refusals::{ExchangeError, Unavailable};
-use super::standing::{Freshness, TeamStanding, accepts_sign_in, check_team};
+use super::standing::{Freshness, TeamStanding, check_sign_in, check_team};
 use crate::domain::access::Exchanger;
-use crate::domain::credential::{CredentialKind, OpaqueCredential};
+use crate::domain::credential::OpaqueCredential;
 use crate::domain::id::{TeamUid, UserUid};
 use crate::domain::policy;
 use crate::domain::principal::Principal;
 use crate::domain::secret::Secret;
+use crate::domain::session::Authentication;
 use crate::store::TeamFacts;
 
 /// Most tokens of one question.
@@ -67,9 +68,11 @@ impl Issuer {
                 Ok(presented) => match presented.token_id().map(|token| minted.get(&token)) {
                     Some(None) => Alive::No { reason: "token_not_minted" },
                     Some(Some((_, Some(dead)))) => Alive::No { reason: dead.as_str() },
-                    Some(Some((kind, None))) => self.in_team(worker, &presented, *kind, &mut read).await?,
-                    // A bearer that is presented is alive.
-                    None => self.in_team(worker, &presented, CredentialKind::Run, &mut read).await?,
+                    Some(Some((behind, None))) => {
+                        self.in_team(worker, &presented, behind.session.as_ref(), &mut read).await?
+                    }
+                    // A bearer that is presented is alive, and its run says who opened it.
+                    None => self.in_team(worker, &presented, None, &mut read).await?,
                 },
             });
         }
@@ -81,7 +84,7 @@ impl Issuer {
         &self,
         worker: &Exchanger,
         presented: &Presented,
-        behind: CredentialKind,
+        by: Option<&Authentication>,
         read: &mut Read,
     ) -> Result<Alive, Unavailable> {
         let (team, principal) = (presented.team(), presented.principal());
@@ -109,7 +112,8 @@ impl Issuer {
                 None => return Ok(Alive::No { reason: "token_not_minted" }),
             },
         };
-        if has_session(principal, run.as_deref(), behind) && !accepts_sign_in(&facts) {
+        let by = run.as_ref().and_then(|run| run.opener.by.as_ref()).or(by);
+        if check_sign_in(&facts, by).is_err() {
             return Ok(Alive::No { reason: "sign_in_not_accepted" });
         }
         let outside = TeamStanding::new(principal.clone(), facts);

@@ -24,11 +24,13 @@ mod recent;
 pub mod refusals;
 pub mod release;
 pub mod reseal;
+pub mod restored;
 pub mod retention;
 mod rings;
 pub mod rotate;
 pub mod runs;
 pub mod sessions;
+pub mod sign_in;
 pub mod standing;
 pub mod upkeep;
 pub mod whoami;
@@ -39,6 +41,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use time::OffsetDateTime;
+use tokio::sync::OnceCell;
 
 use self::callers::Known;
 use self::keys::KeyRing;
@@ -53,6 +56,7 @@ use crate::domain::entropy::Entropy;
 use crate::domain::id::{CredentialId, EventId, IssuerId, RunId, TeamUid, UserUid};
 use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::run::Run;
+use crate::domain::secret::SecretBytes;
 use crate::limit::admission::Admission;
 use crate::oidc::KeyCache;
 use crate::store::{AuditWriter, Store, TeamFacts};
@@ -111,6 +115,7 @@ struct Inner {
     teams_of: Recent<UserUid, Arc<[TeamUid]>>,
     runs: Recent<RunId, Arc<Run>>,
     used: Mutex<HashMap<CredentialId, OffsetDateTime>>,
+    user_code_key: OnceCell<SecretBytes>,
 }
 
 impl Issuer {
@@ -135,6 +140,7 @@ impl Issuer {
             teams_of: Recent::new(REMEMBERED, TEAMS_MAX),
             runs: Recent::new(REMEMBERED, TEAMS_MAX),
             used: Mutex::default(),
+            user_code_key: OnceCell::new(),
         }))
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Issuer;
 use super::refusals::{ExchangeError, Unavailable};
-use super::standing::{Freshness, TeamStanding, accepts_sign_in, check_team};
+use super::standing::{Freshness, TeamStanding, check_sign_in, check_team};
 use crate::crypto::verify::{TokenRefused, VerifiedToken};
 use crate::domain::access::{Exchanger, Identity};
 use crate::domain::audit::{Action, Decision, Origin, RecordedEvent};
@@ -141,10 +141,15 @@ impl Issuer {
             (Presented::Token { .. }, Some(id)) => Some(self.run_of(id).await?.ok_or(ExchangeError::NotMinted)?),
             (Presented::Token { .. }, None) => None,
         };
-        if has_session(principal, run.as_deref(), behind.0) && !accepts_sign_in(&facts) {
-            return Err(ExchangeError::SignInNotAccepted);
-        }
-        let standing = TeamStanding::new(principal.clone(), facts);
+        let by = match &run {
+            Some(run) => run.opener.by.clone(),
+            None if has_session(principal, behind.0) => {
+                self.store().authentication_behind(behind.1).await.map_err(Unavailable::from)?
+            }
+            None => None,
+        };
+        check_sign_in(&facts, by.as_ref()).map_err(ExchangeError::SignInNotAccepted)?;
+        let standing = TeamStanding::new(principal.clone(), facts).signed_in(by.as_ref());
         Ok(match (run, behind) {
             (Some(run), _) => standing.in_run(run),
             (None, (CredentialKind::Platform, key)) => standing.acted_by_platform(key),
@@ -162,12 +167,9 @@ pub(super) fn bearer(shown: &Secret) -> Result<Option<OpaqueCredential>, Exchang
     }
 }
 
-/// Whether a person's session is behind a token: neither a platform has one, nor a run that it opened.
-pub(super) fn has_session(principal: &Principal, run: Option<&Run>, behind: CredentialKind) -> bool {
-    match run {
-        Some(run) => run.opener.session.is_some(),
-        None => matches!(principal, Principal::User(_)) && behind == CredentialKind::Access,
-    }
+/// Whether a person's session is behind a token outside any run; behind a platform's there is none.
+fn has_session(principal: &Principal, behind: CredentialKind) -> bool {
+    matches!(principal, Principal::User(_)) && behind == CredentialKind::Access
 }
 
 fn serves(worker: &Exchanger, team: &TeamUid) -> Result<(), ExchangeError> {

@@ -163,7 +163,8 @@ impl Publication {
         Ok(true)
     }
 
-    fn read_saved(&self, text: &[u8]) -> Option<Published> {
+    /// What a saved file holds, where it is one of this issuer's.
+    pub fn read_saved(&self, text: &[u8]) -> Option<Published> {
         let saved: Saved = serde_json::from_slice(text).ok()?;
         let ours = saved.issuer == self.issuer.as_str() && Jwks::parse(saved.jwks.as_bytes()).is_ok();
         ours.then(|| Published {

@@ -17,7 +17,10 @@ pub struct Part {
 impl Issuer {
     /// Tries every part that a mint needs.
     pub async fn readiness(&self) -> Vec<Part> {
-        let database = self.store().ping().await.err().map(|error| error.to_string());
+        let (database, weakness) = match self.store().durability().await {
+            Ok(weakness) => (None, weakness),
+            Err(error) => (Some(error.to_string()), None),
+        };
         let keys = self.keys().signing(self.now()).await.err().map(|error| error.to_string());
         let snapshot = self.keys().snapshot();
         let off = snapshot.clock_off;
@@ -29,6 +32,7 @@ impl Issuer {
             [("database", database), ("keys", keys), ("clock", clock), ("audit", audit), ("admission", admission)]
                 .map(|(name, fault)| Part { name, fault, warning: None })
                 .into();
+        parts[0].warning = weakness.map(|weakness| weakness.told().to_owned());
         let warnings: Vec<_> = self.every_ring().iter().flat_map(|ring| ring.public_warnings()).collect();
         let warning = (!warnings.is_empty()).then(|| warnings.join("; "));
         parts.push(Part { name: "public_keys", fault: None, warning });

@@ -1,5 +1,6 @@
 //! Why a caller is refused: closed lists, as data. What they look like on the wire is `http::error`.
 
+use crate::crypto::seal::SealError;
 use crate::crypto::signer::SignerError;
 use crate::crypto::verify::TokenRefused;
 use crate::crypto::verifying_key::VerifyingKeyError;
@@ -8,6 +9,7 @@ use crate::domain::credential::CredentialError;
 use crate::domain::id::TeamUid;
 use crate::domain::platform::PlatformRight;
 use crate::domain::policy::Refusal;
+use crate::domain::session::SessionOrigin;
 use crate::domain::signing_key::KeySetError;
 use crate::limit::admission::Busy;
 use crate::limit::rate::Limited;
@@ -22,6 +24,9 @@ pub enum AuthError {
     /// It is of a kind that opens nothing by itself.
     #[error("the bearer is an enrolment code: redeem it at POST /v1/sessions")]
     EnrolmentCode,
+    /// It is what a person's next tokens are got with.
+    #[error("the bearer is a refresh token: exchange it at POST /oauth2/token")]
+    RefreshToken,
     /// It is not known.
     #[error("the credential is not known")]
     Unknown,
@@ -46,8 +51,8 @@ pub enum MintError {
     #[error("team_uid names no team of this principal")]
     TeamNotFound,
     /// The team does not accept how the session was opened.
-    #[error("the team does not accept sessions opened with an enrolment code")]
-    SignInNotAccepted,
+    #[error("the team does not accept sessions opened {}", origin_words(.0))]
+    SignInNotAccepted(SessionOrigin),
     /// Credential, principal or team are not alive.
     #[error("{}", dead_words(*.0))]
     Dead(DeadReason),
@@ -99,8 +104,8 @@ pub enum ExchangeError {
     #[error("the caller is no member of the team any more")]
     NotMember,
     /// The team accepts no more how the caller's session was opened.
-    #[error("the team does not accept sessions opened with an enrolment code")]
-    SignInNotAccepted,
+    #[error("the team does not accept sessions opened {}", origin_words(.0))]
+    SignInNotAccepted(SessionOrigin),
     /// The caller's credential, principal or team is not alive.
     #[error("the caller may mint no more: {}", dead_words(*.0))]
     Dead(DeadReason),
@@ -156,6 +161,9 @@ pub enum Unavailable {
     /// No key signs now.
     #[error(transparent)]
     NoKey(#[from] KeySetError),
+    /// A key of the installation does not open.
+    #[error("a key of the installation does not open: {0}")]
+    Sealed(#[from] SealError),
     /// The active key does not open or sign.
     #[error(transparent)]
     Signer(#[from] SignerError),
@@ -193,7 +201,7 @@ impl MintError {
         match self {
             Self::TeamRequired(_) => Some("team_required"),
             Self::TeamNotFound => Some("team_not_found"),
-            Self::SignInNotAccepted => Some("sign_in_not_accepted"),
+            Self::SignInNotAccepted(_) => Some("sign_in_not_accepted"),
             Self::Dead(reason) => Some(reason.as_str()),
             Self::Refused(refusal) => Some(refusal.code()),
             Self::OnBehalfOfRequired => Some("on_behalf_of_required"),
@@ -215,7 +223,7 @@ impl ExchangeError {
             Self::RunAudience => Some("token_run_audience"),
             Self::TeamNotServed => Some("team_not_served"),
             Self::NotMember => Some("membership_ended"),
-            Self::SignInNotAccepted => Some("sign_in_not_accepted"),
+            Self::SignInNotAccepted(_) => Some("sign_in_not_accepted"),
             Self::Dead(reason) | Self::WorkerDead(reason) => Some(reason.as_str()),
             Self::Refused(refusal) => Some(refusal.code()),
             Self::Limited(_) | Self::Unavailable(_) => None,
@@ -242,6 +250,13 @@ fn teams_words(teams: &[TeamUid]) -> String {
         return "no team".to_owned();
     }
     teams.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn origin_words(origin: &SessionOrigin) -> String {
+    match origin {
+        SessionOrigin::EnrolmentCode => "with an enrolment code".to_owned(),
+        SessionOrigin::Upstream(provider) => format!("at the provider {provider}"),
+    }
 }
 
 fn dead_words(reason: DeadReason) -> String {

@@ -106,12 +106,27 @@ pub struct Replaced {
 pub async fn lost(store: &Store, kek: &Kek, now: OffsetDateTime) -> Result<Vec<IssuerRow>, StoreError> {
     let sealed = store.sealed().await?;
     let lost = sealed.iter().filter(|sealed| sealed.is_needed(now) && kek.knows(&sealed.text).is_err());
-    let issuers: BTreeSet<_> = lost.map(|sealed| issuer_of(&sealed.place)).collect();
+    let signs = |sealed: &&SealedText| matches!(sealed.place, SealedPlace::SigningKey { .. });
+    let issuers: BTreeSet<_> = lost.filter(signs).map(|sealed| issuer_of(&sealed.place)).collect();
     let mut rows = Vec::new();
     for issuer in issuers {
         rows.extend(store.issuer_of(issuer).await?);
     }
     Ok(rows)
+}
+
+/// Forgets the installation's own keys that nobody can open with `kek`: they are made anew when they are next needed,
+/// and what was kept under them (user codes of ten minutes) is lost with them.
+pub async fn forget_lost(store: &Store, kek: &Kek, host: &Host) -> Result<(), ChangeError> {
+    for sealed in store.sealed().await? {
+        let SealedPlace::InstallationKey { issuer, name } = &sealed.place else { continue };
+        if kek.knows(&sealed.text).is_err() {
+            let mut event = host.event(*issuer, Action::AdminDelete);
+            event.target = Some(sealed.place.to_string());
+            store.forget_installation_key(name, &sealed.text, &event).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Replaces the keys of `issuer` by two new ones under `kek`, of which the first signs at once. The old ones were not
@@ -164,6 +179,7 @@ fn sealed_anew(kek: &Kek, old: &SealedText, host: &Host) -> Result<Sealed, Resea
     let error = |source| ResealError::Seal { what: old.place.to_string(), source };
     let sealing = match &old.place {
         SealedPlace::SigningKey { issuer, kid } => Sealing::signing_key(*issuer, kid),
+        SealedPlace::InstallationKey { name, .. } => Sealing::installation_key(name),
     };
     let plain = kek.open(&old.text, &sealing).map_err(error)?;
     kek.seal(host.entropy.as_ref(), &plain, &sealing).map_err(error)
@@ -171,6 +187,6 @@ fn sealed_anew(kek: &Kek, old: &SealedText, host: &Host) -> Result<Sealed, Resea
 
 const fn issuer_of(place: &SealedPlace) -> IssuerId {
     match place {
-        SealedPlace::SigningKey { issuer, .. } => *issuer,
+        SealedPlace::SigningKey { issuer, .. } | SealedPlace::InstallationKey { issuer, .. } => *issuer,
     }
 }

@@ -187,11 +187,13 @@ impl Issuer {
 }
 
 fn opener_of(minter: &Minter) -> Opener {
-    let session = match &minter.who {
-        MinterIdentity::Person { session, .. } => Some(*session),
-        MinterIdentity::ServiceAccount { .. } | MinterIdentity::Run { .. } | MinterIdentity::Platform { .. } => None,
+    let (session, by) = match &minter.who {
+        MinterIdentity::Person { session, by, .. } => (Some(*session), Some(by.clone())),
+        MinterIdentity::ServiceAccount { .. } | MinterIdentity::Run { .. } | MinterIdentity::Platform { .. } => {
+            (None, None)
+        }
     };
-    Opener { kind: minter.kind, credential: minter.credential, session }
+    Opener { kind: minter.kind, credential: minter.credential, session, by }
 }
 
 fn target(id: &RunId) -> String {

@@ -1,95 +1,15 @@
-//! A person's sessions: opened with an enrolment code, listed and ended by their owner.
-
-use time::{Duration, OffsetDateTime};
+//! A person's sessions, listed and ended by their owner. How they are opened is in `sign_in`.
 
 use super::Issuer;
-use super::refusals::{OpenSessionError, Unavailable};
+use super::refusals::Unavailable;
 use crate::domain::access::SessionOwner;
 use crate::domain::audit::{Action, Decision, Origin};
-use crate::domain::credential::{CredentialKind, OpaqueCredential};
-use crate::domain::id::{CredentialId, SessionId, UserUid};
+use crate::domain::credential::CredentialKind;
+use crate::domain::id::SessionId;
 use crate::domain::principal::Principal;
-use crate::domain::secret::Secret;
-use crate::domain::team::NAME_MAX;
-use crate::store::{ChangeError, NewCredential, NewSession, RedeemError, Session, SessionOrigin};
-
-/// How long a session opened with an enrolment code lasts, until sign-in with refresh tokens replaces it.
-pub const SESSION_LENGTH: Duration = Duration::hours(12);
-
-/// A session just opened.
-#[derive(Debug, Clone)]
-pub struct OpenedSession {
-    /// The access token, shown once.
-    pub access_token: Secret,
-    /// When it ends.
-    pub expires_at: OffsetDateTime,
-    /// The session.
-    pub session: SessionId,
-    /// Whose.
-    pub user: UserUid,
-}
+use crate::store::{ChangeError, Session};
 
 impl Issuer {
-    /// Redeems `code`, once, for a session of its person. Of two that try at the same time one wins.
-    pub async fn open_session(
-        &self,
-        code: &Secret,
-        device: Option<&str>,
-        origin: &Origin,
-    ) -> Result<OpenedSession, OpenSessionError> {
-        self.0.limits.failure(origin)?;
-        let code = OpaqueCredential::parse(code.expose())?;
-        if code.kind() != CredentialKind::Enrolment {
-            return Err(OpenSessionError::OtherKind);
-        }
-        if device.is_some_and(|device| device.chars().count() > NAME_MAX || device.chars().any(char::is_control)) {
-            return Err(OpenSessionError::Device);
-        }
-        let now = self.now();
-        let access = OpaqueCredential::generate(CredentialKind::Access, self.entropy());
-        let session = NewSession {
-            id: SessionId::new(self.entropy().uuid_v7(now)),
-            access: NewCredential {
-                id: CredentialId::new(self.entropy().uuid_v7(now)),
-                hash: access.hash(),
-                name: String::new(),
-                expires_at: Some(now + SESSION_LENGTH),
-                created_at: now,
-                created_by: None,
-            },
-            origin: SessionOrigin::EnrolmentCode,
-            device: device.map(str::to_owned),
-            expires_at: now + SESSION_LENGTH,
-        };
-        let mut event = self.event(Action::SessionOpen, Decision::Allowed, origin);
-        // The store adds the code and the person, whom only it knows.
-        event.target = Some(format!("session:{}", session.id));
-        match self.store().redeem_enrolment_code(&code.hash(), &session, now, &event).await {
-            Ok(redeemed) => Ok(OpenedSession {
-                access_token: access.secret().clone(),
-                expires_at: session.expires_at,
-                session: session.id,
-                user: redeemed.user,
-            }),
-            Err(error) => Err(self.redeem_refused(error, origin)?),
-        }
-    }
-
-    /// A code is no caller's credential, so that its refusals are counted, like those of unknown ones.
-    fn redeem_refused(&self, error: RedeemError, origin: &Origin) -> Result<OpenSessionError, OpenSessionError> {
-        let reason = match error {
-            RedeemError::Store(error) => return Err(Unavailable::from(error).into()),
-            RedeemError::Unknown => "enrolment_code_unknown",
-            RedeemError::Expired => "enrolment_code_expired",
-            RedeemError::Used => "enrolment_code_used",
-            RedeemError::UserDead => "user_not_alive",
-        };
-        let mut event = self.event(Action::SessionOpen, Decision::Refused, origin);
-        event.reason = Some(reason);
-        self.audit().append_counted(event);
-        Ok(OpenSessionError::Refused)
-    }
-
     /// The owner's live sessions, the newest first.
     pub async fn sessions(&self, owner: &SessionOwner) -> Result<Vec<Session>, Unavailable> {
         Ok(self.store().sessions_of(&owner.user, self.now()).await?)

@@ -11,6 +11,7 @@ use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::policy::{self, Actor};
 use crate::domain::principal::Principal;
 use crate::domain::run::Run;
+use crate::domain::session::{Authentication, SessionOrigin};
 use crate::domain::settings::{EffectiveSettings, Layer, ProviderLayer};
 use crate::domain::subject::Subject;
 use crate::store::{DeadReason, StoreError, TeamFacts};
@@ -38,6 +39,8 @@ pub struct TeamStanding {
     pub run: Option<Arc<Run>>,
     /// Who acts for the principal, if it is not its own credential.
     actor: Option<Actor>,
+    /// How the person was authenticated, where a session is behind the token and says so.
+    amr: Vec<String>,
 }
 
 impl TeamStanding {
@@ -51,7 +54,7 @@ impl TeamStanding {
             facts.layers.iter().filter_map(|(whose, said)| layer(whose.as_ref(), agent, said)).collect();
         let outside = EffectiveSettings::of(&layers);
         let subject = Subject::new(facts.team.uid.clone(), principal);
-        Self { subject, outside, inside: None, facts, run: None, actor: None }
+        Self { subject, outside, inside: None, facts, run: None, actor: None, amr: Vec::new() }
     }
 
     /// The same in `run`, for whose opener it acts.
@@ -70,6 +73,13 @@ impl TeamStanding {
         self
     }
 
+    /// The same with the sign-in of the session behind it.
+    #[must_use]
+    pub fn signed_in(mut self, by: Option<&Authentication>) -> Self {
+        self.amr = by.map(|by| by.amr.clone()).unwrap_or_default();
+        self
+    }
+
     /// What the settings come to.
     pub fn settings(&self) -> &EffectiveSettings {
         self.inside.as_ref().unwrap_or(&self.outside)
@@ -81,6 +91,7 @@ impl TeamStanding {
             subject: &self.subject,
             run: self.run.as_deref(),
             actor: self.actor,
+            amr: &self.amr,
             issuer,
             policy: &self.facts.team.policy,
             settings: self.settings(),
@@ -126,14 +137,16 @@ impl Issuer {
         };
         let facts = self.facts(&team, freshness).await.map_err(Unavailable::from)?.ok_or(MintError::TeamNotFound)?;
         check_team(&facts).map_err(MintError::Dead)?;
-        let by_session = match &run {
-            Some(run) => run.opener.session.is_some(),
-            None => matches!(minter.who, MinterIdentity::Person { .. }),
+        let by = match (&run, &minter.who) {
+            (Some(run), _) => run.opener.by.as_ref(),
+            (None, MinterIdentity::Person { by, .. }) => Some(by),
+            (
+                None,
+                MinterIdentity::ServiceAccount { .. } | MinterIdentity::Run { .. } | MinterIdentity::Platform { .. },
+            ) => None,
         };
-        if by_session && !accepts_sign_in(&facts) {
-            return Err(MintError::SignInNotAccepted);
-        }
-        let standing = TeamStanding::new(principal.clone(), facts);
+        check_sign_in(&facts, by).map_err(MintError::SignInNotAccepted)?;
+        let standing = TeamStanding::new(principal.clone(), facts).signed_in(by);
         Ok(match (&minter.who, run) {
             (_, Some(run)) => standing.in_run(run),
             (MinterIdentity::Platform { .. }, None) => standing.acted_by_platform(minter.credential),
@@ -204,10 +217,13 @@ fn own_team(own: &TeamUid, chosen: Option<&TeamUid>) -> Result<TeamUid, MintErro
     if chosen.is_none_or(|chosen| chosen == own) { Ok(own.clone()) } else { Err(MintError::TeamNotFound) }
 }
 
-/// Whether the team accepts how a person's session was opened: every session there is was opened with an enrolment
-/// code, until there are other ways to sign in. Only asked where a session is behind the token.
-pub(super) fn accepts_sign_in(facts: &TeamFacts) -> bool {
-    facts.team.policy.enrolment_codes
+/// Whether the team accepts how the person's session was opened, where one is behind the token; the origin that it
+/// does not accept (threat 38).
+pub(super) fn check_sign_in(facts: &TeamFacts, by: Option<&Authentication>) -> Result<(), SessionOrigin> {
+    match by {
+        Some(by) if !facts.team.policy.accepts(&by.origin) => Err(by.origin.clone()),
+        _ => Ok(()),
+    }
 }
 
 /// A disabled or deleted team mints nothing.

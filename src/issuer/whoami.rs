@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use super::Issuer;
 use super::callers::Known;
 use super::refusals::Unavailable;
-use super::standing::{Freshness, TeamStanding, check_team};
+use super::standing::{Freshness, TeamStanding, check_sign_in, check_team};
 use crate::domain::access::{Caller, Identity};
 use crate::domain::audience::Audience;
 use crate::domain::id::TeamUid;
@@ -70,12 +70,12 @@ impl Issuer {
         for uid in uids {
             let Some(facts) = self.facts(&uid, Freshness::Fresh).await? else { continue };
             let policy = &facts.team.policy;
-            let session = match &run {
-                Some(run) => run.opener.session.is_some(),
-                None => matches!(caller.identity, Identity::Person { .. }),
+            let by = match (&run, &caller.identity) {
+                (Some(run), _) => run.opener.by.as_ref(),
+                (None, Identity::Person { by, .. }) => Some(by),
+                (None, _) => None,
             };
-            let closed = session && !policy.enrolment_codes;
-            if closed || check_team(&facts).is_err() {
+            if check_sign_in(&facts, by).is_err() || check_team(&facts).is_err() {
                 continue;
             }
             let name = facts.team.name.clone();

@@ -18,7 +18,7 @@ struct Document {
 ///
 /// The document must name the very issuer that was asked (section 4.3): else whoever can put a file on one host could
 /// lend its keys to another issuer.
-pub(super) fn jwks_uri(issuer: &ForeignIssuer, document: &[u8]) -> Result<String, KeysError> {
+pub fn jwks_uri(issuer: &ForeignIssuer, document: &[u8]) -> Result<String, KeysError> {
     let document: Document = serde_json::from_slice(document).map_err(|_| KeysError::Document)?;
     if document.issuer != issuer.as_str() {
         return Err(KeysError::OtherIssuer);

@@ -5,7 +5,7 @@
 //! (`fetch`). Nothing here is decided by anything that stands in a token.
 //! May import: domain, fetch, crypto.
 
-mod discovery;
+pub mod discovery;
 pub mod error;
 mod fair;
 pub mod key_cache;

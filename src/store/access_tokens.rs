@@ -1,4 +1,5 @@
-//! The access tokens of service accounts: short-lived credentials that derive from what was shown for them.
+//! The access tokens of service accounts, short-lived credentials that derive from what was shown for them; and how
+//! these and people's are forgotten.
 
 use time::OffsetDateTime;
 
@@ -33,7 +34,7 @@ impl Store {
         from: DerivesFrom,
         event: &Event,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         if let DerivesFrom::TrustRule { id, version } = from
             && !trust_rules::hold(&mut tx, id, version).await?
         {
@@ -75,7 +76,7 @@ impl Store {
         token: CredentialId,
         event: &Event,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let revoked = tx
             .execute(
                 "UPDATE credentials SET revoked_at = $3
@@ -89,14 +90,17 @@ impl Store {
         Ok(tx.commit_with(event).await?)
     }
 
-    /// Forgets at most `limit` access tokens of service accounts that ended before `before`, those apart by which a
-    /// run was opened. Audit rows keep their ids.
-    pub async fn forget_access_tokens_before(&self, before: OffsetDateTime, limit: u32) -> Result<u64, StoreError> {
+    /// Forgets at most `limit` access tokens that ended before `before`, those apart by which a run was opened, and
+    /// refresh tokens of sessions that were over by then: while a session goes on, each of its refresh tokens is known,
+    /// because one that comes again is a thief's. Audit rows keep their ids.
+    pub async fn forget_tokens_before(&self, before: OffsetDateTime, limit: u32) -> Result<u64, StoreError> {
         let mut tx = self.db.begin().await?;
         let forgotten = tx
             .execute(
                 "DELETE FROM credentials WHERE id IN (SELECT c.id FROM credentials c
-                    WHERE c.kind = 'access_token' AND c.service_account_uid IS NOT NULL AND c.expires_at < $1
+                    LEFT JOIN sessions s ON s.id = c.session_id
+                    WHERE (c.kind = 'access_token' AND c.expires_at < $1 OR c.kind = 'refresh_token'
+                            AND (s.ended_at < $1 OR s.expires_at < $1 OR s.idle_at < $1))
                         AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.opener_id = c.id)
                     ORDER BY c.id LIMIT $2)",
                 [before.into(), limit.into()],

@@ -51,7 +51,7 @@ impl Store {
         key: &NewCredential,
         event: &Event,
     ) -> Result<bool, ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         if living_others(&mut tx, None, event.at).await? {
             return Ok(false);
         }
@@ -76,7 +76,7 @@ impl Store {
         event: &Event,
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let ends = [
             "UPDATE credentials SET revoked_at = $1 WHERE revoked_at IS NULL AND administrator_id IN
                 (SELECT id FROM administrators WHERE bootstrap = 1 AND revoked_at IS NULL)",
@@ -116,7 +116,7 @@ impl Store {
         change: &AdministratorChange,
         event: &Event,
     ) -> Result<Administrator, ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let mut administrator = lock_version(&mut tx, id, expected).await?;
         if let Some(name) = &change.name {
             administrator.name.clone_from(name);
@@ -149,7 +149,7 @@ impl Store {
         expected: Option<i64>,
         event: &Event,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         lock_version(&mut tx, id, expected).await?;
         // Of an auditor there is always an operator beside.
         if !living_others(&mut tx, Some(id), event.at).await? {

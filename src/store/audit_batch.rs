@@ -8,7 +8,6 @@ use std::sync::LazyLock;
 
 use serde::Serialize;
 
-use super::asker;
 use super::audit_entry::Entry;
 use super::db::{Tx, millis};
 use super::error::StoreError;
@@ -206,12 +205,5 @@ impl Tx {
     /// Writes the audit row of one of several changes in their transaction.
     pub(super) async fn note(&mut self, event: &Event) -> Result<(), StoreError> {
         write(self, &[&Entry { event: event.clone(), proof: None }]).await.map(drop)
-    }
-
-    /// Writes the audit row of a change in the change's own transaction, and commits both.
-    pub(super) async fn commit_with(mut self, event: &Event) -> Result<(), StoreError> {
-        asker::still_may(&mut self, event).await?;
-        self.note(event).await?;
-        self.commit().await
     }
 }

@@ -8,6 +8,7 @@ use super::Store;
 use super::db::{Db, Row, Tx};
 use super::error::{ChangeError, StoreError};
 use super::liveness::{DeadReason, dead, liveness};
+use super::sessions::authentication;
 use crate::domain::access::Identity;
 use crate::domain::audience::Audience;
 use crate::domain::credential::{CredentialKind, SecretHash};
@@ -15,6 +16,7 @@ use crate::domain::id::{CredentialId, PublicKeyId, RunId, TeamUid, TokenId, Trus
 use crate::domain::platform::PlatformRights;
 use crate::domain::principal::Principal;
 use crate::domain::role::InstallationRole;
+use crate::domain::session::Authentication;
 
 /// A secret to be saved; of it only the hash.
 #[derive(Debug, Clone)]
@@ -52,6 +54,15 @@ pub struct CredentialRecord {
     pub last_used_at: Option<OffsetDateTime>,
     /// Why it means nothing any more, if so. What its team allows is not asked here.
     pub dead: Option<DeadReason>,
+}
+
+/// What is behind a minted token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Behind {
+    /// The kind of the credential that minted it.
+    pub kind: CredentialKind,
+    /// The sign-in of the person's session, where one is behind it, through a run or not.
+    pub session: Option<Authentication>,
 }
 
 /// A key as lists show it.
@@ -121,13 +132,13 @@ impl Store {
         Ok(found.into_iter().filter_map(|(text, record)| Some((*texts.get(&text)?, record))).collect())
     }
 
-    /// For each of `tokens` that was minted: under which kind of credential, and why that means nothing any more, if so.
+    /// For each of `tokens` that was minted: what is behind it, and why that means nothing any more, if so.
     /// One statement for all of them; tokens that were not minted are not in the answer.
     pub async fn minted_tokens(
         &self,
         tokens: &[TokenId],
         now: OffsetDateTime,
-    ) -> Result<HashMap<TokenId, (CredentialKind, Option<DeadReason>)>, StoreError> {
+    ) -> Result<HashMap<TokenId, (Behind, Option<DeadReason>)>, StoreError> {
         macro_rules! minted {
             ($ids:literal) => {
                 concat!(
@@ -151,7 +162,10 @@ impl Store {
             Db::Postgres { .. } => minted!("(SELECT jsonb_array_elements_text($1::jsonb))"),
         };
         let rows = self.db.fetch_all(sql, [array.into()]).await?;
-        let behind = |row: &Row| Ok((row.parsed("kind", CredentialKind::parse)?, dead(row, now)?));
+        let behind = |row: &Row| {
+            let behind = Behind { kind: row.parsed("kind", CredentialKind::parse)?, session: authentication(row)? };
+            Ok((behind, dead(row, now)?))
+        };
         rows.iter().map(|row| Ok((row.handle("token_id")?, behind(row)?))).collect()
     }
 
@@ -225,6 +239,7 @@ pub enum DerivesFrom {
 pub(super) enum Owner<'a> {
     Administrator(crate::domain::id::AdministratorId),
     Session(&'a crate::domain::id::UserUid, crate::domain::id::SessionId),
+    Refresh(&'a crate::domain::id::UserUid, crate::domain::id::SessionId),
     ServiceAccount(&'a crate::domain::id::ServiceAccountUid),
     AccessToken(&'a crate::domain::id::ServiceAccountUid, DerivesFrom),
     Worker,
@@ -243,6 +258,9 @@ impl Owner<'_> {
             Self::Administrator(id) => (CredentialKind::Administrator, [Some(id.to_string()), None, None, None]),
             Self::Session(user, session) => {
                 (CredentialKind::Access, [None, Some(user.to_string()), Some(session.to_string()), None])
+            }
+            Self::Refresh(user, session) => {
+                (CredentialKind::Refresh, [None, Some(user.to_string()), Some(session.to_string()), None])
             }
             Self::ServiceAccount(uid) => (CredentialKind::ServiceAccount, [None, None, None, Some(uid.to_string())]),
             Self::AccessToken(uid, _) => (CredentialKind::Access, [None, None, None, Some(uid.to_string())]),
@@ -294,9 +312,8 @@ fn identity(row: &Row, kind: CredentialKind) -> Result<Identity, StoreError> {
             id: row.handle("administrator_id")?,
             role: row.parsed("administrator_role", InstallationRole::parse)?,
         },
-        CredentialKind::Access if row.optional_text("session_id")?.is_some() => {
-            Identity::Person { user: row.uid("user_uid")?, session: row.handle("session_id")? }
-        }
+        CredentialKind::Access if row.optional_text("session_id")?.is_some() => person(row)?,
+        CredentialKind::Refresh => person(row)?,
         CredentialKind::Access | CredentialKind::ServiceAccount => {
             Identity::ServiceAccount { uid: row.uid("service_account_uid")?, team: row.uid("team_uid")? }
         }
@@ -313,7 +330,15 @@ fn identity(row: &Row, kind: CredentialKind) -> Result<Identity, StoreError> {
             teams: teams(row, "platform_teams")?,
             rights: row.parsed("platform_rights", PlatformRights::parse)?,
         },
-        CredentialKind::Refresh | CredentialKind::Enrolment => return Err(StoreError::Corrupt("kind")),
+        CredentialKind::Enrolment => return Err(StoreError::Corrupt("kind")),
+    })
+}
+
+fn person(row: &Row) -> Result<Identity, StoreError> {
+    Ok(Identity::Person {
+        user: row.uid("user_uid")?,
+        session: row.handle("session_id")?,
+        by: authentication(row)?.ok_or(StoreError::Corrupt("session_origin"))?,
     })
 }
 

@@ -2,12 +2,15 @@
 //!
 //! Both take the same text with `$1`; what differs between the drivers ends here.
 
-use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow, Postgres};
+use std::sync::Arc;
+
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgRow, Postgres};
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _, SqlStr, Transaction};
 use time::OffsetDateTime;
 
-use super::error::StoreError;
+use super::cluster::Cluster;
+use super::error::{StoreError, of_driver as error};
 use crate::domain::id::{Handle, Uid};
 
 /// The advisory lock of PostgreSQL that audit batches share and changes of liveness hold alone.
@@ -171,6 +174,23 @@ impl Row {
     }
 }
 
+/// The statement that begins every transaction on PostgreSQL: an audit row must survive a crash, whatever the server's
+/// default, and a pooler's connections have none of the limits that ours have from their start.
+macro_rules! settings_then {
+    ($cluster:expr, $more:literal) => {
+        if $cluster.is_pooled() {
+            concat!(
+                "SELECT set_config('synchronous_commit', 'on', true), set_config('statement_timeout', '10000', true), ",
+                "set_config('lock_timeout', '8000', true), ",
+                "set_config('idle_in_transaction_session_timeout', '20000', true)",
+                $more
+            )
+        } else {
+            concat!("SELECT set_config('synchronous_commit', 'on', true)", $more)
+        }
+    };
+}
+
 /// The open database.
 #[derive(Debug)]
 pub(super) enum Db {
@@ -178,13 +198,16 @@ pub(super) enum Db {
         /// One connection: SQLite has one writer, and waiting for it here is fair.
         writer: SqlitePool,
         readers: SqlitePool,
-        /// Held for as long as the store is open.
-        _lock: std::fs::File,
+        /// Held for as long as the store is open; absent beside the process that serves it.
+        _lock: Option<std::fs::File>,
     },
     Postgres {
         pool: PgPool,
         /// Its own connections, so that no read delays an audit batch.
         audit: PgPool,
+        cluster: Arc<Cluster>,
+        /// Where news is told: the server itself, also where the connections above are a pooler's.
+        news: Vec<PgConnectOptions>,
     },
 }
 
@@ -200,8 +223,17 @@ impl Db {
                 let rows = sqlite(sql, args)?.fetch_all(readers).await.map_err(error)?;
                 rows.into_iter().map(Row::Sqlite).collect()
             }
-            Self::Postgres { pool, .. } => {
-                let rows = postgres(sql, args)?.fetch_all(pool).await.map_err(error)?;
+            Self::Postgres { cluster, .. } if cluster.is_pooled() => {
+                // A statement alone would have no limit, and its two halves could meet two servers.
+                let mut tx = self.begin().await?;
+                let rows = tx.fetch_all(sql, args).await?;
+                tx.commit().await?;
+                rows
+            }
+            Self::Postgres { pool, audit, cluster, .. } => {
+                let query = postgres(sql, args)?;
+                let mut connection = cluster.reach([pool, audit], pool.acquire()).await?;
+                let rows = cluster.answer(false, query.fetch_all(&mut *connection)).await?;
                 rows.into_iter().map(Row::Postgres).collect()
             }
         })
@@ -219,48 +251,66 @@ impl Db {
     /// Begins a transaction that may write. SQLite takes its one write lock here, so that what is read in the
     /// transaction still holds when it commits.
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
-        Ok(match self {
-            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await.map_err(error)?),
-            Self::Postgres { pool, .. } => {
-                let mut tx = Tx::Postgres(pool.begin().await.map_err(error)?);
-                tx.commit_durably().await?;
-                tx
+        match self {
+            Self::Sqlite { writer, .. } => Self::begin_sqlite(writer).await,
+            Self::Postgres { pool, cluster, .. } => {
+                let mut tx = self.begin_postgres(pool).await?;
+                tx.execute(settings_then!(cluster, ""), []).await?;
+                Ok(tx)
             }
-        })
+        }
+    }
+
+    /// Begins a transaction whose change asks whether somebody is still alive, and so runs beside no transaction that
+    /// is [alone](Self::begin_alone): on PostgreSQL one that read before a disable could else commit after it.
+    pub(super) async fn begin_beside(&self) -> Result<Tx, StoreError> {
+        match self {
+            Self::Sqlite { writer, .. } => Self::begin_sqlite(writer).await,
+            Self::Postgres { pool, .. } => self.beside(pool).await,
+        }
     }
 
     /// Begins a transaction that waits for every audit batch in flight and holds off those to come: for every
     /// change after which something may mint no more.
     pub(super) async fn begin_alone(&self) -> Result<Tx, StoreError> {
-        Ok(match self {
-            Self::Sqlite { .. } => self.begin().await?,
-            Self::Postgres { pool, .. } => {
-                let mut tx = Tx::Postgres(pool.begin().await.map_err(error)?);
-                tx.execute(
-                    "SELECT set_config('synchronous_commit', 'on', true), pg_advisory_xact_lock($1)",
-                    [LIVENESS_LOCK.into()],
-                )
-                .await?;
-                tx
+        match self {
+            Self::Sqlite { writer, .. } => Self::begin_sqlite(writer).await,
+            Self::Postgres { pool, cluster, .. } => {
+                let mut tx = self.begin_postgres(pool).await?;
+                let sql = settings_then!(cluster, ", pg_advisory_xact_lock($1)");
+                tx.execute(sql, [LIVENESS_LOCK.into()]).await?;
+                Ok(tx)
             }
-        })
+        }
     }
 
     /// Begins the transaction of an audit batch. On PostgreSQL the lock must be a statement of its own: the
     /// statement after it then sees whatever was committed before the lock was given.
     pub(super) async fn begin_batch(&self) -> Result<Tx, StoreError> {
-        Ok(match self {
-            Self::Sqlite { .. } => self.begin().await?,
-            Self::Postgres { audit, .. } => {
-                let mut tx = Tx::Postgres(audit.begin().await.map_err(error)?);
-                tx.execute(
-                    "SELECT set_config('synchronous_commit', 'on', true), pg_advisory_xact_lock_shared($1)",
-                    [LIVENESS_LOCK.into()],
-                )
-                .await?;
-                tx
-            }
-        })
+        match self {
+            Self::Sqlite { writer, .. } => Self::begin_sqlite(writer).await,
+            Self::Postgres { audit, .. } => self.beside(audit).await,
+        }
+    }
+
+    async fn begin_sqlite(writer: &SqlitePool) -> Result<Tx, StoreError> {
+        Ok(Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await.map_err(error)?))
+    }
+
+    async fn begin_postgres(&self, pool: &PgPool) -> Result<Tx, StoreError> {
+        let Self::Postgres { pool: reads, audit, cluster, .. } = self else {
+            return Err(StoreError::Refused("there is no PostgreSQL".to_owned()));
+        };
+        let tx = cluster.reach([reads, audit], pool.begin()).await?;
+        Ok(Tx::Postgres(PgTx { tx, cluster: Arc::clone(cluster), patient: false }))
+    }
+
+    /// A transaction that shares the lock of liveness.
+    async fn beside(&self, pool: &PgPool) -> Result<Tx, StoreError> {
+        let mut tx = self.begin_postgres(pool).await?;
+        let sql = settings_then!(tx, ", pg_advisory_xact_lock_shared($1)");
+        tx.execute(sql, [LIVENESS_LOCK.into()]).await?;
+        Ok(tx)
     }
 
     pub(super) async fn time(&self) -> Result<Option<OffsetDateTime>, StoreError> {
@@ -269,13 +319,21 @@ impl Db {
         self.fetch_optional(sql, []).await?.map(|row| row.time("now")).transpose()
     }
 
+    /// Copies a SQLite database into an empty file; no transaction may be open for that.
+    pub(super) async fn vacuum_into(&self, file: &str) -> Result<(), StoreError> {
+        let Self::Sqlite { writer, .. } = self else {
+            return Err(StoreError::Refused("PostgreSQL is backed up with pg_dump".to_owned()));
+        };
+        sqlite("VACUUM INTO $1", [file.into()])?.execute(writer).await.map(drop).map_err(error)
+    }
+
     pub(super) async fn close(&self) {
         match self {
             Self::Sqlite { writer, readers, .. } => {
                 readers.close().await;
                 writer.close().await;
             }
-            Self::Postgres { pool, audit } => {
+            Self::Postgres { pool, audit, .. } => {
                 audit.close().await;
                 pool.close().await;
             }
@@ -287,7 +345,32 @@ impl Db {
 #[derive(Debug)]
 pub(super) enum Tx {
     Sqlite(Transaction<'static, Sqlite>),
-    Postgres(Transaction<'static, Postgres>),
+    Postgres(PgTx),
+}
+
+/// A transaction on PostgreSQL, whose answers have a limit.
+#[derive(Debug)]
+pub(super) struct PgTx {
+    tx: Transaction<'static, Postgres>,
+    cluster: Arc<Cluster>,
+    patient: bool,
+}
+
+impl PgTx {
+    async fn fetch_all<const N: usize>(
+        &mut self,
+        sql: &'static str,
+        args: [Value; N],
+    ) -> Result<Vec<PgRow>, StoreError> {
+        let query = postgres(sql, args)?.persistent(!self.cluster.is_pooled());
+        self.cluster.answer(self.patient, query.fetch_all(&mut *self.tx)).await
+    }
+
+    async fn execute<const N: usize>(&mut self, sql: &'static str, args: [Value; N]) -> Result<u64, StoreError> {
+        let query = postgres(sql, args)?.persistent(!self.cluster.is_pooled());
+        let done = self.cluster.answer(self.patient, query.execute(&mut *self.tx)).await?;
+        Ok(done.rows_affected())
+    }
 }
 
 impl Tx {
@@ -297,10 +380,10 @@ impl Tx {
         sql: &'static str,
         args: [Value; N],
     ) -> Result<u64, StoreError> {
-        Ok(match self {
-            Self::Sqlite(tx) => sqlite(sql, args)?.execute(on_sqlite(tx)).await.map_err(error)?.rows_affected(),
-            Self::Postgres(tx) => postgres(sql, args)?.execute(on_postgres(tx)).await.map_err(error)?.rows_affected(),
-        })
+        match self {
+            Self::Sqlite(tx) => Ok(sqlite(sql, args)?.execute(on_sqlite(tx)).await.map_err(error)?.rows_affected()),
+            Self::Postgres(tx) => tx.execute(sql, args).await,
+        }
     }
 
     pub(super) async fn fetch_all<const N: usize>(
@@ -313,10 +396,7 @@ impl Tx {
                 let rows = sqlite(sql, args)?.fetch_all(on_sqlite(tx)).await.map_err(error)?;
                 rows.into_iter().map(Row::Sqlite).collect()
             }
-            Self::Postgres(tx) => {
-                let rows = postgres(sql, args)?.fetch_all(on_postgres(tx)).await.map_err(error)?;
-                rows.into_iter().map(Row::Postgres).collect()
-            }
+            Self::Postgres(tx) => tx.fetch_all(sql, args).await?.into_iter().map(Row::Postgres).collect(),
         })
     }
 
@@ -332,35 +412,40 @@ impl Tx {
     pub(super) async fn run_script(&mut self, sql: &str) -> Result<(), StoreError> {
         let sql = sqlx::raw_sql(AssertSqlSafe(sql));
         match self {
-            Self::Sqlite(tx) => sql.execute(on_sqlite(tx)).await.map(drop),
-            Self::Postgres(tx) => sql.execute(on_postgres(tx)).await.map(drop),
+            Self::Sqlite(tx) => sql.execute(on_sqlite(tx)).await.map(drop).map_err(error),
+            Self::Postgres(PgTx { tx, cluster, patient }) => {
+                cluster.answer(*patient, sql.execute(&mut **tx)).await.map(drop)
+            }
         }
-        .map_err(error)
+    }
+
+    fn is_pooled(&self) -> bool {
+        matches!(self, Self::Postgres(tx) if tx.cluster.is_pooled())
     }
 
     pub(super) const fn is_postgres(&self) -> bool {
         matches!(self, Self::Postgres(_))
     }
 
-    /// An audit row must survive a crash, whatever the server's default.
-    async fn commit_durably(&mut self) -> Result<(), StoreError> {
-        self.execute("SELECT set_config('synchronous_commit', 'on', true)", []).await.map(drop)
+    /// Lets each statement take its time, on PostgreSQL: another replica's migration does, and so may ours.
+    pub(super) async fn take_time(&mut self) -> Result<(), StoreError> {
+        if let Self::Postgres(tx) = self {
+            tx.patient = true;
+            let patience = "SELECT set_config('lock_timeout', '0', true), set_config('statement_timeout', '0', true)";
+            tx.execute(patience, []).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(tx) => tx.commit().await,
-            Self::Postgres(tx) => tx.commit().await,
+            Self::Sqlite(tx) => tx.commit().await.map_err(error),
+            Self::Postgres(PgTx { tx, cluster, patient }) => cluster.answer(patient, tx.commit()).await,
         }
-        .map_err(error)
     }
 }
 
 fn on_sqlite<'t>(tx: &'t mut Transaction<'static, Sqlite>) -> &'t mut SqliteConnection {
-    tx
-}
-
-fn on_postgres<'t>(tx: &'t mut Transaction<'static, Postgres>) -> &'t mut PgConnection {
     tx
 }
 
@@ -392,26 +477,4 @@ fn postgres<const N: usize>(
         .map_err(|_| StoreError::Refused("a parameter cannot be bound".to_owned()))?;
     }
     Ok(query)
-}
-
-/// Sorts the driver's errors into what may pass and what will not. Statements hold no secret (values are bound),
-/// and neither do the messages of either database.
-pub(super) fn error(error: sqlx::Error) -> StoreError {
-    let Some(database) = error.as_database_error() else {
-        return StoreError::Unavailable(error.to_string());
-    };
-    let code = database.code().unwrap_or_default();
-    // PostgreSQL: connection, resources, operator intervention, serialization, locks, read-only.
-    // SQLite: busy, locked, I/O, full, read-only, by primary result code.
-    let passing = match &error {
-        sqlx::Error::Database(d) if d.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() => {
-            ["08", "53", "55", "57", "40", "58", "25006"].iter().any(|class| code.starts_with(class))
-        }
-        _ => code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 13 | 14)),
-    };
-    if passing {
-        StoreError::Unavailable(error.to_string())
-    } else {
-        StoreError::Refused(database.message().to_owned())
-    }
 }

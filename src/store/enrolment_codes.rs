@@ -7,12 +7,13 @@ use super::db::{Row, Tx};
 use super::error::{ChangeError, StoreError};
 use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
-use super::sessions::{self, NewSession};
+use super::sessions::{self, NewSession, OpenError, OpenedSession};
 use super::users;
 use crate::domain::audit::Event;
 use crate::domain::credential::{CredentialKind, SecretHash};
 use crate::domain::id::{CredentialId, TeamUid, UserUid};
 use crate::domain::principal::Principal;
+use crate::domain::session::SignedIn;
 
 /// A code to be saved; of it only the hash.
 #[derive(Debug, Clone)]
@@ -88,7 +89,7 @@ impl Store {
         event: &Event,
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let alive = "SELECT 1 AS one FROM users WHERE uid = $1 AND deleted_at IS NULL";
         if tx.fetch_optional(alive, [(&code.user).into()]).await?.is_none() {
             return Err(ChangeError::NotFound);
@@ -139,7 +140,7 @@ impl Store {
 
     /// Withdraws an open code.
     pub async fn revoke_enrolment_code(&self, id: CredentialId, event: &Event) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         let sql = "UPDATE enrolment_codes SET revoked_at = $2
             WHERE id = $1 AND redeemed_at IS NULL AND revoked_at IS NULL";
         if tx.execute(sql, [id.into(), event.at.into()]).await? == 0 {
@@ -156,43 +157,62 @@ impl Store {
         session: &NewSession,
         now: OffsetDateTime,
         event: &Event,
-    ) -> Result<Redeemed, RedeemError> {
-        let mut tx = self.db.begin().await?;
-        let sql = "UPDATE enrolment_codes SET redeemed_at = $2
-            WHERE secret_hash = $1 AND redeemed_at IS NULL AND revoked_at IS NULL AND expires_at > $2
-            RETURNING id, user_uid";
-        let Some(row) = tx.fetch_optional(sql, [hash.to_hex().into(), now.into()]).await? else {
-            return Err(why_not(&mut tx, hash, now).await?);
+    ) -> Result<(Redeemed, OpenedSession), RedeemError> {
+        let mut tx = self.db.change(event).await?;
+        let redeemed = redeem(&mut tx, hash, now).await?;
+        let signed_in = SignedIn::by_code(redeemed.user.clone(), redeemed.code, now);
+        let opened = match sessions::open(&mut tx, &signed_in, session, &event.origin, now).await {
+            Ok(opened) => opened,
+            Err(OpenError::Store(error)) => return Err(error.into()),
+            Err(OpenError::UserDead) => return Err(RedeemError::UserDead),
+            // What was redeemed in this transaction neither ends nor is withdrawn before it commits.
+            Err(OpenError::ProviderDead | OpenError::Withdrawn | OpenError::Over) => return Err(RedeemError::Used),
         };
-        let redeemed = Redeemed { code: row.handle("id")?, user: row.uid("user_uid")? };
+        tx.commit_with(&about(event, &redeemed)).await?;
+        Ok((redeemed, opened))
+    }
+
+    /// Redeems a code in a browser, for a session that is opened later and stays tied to it.
+    pub async fn redeem_enrolment_code_in_browser(
+        &self,
+        hash: &SecretHash,
+        now: OffsetDateTime,
+        event: &Event,
+    ) -> Result<Redeemed, RedeemError> {
+        let mut tx = self.db.change(event).await?;
+        let redeemed = redeem(&mut tx, hash, now).await?;
         let alive = "SELECT 1 AS one FROM users WHERE uid = $1 AND disabled_at IS NULL AND deleted_at IS NULL";
         if tx.fetch_optional(alive, [(&redeemed.user).into()]).await?.is_none() {
             return Err(RedeemError::UserDead);
         }
-        match sessions::open(&mut tx, &redeemed.user, session, &event.origin, now).await {
-            Ok(()) => {}
-            Err(ChangeError::Store(error)) => return Err(error.into()),
-            // Random bytes repeated themselves.
-            Err(_) => return Err(StoreError::Refused("the session's access token is known".to_owned()).into()),
-        }
-        tx.execute(
-            "UPDATE enrolment_codes SET session_id = $2 WHERE id = $1",
-            [redeemed.code.into(), session.id.into()],
-        )
-        .await?;
-        let mut event = event.clone();
-        event.credential.get_or_insert((CredentialKind::Enrolment, redeemed.code));
-        event.principal.get_or_insert_with(|| Principal::User(redeemed.user.clone()));
-        tx.commit_with(&event).await?;
+        tx.commit_with(&about(event, &redeemed)).await?;
         Ok(redeemed)
     }
 }
 
-/// Ends what the admins of one team enrolled a person with: open codes, and the sessions opened with them.
+async fn redeem(tx: &mut Tx, hash: &SecretHash, now: OffsetDateTime) -> Result<Redeemed, RedeemError> {
+    let sql = "UPDATE enrolment_codes SET redeemed_at = $2
+        WHERE secret_hash = $1 AND redeemed_at IS NULL AND revoked_at IS NULL AND expires_at > $2
+        RETURNING id, user_uid";
+    match tx.fetch_optional(sql, [hash.to_hex().into(), now.into()]).await? {
+        Some(row) => Ok(Redeemed { code: row.handle("id")?, user: row.uid("user_uid")? }),
+        None => Err(why_not(tx, hash, now).await?),
+    }
+}
+
+fn about(event: &Event, redeemed: &Redeemed) -> Event {
+    let mut event = event.clone();
+    event.credential.get_or_insert((CredentialKind::Enrolment, redeemed.code));
+    event.principal.get_or_insert_with(|| Principal::User(redeemed.user.clone()));
+    event
+}
+
+/// Ends what the admins of one team enrolled a person with: codes behind which there is no session yet, redeemed in a
+/// browser or not at all, and the sessions opened with them.
 pub(super) async fn end_those_of_teams(tx: &mut Tx, user: &UserUid, at: OffsetDateTime) -> Result<(), StoreError> {
     for sql in [
         "UPDATE enrolment_codes SET revoked_at = $2
-            WHERE user_uid = $1 AND team_uid IS NOT NULL AND redeemed_at IS NULL AND revoked_at IS NULL",
+            WHERE user_uid = $1 AND team_uid IS NOT NULL AND session_id IS NULL AND revoked_at IS NULL",
         "UPDATE sessions SET ended_at = $2 WHERE ended_at IS NULL AND id IN
             (SELECT session_id FROM enrolment_codes WHERE user_uid = $1 AND team_uid IS NOT NULL)",
     ] {

@@ -49,8 +49,11 @@ pub enum StoreError {
         /// What the system says.
         problem: String,
     },
-    /// The connection URL is not one of PostgreSQL's.
-    #[error("DATABASE_URL must be postgres://user:password@host:port/database")]
+    /// A connection URL is not one of PostgreSQL's.
+    #[error(
+        "DATABASE_URL and DATABASE_DIRECT_URL must be postgres://user:password@host:port/database; of several servers \
+         the hosts are divided by commas, and target_session_attrs may be any, read-write or primary"
+    )]
     Url,
     /// The store belongs to an installation with another issuer URL.
     #[error("the store belongs to issuer {stored}, but the configured issuer URL is {configured}")]
@@ -75,6 +78,28 @@ impl StoreError {
     /// Whether the same request may succeed later.
     pub const fn is_retryable(&self) -> bool {
         matches!(self, Self::Unavailable(_))
+    }
+}
+
+/// Sorts the driver's errors into what may pass and what will not. Statements hold no secret (values are bound),
+/// and neither do the messages of either database.
+pub(super) fn of_driver(error: sqlx::Error) -> StoreError {
+    let Some(database) = error.as_database_error() else {
+        return StoreError::Unavailable(error.to_string());
+    };
+    let code = database.code().unwrap_or_default();
+    // PostgreSQL: connection, resources, operator intervention, serialization, locks, read-only.
+    // SQLite: busy, locked, I/O, full, read-only, by primary result code.
+    let passing = match &error {
+        sqlx::Error::Database(d) if d.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() => {
+            ["08", "53", "55", "57", "40", "58", "25006"].iter().any(|class| code.starts_with(class))
+        }
+        _ => code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 13 | 14)),
+    };
+    if passing {
+        StoreError::Unavailable(error.to_string())
+    } else {
+        StoreError::Refused(database.message().to_owned())
     }
 }
 

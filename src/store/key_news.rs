@@ -3,15 +3,18 @@
 //! News may be lost (a connection breaks, a server restarts), so nobody may rely on it: replicas poll beside it.
 
 use std::future;
+use std::time::Duration;
 
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 
 use super::Store;
-use super::db::{Db, Tx, error};
-use super::error::StoreError;
+use super::db::{Db, Tx};
+use super::error::{StoreError, of_driver as error};
 use crate::domain::id::IssuerId;
 
 const CHANNEL: &str = "brevet_keys";
+/// How long a server may take to let us listen.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A listener on a connection of its own.
 #[derive(Debug)]
@@ -20,13 +23,24 @@ pub struct KeyNews(Option<PgListener>);
 impl Store {
     /// Begins to listen. On SQLite there is one process, and no news.
     pub async fn key_news(&self) -> Result<KeyNews, StoreError> {
-        let Db::Postgres { pool, .. } = self.db.as_ref() else { return Ok(KeyNews(None)) };
-        let options = pool.connect_options().as_ref().clone();
-        let own = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
-        let mut listener = PgListener::connect_with(&own).await.map_err(error)?;
-        listener.listen(CHANNEL).await.map_err(error)?;
-        Ok(KeyNews(Some(listener)))
+        let Db::Postgres { news, .. } = self.db.as_ref() else { return Ok(KeyNews(None)) };
+        let mut failed = StoreError::Unavailable("no server tells news".to_owned());
+        // Of several servers the standbys refuse: only the primary tells.
+        for server in news {
+            match listen(server.clone()).await {
+                Ok(listener) => return Ok(KeyNews(Some(listener))),
+                Err(fault) => failed = error(fault),
+            }
+        }
+        Err(failed)
     }
+}
+
+async fn listen(server: PgConnectOptions) -> Result<PgListener, sqlx::Error> {
+    let own = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE).connect_lazy_with(server);
+    let mut listener = PgListener::connect_with(&own).await?;
+    listener.listen(CHANNEL).await?;
+    Ok(listener)
 }
 
 impl KeyNews {

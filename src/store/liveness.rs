@@ -3,7 +3,7 @@
 //! each and compares.
 //!
 //! ```text
-//! access token   -> session and person, or (key | public key | trust rule) and service account
+//! access token   -> session (and the provider behind it) and person, or (key | public key | trust rule) and service account
 //! run bearer     -> run -> principal in its team, and its opener: session | key | what the token came from | platform key
 //! platform key   -> the team on its list, the right for that kind of principal, the principal in that team
 //! ```
@@ -62,6 +62,12 @@ pub enum DeadReason {
     SessionEnded,
     /// Its session's time is over.
     SessionExpired,
+    /// Nobody has refreshed its session for too long.
+    SessionIdle,
+    /// The provider at which its person signed in is switched off.
+    ProviderDisabled,
+    /// The provider at which its person signed in is deleted.
+    ProviderDeleted,
     /// Its service account is switched off.
     ServiceAccountDisabled,
     /// Its service account is deleted.
@@ -74,7 +80,7 @@ pub enum DeadReason {
 
 impl DeadReason {
     /// Every reason there is.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         Self::CredentialExpired,
         Self::CredentialRevoked,
         Self::AdministratorRevoked,
@@ -96,6 +102,9 @@ impl DeadReason {
         Self::MembershipEnded,
         Self::SessionEnded,
         Self::SessionExpired,
+        Self::SessionIdle,
+        Self::ProviderDisabled,
+        Self::ProviderDeleted,
         Self::ServiceAccountDisabled,
         Self::ServiceAccountDeleted,
         Self::TeamDisabled,
@@ -126,6 +135,9 @@ impl DeadReason {
             Self::MembershipEnded => "membership_ended",
             Self::SessionEnded => "session_ended",
             Self::SessionExpired => "session_expired",
+            Self::SessionIdle => "session_idle",
+            Self::ProviderDisabled => "provider_disabled",
+            Self::ProviderDeleted => "provider_deleted",
             Self::ServiceAccountDisabled => "service_account_disabled",
             Self::ServiceAccountDeleted => "service_account_deleted",
             Self::TeamDisabled => "team_disabled",
@@ -178,6 +190,29 @@ macro_rules! derived {
     };
 }
 
+/// A session goes on until it is ended, its time is over or nobody has refreshed it for too long, and only while the
+/// provider is on at which its person signed in.
+macro_rules! session {
+    ($s:literal) => {
+        concat!(
+            $s,
+            ".ended_at IS NULL AND ",
+            $s,
+            ".expires_at > r.at AND (",
+            $s,
+            ".idle_at IS NULL OR ",
+            $s,
+            ".idle_at > r.at)
+                AND (",
+            $s,
+            ".provider_uid IS NULL OR EXISTS (SELECT 1 FROM upstream_providers v WHERE v.uid = ",
+            $s,
+            ".provider_uid
+                    AND v.disabled_at IS NULL AND v.deleted_at IS NULL))"
+        )
+    };
+}
+
 /// A platform key acts in the row's team if it lists it, and has the right for the kind of the row's principal.
 macro_rules! entitled {
     ($c:literal, $agents:literal, $people:literal) => {
@@ -222,7 +257,9 @@ pub(super) const ALIVE: &str = concat!(
         WHEN 'service_account_key' THEN r.run_id IS NULL AND c.service_account_uid = r.account_uid
         WHEN 'access_token' THEN r.run_id IS NULL AND CASE WHEN c.session_id IS NOT NULL
             THEN c.user_uid = r.user_uid AND EXISTS (SELECT 1 FROM sessions s WHERE s.id = c.session_id
-                AND s.user_uid = c.user_uid AND s.ended_at IS NULL AND s.expires_at > r.at)
+                AND s.user_uid = c.user_uid AND ",
+    session!("s"),
+    ")
             ELSE c.service_account_uid = r.account_uid AND ",
     derived!("c"),
     " END
@@ -238,7 +275,9 @@ pub(super) const ALIVE: &str = concat!(
     "
                 WHEN 'access_token' THEN CASE WHEN g.opener_session_id IS NOT NULL
                     THEN EXISTS (SELECT 1 FROM sessions s WHERE s.id = g.opener_session_id
-                        AND s.user_uid = r.user_uid AND s.ended_at IS NULL AND s.expires_at > r.at)
+                        AND s.user_uid = r.user_uid AND ",
+    session!("s"),
+    ")
                     ELSE o.service_account_uid = r.account_uid AND o.revoked_at IS NULL AND ",
     derived!("o"),
     " END
@@ -278,7 +317,9 @@ macro_rules! liveness {
             k.revoked_at AS parent_revoked, k.expires_at AS parent_expires,
             b.revoked_at AS public_key_revoked, b.expires_at AS public_key_expires,
             x.disabled_at AS trust_rule_disabled, x.deleted_at AS trust_rule_deleted,
-            s.ended_at AS session_ended, s.expires_at AS session_expires,
+            s.ended_at AS session_ended, s.expires_at AS session_expires, s.idle_at AS session_idle,
+            s.origin AS session_origin, s.amr AS session_amr,
+            v.disabled_at AS provider_disabled, v.deleted_at AS provider_deleted,
             u.disabled_at AS user_disabled, u.deleted_at AS user_deleted,
             a.disabled_at AS account_disabled, a.deleted_at AS account_deleted,
             COALESCE(a.team_uid, g.team_uid) AS team_uid, t.disabled_at AS team_disabled, t.deleted_at AS team_deleted,
@@ -303,6 +344,7 @@ macro_rules! liveness {
             LEFT JOIN public_keys b ON b.id = COALESCE(c.public_key_id, o.public_key_id)
             LEFT JOIN trust_rules x ON x.id = COALESCE(c.trust_rule_id, o.trust_rule_id)
             LEFT JOIN sessions s ON s.id = COALESCE(c.session_id, g.opener_session_id)
+            LEFT JOIN upstream_providers v ON v.uid = s.provider_uid
             LEFT JOIN users u ON u.uid = COALESCE(c.user_uid, g.user_uid, ", $user, ")
             LEFT JOIN service_accounts a ON a.uid =
                 COALESCE(c.service_account_uid, g.service_account_uid, ", $account, ")
@@ -342,6 +384,9 @@ pub(super) fn dead(row: &Row, now: OffsetDateTime) -> Result<Option<DeadReason>,
         (!entitled, DeadReason::PlatformRightRemoved),
         (off("session_ended")?, DeadReason::SessionEnded),
         (over("session_expires")?, DeadReason::SessionExpired),
+        (over("session_idle")?, DeadReason::SessionIdle),
+        (off("provider_deleted")?, DeadReason::ProviderDeleted),
+        (off("provider_disabled")?, DeadReason::ProviderDisabled),
         (off("user_deleted")?, DeadReason::UserDeleted),
         (off("user_disabled")?, DeadReason::UserDisabled),
         (row.optional_int("run_members")? == Some(0), DeadReason::MembershipEnded),

@@ -10,13 +10,13 @@ use super::db::{Row, Tx};
 use super::error::{ChangeError, StoreError, check_version};
 use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
-use super::sessions::SessionOrigin;
 use super::{enrolment_codes, policy_json, team_row, users};
 use crate::domain::audit::Event;
 use crate::domain::authority::Seat;
 use crate::domain::id::{SessionId, TeamUid, UserUid};
 use crate::domain::role::TeamRole;
-use crate::domain::team::{Membership, Team, TeamPolicy, User};
+use crate::domain::session::SessionOrigin;
+use crate::domain::team::{Membership, Team, User};
 
 /// A member with what people know them by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Store {
         reach: MemberReach<'_>,
         event: &Event,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let (team, user) = (&membership.team, &membership.user);
         let alive = "SELECT 1 AS one FROM teams t, users u
             WHERE t.uid = $1 AND t.deleted_at IS NULL AND u.uid = $2 AND u.deleted_at IS NULL";
@@ -95,7 +95,7 @@ impl Store {
         event: &Event,
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         let alive = "SELECT 1 AS one FROM teams WHERE uid = $1 AND deleted_at IS NULL";
         if tx.fetch_optional(alive, [(&membership.team).into()]).await?.is_none() {
             return Err(ChangeError::NotFound);
@@ -116,7 +116,7 @@ impl Store {
         change: &MembershipChange,
         event: &Event,
     ) -> Result<Membership, ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let row = tx.fetch_optional(member!("m.team_uid = $1 AND m.user_uid = $2"), [team.into(), user.into()]).await?;
         let mut membership = membership(&row.ok_or(ChangeError::NotFound)?)?;
         check_version(expected, membership.version)?;
@@ -145,7 +145,7 @@ impl Store {
 
     /// Ends a membership. When it has returned, the person gets no token in the team.
     pub async fn remove_member(&self, team: &TeamUid, user: &UserUid, event: &Event) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let removed = tx
             .execute(
                 "UPDATE memberships SET removed_at = COALESCE(removed_at, $3), disabled_at = NULL
@@ -182,7 +182,7 @@ impl Store {
             Ok(Seat {
                 role: row.parsed("role", TeamRole::parse)?,
                 team_disabled: row.optional_int("disabled_at")?.is_some(),
-                sign_in_accepted: accepts(&policy, &row)?,
+                sign_in_accepted: policy.accepts(&row.parsed("origin", SessionOrigin::parse)?),
             })
         })
         .transpose()
@@ -208,13 +208,6 @@ impl Store {
     pub async fn teams_with(&self, user: &UserUid) -> Result<Vec<TeamUid>, StoreError> {
         users::teams_in(&mut self.db.begin().await?, user).await
     }
-}
-
-/// Whether the team's policy accepts how the session of `row` was opened.
-fn accepts(policy: &TeamPolicy, row: &Row) -> Result<bool, StoreError> {
-    Ok(match row.parsed("origin", SessionOrigin::parse)? {
-        SessionOrigin::EnrolmentCode => policy.enrolment_codes,
-    })
 }
 
 async fn insert(tx: &mut Tx, membership: &Membership) -> Result<(), ChangeError> {

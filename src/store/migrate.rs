@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use aws_lc_rs::digest;
-use time::{Date, Month, OffsetDateTime, Time};
+use time::OffsetDateTime;
 
 use super::Store;
-use super::db::{MIGRATION_LOCK, Tx, millis};
+use super::db::{MIGRATION_LOCK, Tx};
 use super::error::StoreError;
 
 /// One step; the two texts are the same file where the databases need no difference.
@@ -41,9 +41,6 @@ const KNOWN: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)";
-
-/// How many months ahead of now have a partition of their own on PostgreSQL.
-const MONTHS_AHEAD: usize = 3;
 
 /// What a migration did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,47 +122,12 @@ impl Store {
         .await?;
         tx.commit().await
     }
-
-    /// Makes the partitions of this month and those ahead; on SQLite there are none. A month whose rows already
-    /// lie in the default partition stays there.
-    pub async fn make_audit_partitions(&self, now: OffsetDateTime) -> Result<(), StoreError> {
-        let mut month = first_of_month(now.date());
-        for _ in 0..=MONTHS_AHEAD {
-            let mut tx = self.db.begin().await?;
-            if !tx.is_postgres() {
-                return Ok(());
-            }
-            lock(&mut tx).await?;
-            let next = next_month(month);
-            let name = format!("audit_events_{:04}_{:02}", month.year(), u8::from(month.month()));
-            let bound = |date: Date| millis(date.with_time(Time::MIDNIGHT).assume_utc());
-            let sql = format!(
-                "CREATE TABLE IF NOT EXISTS {name} PARTITION OF audit_events FOR VALUES FROM ({}) TO ({})",
-                bound(month),
-                bound(next)
-            );
-            let exists = "SELECT 1 AS one WHERE to_regclass($1) IS NOT NULL";
-            if tx.fetch_optional(exists, [name.as_str().into()]).await?.is_none() {
-                match tx.run_script(&sql).await {
-                    Ok(()) => tx.commit().await?,
-                    Err(StoreError::Refused(problem)) => {
-                        tracing::warn!(partition = name, problem, "an audit partition could not be made");
-                    }
-                    Err(other) => return Err(other),
-                }
-            }
-            month = next;
-        }
-        Ok(())
-    }
 }
 
 /// Waits for every other migration; on SQLite the transaction is the lock.
-async fn lock(tx: &mut Tx) -> Result<(), StoreError> {
+pub(super) async fn lock(tx: &mut Tx) -> Result<(), StoreError> {
     if tx.is_postgres() {
-        // Another replica's migration may take its time, and so may ours.
-        let patience = "SELECT set_config('lock_timeout', '0', true), set_config('statement_timeout', '0', true)";
-        tx.execute(patience, []).await?;
+        tx.take_time().await?;
         tx.execute("SELECT pg_advisory_xact_lock($1)", [MIGRATION_LOCK.into()]).await?;
     }
     Ok(())
@@ -179,15 +141,6 @@ fn checksum(sql: &str) -> String {
     })
 }
 
-fn first_of_month(date: Date) -> Date {
-    date.replace_day(1).unwrap_or(date)
-}
-
-fn next_month(first: Date) -> Date {
-    let year = if first.month() == Month::December { first.year() + 1 } else { first.year() };
-    Date::from_calendar_date(year, first.month().next(), 1).unwrap_or(first)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,13 +148,5 @@ mod tests {
     #[test]
     fn versions_count_up() {
         assert!(MIGRATIONS.is_sorted_by(|one, next| one.version < next.version));
-    }
-
-    #[test]
-    fn months_follow_each_other_across_the_year() {
-        let december = Date::from_calendar_date(2026, Month::December, 31).unwrap();
-        assert_eq!(next_month(first_of_month(december)).to_string(), "2027-01-01");
-        let february = Date::from_calendar_date(2028, Month::February, 29).unwrap();
-        assert_eq!(next_month(first_of_month(february)).to_string(), "2028-03-01");
     }
 }

@@ -1,7 +1,8 @@
 //! The database: one concrete store over SQLite and PostgreSQL, one file per table.
 //!
 //! Rows become domain types here; JSON of policies and settings is written and read nowhere else. Keeps sealed
-//! key text it cannot open. The only place that names sqlx, and that only in `db`, `open` and `key_news`.
+//! key text it cannot open. The only place that names sqlx, and that only in `db`, `cluster`, `open`, `key_news`
+//! and `error`.
 //! Queries name their columns: a `*` would break a prepared statement when a newer version migrates beside us.
 //! Every change is one transaction that also writes its audit row; every change that may stop a mint takes the
 //! lock that audit batches share, so that when it has returned, no batch decided before it can still commit.
@@ -15,12 +16,20 @@ mod audit;
 mod audit_batch;
 mod audit_counted;
 mod audit_entry;
+mod audit_partitions;
 mod audit_writer;
+mod authorization_codes;
+mod backup;
+mod burial;
+mod cluster;
 mod credentials;
 mod db;
+mod device_grants;
+mod durability;
 mod enrolment_codes;
 mod error;
 mod idempotency;
+mod installation_keys;
 mod issuers;
 mod key_news;
 mod liveness;
@@ -32,6 +41,7 @@ mod platform_keys;
 mod policy_json;
 mod presented_tokens;
 mod public_keys;
+mod refresh_tokens;
 mod replicas;
 mod roles_in_use;
 mod run_counts;
@@ -43,11 +53,14 @@ mod service_accounts;
 mod sessions;
 mod settings;
 mod settings_json;
+mod signed_in_json;
 mod signing_keys;
 mod team_facts;
 mod team_issuers;
 mod team_row;
 mod teams;
+mod tombstone;
+mod tombstones;
 mod trust_json;
 mod trust_rules;
 mod users;
@@ -63,10 +76,16 @@ pub use audit::{EventFilter, Order, RoleNamed, Told};
 pub use audit_batch::Verdict;
 pub use audit_entry::{Proof, Release};
 pub use audit_writer::{AuditStats, AuditWriter, QUEUE_MAX, QueueFull, Ticket};
-pub use credentials::{CredentialRecord, DerivesFrom, KeyInfo, NewCredential};
+pub use authorization_codes::{CodeError, CodeShown, NewAuthorizationCode};
+pub use burial::{Buried, BuryError};
+pub use cluster::place;
+pub use credentials::{Behind, CredentialRecord, DerivesFrom, KeyInfo, NewCredential};
+pub use device_grants::{DecideError, DevicePoll, NewDeviceGrant, WaitingDevice};
+pub use durability::Weakness;
 pub use enrolment_codes::{EnrolmentCode, NewEnrolmentCode, RedeemError, Redeemed};
 pub use error::{ChangeError, StoreError};
 pub use idempotency::{Remember, Remembered};
+pub use installation_keys::USER_CODE_KEY;
 pub use memberships::{Member, MemberReach, MembershipChange};
 
 pub use issuers::{IssuerNumbers, IssuerRow};
@@ -78,16 +97,18 @@ pub use page::{PAGE_LIMIT_MAX, Page, Paged};
 pub use platform_keys::{PlatformKey, PlatformKeyChange};
 pub use presented_tokens::Presented;
 pub use public_keys::ClientKeys;
+pub use refresh_tokens::{RefreshError, RefreshToken};
 pub use replicas::Replica;
 pub use roles_in_use::RoleInUse;
 pub use runs::RunFilter;
 pub use sealed::{SealedPlace, SealedText};
 pub use service_accounts::ServiceAccountChange;
-pub use sessions::{NewSession, Session, SessionOrigin};
+pub use sessions::{NewSession, OpenError, OpenedSession, Session};
 pub use signing_keys::KeysUpdate;
 pub use team_facts::TeamFacts;
 pub use team_issuers::TEAM_ISSUERS_MAX;
 pub use teams::TeamChange;
+pub use tombstone::{NoTombstones, Tombstones};
 pub use trust_rules::{TrustRuleChange, Trusting};
 pub use users::UserChange;
 pub use worker_keys::{WorkerKey, WorkerKeyChange};
@@ -105,8 +126,17 @@ impl Store {
     /// process (SQLite), and refuses a store that a newer version has migrated. An older or empty one is opened;
     /// [`Store::migrate`] brings it up to date and [`Store::check_schema`] refuses it.
     pub async fn connect(target: &Target) -> Result<Self, StoreError> {
-        let store = Self { db: Arc::new(open::open(target).await?) };
+        // Boxed: what opens a database is large, and would stand in the future of every command.
+        let store = Self { db: Arc::new(Box::pin(open::open(target)).await?) };
         store.refuse_newer_schema().await?;
+        Ok(store)
+    }
+
+    /// Opens a store that is there, also while another process serves from it, to copy something out of it: the
+    /// schema must be ours.
+    pub async fn beside(target: &Target) -> Result<Self, StoreError> {
+        let store = Self { db: Arc::new(open::open_beside(target).await?) };
+        store.check_schema().await?;
         Ok(store)
     }
 

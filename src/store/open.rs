@@ -4,14 +4,14 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-use super::db::{Db, error};
-use super::error::StoreError;
+use super::cluster::{Cluster, Connections};
+use super::db::Db;
+use super::error::{StoreError, of_driver as error};
 use crate::domain::secret::Secret;
 
 /// How long a statement may wait for SQLite's write lock, and for a free connection.
@@ -31,28 +31,57 @@ pub enum Target {
     },
     /// A server, for any number of replicas.
     Postgres {
-        /// `postgres://user:password@host:port/database`.
+        /// `postgres://user:password@host:port/database`; several servers are divided by commas.
         url: Secret,
+    },
+    /// The same behind a pooler that gives each transaction another connection, such as PgBouncer.
+    Pooled {
+        /// The pooler's.
+        url: Secret,
+        /// The server itself, where news is told. Where it is the pooler's too, none arrives, and what replicas
+        /// change is seen a few seconds later.
+        direct: Secret,
     },
 }
 
 pub(super) async fn open(target: &Target) -> Result<Db, StoreError> {
     match target {
-        Target::Sqlite { path } => open_sqlite(path).await,
-        Target::Postgres { url } => open_postgres(url).await,
+        Target::Sqlite { path } => {
+            let lock = sole(path)?;
+            // Made here with its mode; SQLite gives -wal and -shm the mode of the database.
+            private_file(path)?;
+            open_sqlite(path, Some(lock)).await
+        }
+        Target::Postgres { url } => open_postgres(url, None).await,
+        Target::Pooled { url, direct } => open_postgres(url, Some(direct)).await,
     }
 }
 
-async fn open_sqlite(path: &Path) -> Result<Db, StoreError> {
+/// Opens what is there, also while another process serves from it. On SQLite that is for looking alone: two that write
+/// would each believe that it knows what is in the store.
+pub(super) async fn open_beside(target: &Target) -> Result<Db, StoreError> {
+    match target {
+        Target::Sqlite { path } => {
+            check_mode(path)?;
+            open_sqlite(path, None).await
+        }
+        Target::Postgres { url } => open_postgres(url, None).await,
+        Target::Pooled { url, direct } => open_postgres(url, Some(direct)).await,
+    }
+}
+
+/// The lock of the one process that serves.
+pub(super) fn sole(path: &Path) -> Result<File, StoreError> {
     let lock_path = beside(path, ".lock");
     let lock = private_file(&lock_path)?;
     match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(StoreError::Locked(path.to_owned())),
-        Err(TryLockError::Error(problem)) => return Err(file_error(&lock_path, &problem)),
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked(path.to_owned())),
+        Err(TryLockError::Error(problem)) => Err(file_error(&lock_path, &problem)),
     }
-    // Made here with its mode; SQLite gives -wal and -shm the mode of the database.
-    private_file(path)?;
+}
+
+async fn open_sqlite(path: &Path, lock: Option<File>) -> Result<Db, StoreError> {
     for suffix in ["-wal", "-shm", "-journal"] {
         let side = beside(path, suffix);
         if side.try_exists().map_err(|problem| file_error(&side, &problem))? {
@@ -75,19 +104,16 @@ async fn open_sqlite(path: &Path) -> Result<Db, StoreError> {
     Ok(Db::Sqlite { writer, readers, _lock: lock })
 }
 
-async fn open_postgres(url: &Secret) -> Result<Db, StoreError> {
-    // The parser's message may repeat the URL, and the URL has a password.
-    let options = PgConnectOptions::from_str(url.expose()).map_err(|_| StoreError::Url)?;
-    let options = options.application_name("brevet").options([
-        ("statement_timeout", "10000"),
-        ("lock_timeout", "8000"),
-        ("idle_in_transaction_session_timeout", "20000"),
-    ]);
-    let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE);
-    let pool = pool.connect_with(options.clone()).await.map_err(error)?;
-    let audit = PgPoolOptions::new().max_connections(AUDIT_CONNECTIONS).acquire_timeout(PATIENCE);
-    let audit = audit.connect_with(options).await.map_err(error)?;
-    Ok(Db::Postgres { pool, audit })
+async fn open_postgres(url: &Secret, direct: Option<&Secret>) -> Result<Db, StoreError> {
+    let connections = if direct.is_some() { Connections::Pooled } else { Connections::Own };
+    let cluster = Arc::new(Cluster::parse(url, connections)?);
+    let news = match direct {
+        Some(direct) => Cluster::parse(direct, Connections::Own)?.servers().to_vec(),
+        None => cluster.servers().to_vec(),
+    };
+    let pool = cluster.pool(CONNECTIONS).await?;
+    let audit = cluster.pool(AUDIT_CONNECTIONS).await?;
+    Ok(Db::Postgres { pool, audit, cluster, news })
 }
 
 /// Opens `path`, making it with mode 0600 where it is missing; an existing file with a wider mode is refused.
@@ -104,7 +130,7 @@ fn check_mode(path: &Path) -> Result<(), StoreError> {
     if mode & !0o600 == 0 { Ok(()) } else { Err(StoreError::Permissions { path: path.to_owned(), mode }) }
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

@@ -41,7 +41,7 @@ impl Page {
     }
 
     /// Cuts the extra row off and makes the next cursor from the last one kept.
-    pub(super) fn cut<T>(&self, mut items: Vec<T>, cursor: impl Fn(&T) -> String) -> Paged<T> {
+    pub fn cut<T>(&self, mut items: Vec<T>, cursor: impl Fn(&T) -> String) -> Paged<T> {
         let bound = self.bound() as usize;
         let more = items.len() > bound;
         items.truncate(bound);

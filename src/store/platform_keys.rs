@@ -64,7 +64,7 @@ impl Store {
         event: &Event,
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         credentials::insert(&mut tx, key, Owner::Platform).await?;
         let sql = "INSERT INTO platform_keys (credential_id, rights, version) VALUES ($1, $2, 1)";
         tx.execute(sql, [key.id.into(), rights.to_text().into()]).await?;
@@ -96,7 +96,7 @@ impl Store {
         change: &PlatformKeyChange,
         event: &Event,
     ) -> Result<PlatformKey, ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let mut key = live(&mut tx, id, expected).await?;
         if let Some(name) = &change.name {
             key.name.clone_from(name);
@@ -127,7 +127,7 @@ impl Store {
         expected: Option<i64>,
         event: &Event,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         live(&mut tx, id, expected).await?;
         let sql = "UPDATE credentials SET revoked_at = $2 WHERE id = $1";
         tx.execute(sql, [id.into(), event.at.into()]).await?;

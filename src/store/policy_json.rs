@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::error::StoreError;
 use crate::domain::address_range::AddressRange;
 use crate::domain::audience::Audience;
+use crate::domain::id::UpstreamUid;
 use crate::domain::lifetime::Lifetime;
 use crate::domain::principal::{ActorType, Principal};
 use crate::domain::role_arn::RoleArn;
@@ -37,6 +38,10 @@ struct PolicyJson {
     /// mints nothing for the team, instead of minting under the wrong issuer.
     #[serde(default, skip_serializing_if = "is_off")]
     private_issuer: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    upstream_providers: Vec<String>,
+    #[serde(default, skip_serializing_if = "is_off")]
+    amr_claim: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -79,6 +84,8 @@ pub(super) fn write(policy: &TeamPolicy) -> Result<String, StoreError> {
         address_ranges: policy.address_ranges.iter().map(ToString::to_string).collect(),
         people_mint: (policy.people_mint != PeopleMint::Anywhere).then(|| policy.people_mint.as_str().to_owned()),
         private_issuer: policy.issuer == MintingIssuer::Private,
+        upstream_providers: policy.upstream_providers.iter().map(ToString::to_string).collect(),
+        amr_claim: policy.amr_claim,
     };
     serde_json::to_string(&json).map_err(|_| CORRUPT)
 }
@@ -117,6 +124,8 @@ pub(super) fn read(text: &str) -> Result<TeamPolicy, StoreError> {
             .map_or(Some(PeopleMint::Anywhere), PeopleMint::parse)
             .ok_or(CORRUPT)?,
         issuer: if json.private_issuer { MintingIssuer::Private } else { MintingIssuer::Shared },
+        upstream_providers: parsed(&json.upstream_providers, |uid| UpstreamUid::parse(uid).ok())?,
+        amr_claim: json.amr_claim,
     })
 }
 
@@ -168,6 +177,8 @@ mod tests {
             address_ranges: vec![AddressRange::parse("10.0.0.0/8").unwrap()],
             people_mint: PeopleMint::InRunsOnly,
             issuer: MintingIssuer::Private,
+            upstream_providers: vec![UpstreamUid::parse("okta").unwrap()],
+            amr_claim: true,
         };
         for policy in [policy, TeamPolicy::new_team()] {
             assert_eq!(read(&write(&policy).unwrap()), Ok(policy));
@@ -185,6 +196,7 @@ mod tests {
             r#""session_tag_keys":["brevet:team"]"#,
             r#""cost_tags":{"AWS:x":""}"#,
             r#""address_ranges":["10.0.0.1/8"]"#,
+            r#""upstream_providers":["a/b"]"#,
             r#""something":1"#,
         ] {
             assert_eq!(read(&format!("{},{later}}}", &first[..end])), Err(CORRUPT), "{later}");

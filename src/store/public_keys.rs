@@ -100,7 +100,7 @@ impl Store {
         event: &Event,
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         let alive = "SELECT (SELECT count(*) FROM public_keys q WHERE q.service_account_uid = a.uid
                 AND q.revoked_at IS NULL AND (q.expires_at IS NULL OR q.expires_at > $2)) AS live
             FROM service_accounts a WHERE a.uid = $1 AND a.deleted_at IS NULL";
@@ -121,7 +121,7 @@ impl Store {
         key: PublicKeyId,
         event: &Event,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let revoked = tx
             .execute(
                 "UPDATE public_keys SET revoked_at = $3

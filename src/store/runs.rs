@@ -8,7 +8,8 @@ use super::db::Row;
 use super::error::{ChangeError, StoreError};
 use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
-use super::{asker, run_json, settings_json};
+use super::sessions::authentication;
+use super::{run_json, settings_json};
 use crate::domain::access::RunsOf;
 use crate::domain::audit::Event;
 use crate::domain::credential::CredentialKind;
@@ -34,8 +35,9 @@ pub struct RunFilter {
 macro_rules! runs {
     () => {
         "SELECT g.id, g.team_uid, g.principal, g.opener_kind, g.opener_id, g.opener_session_id, g.audiences, g.labels,
-            g.layer, g.role_arn, g.lifetime_cap, g.tokens_max, g.tokens_issued, g.created_at, g.ends_at, g.ended_at
-         FROM runs g "
+            g.layer, g.role_arn, g.lifetime_cap, g.tokens_max, g.tokens_issued, g.created_at, g.ends_at, g.ended_at,
+            s.origin AS session_origin, s.amr AS session_amr
+         FROM runs g LEFT JOIN sessions s ON s.id = g.opener_session_id "
     };
 }
 
@@ -73,7 +75,7 @@ impl Store {
         event: &Event,
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         let terms = &run.terms;
         let inserted = tx
             .execute(
@@ -159,7 +161,10 @@ impl Store {
     /// Ends a run that goes on and is one of `whose`. When it has returned, its bearer gets no token. Who ends a team's run
     /// must still hold that office.
     pub async fn end_run(&self, id: &RunId, whose: &RunsOf, event: &Event) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = match whose {
+            RunsOf::InTeam(_) => self.db.change_alone_in_office(event).await?,
+            RunsOf::Everyone | RunsOf::Principal(_) | RunsOf::OpenedBy(_) => self.db.change_alone(event).await?,
+        };
         let [of, opened_by, within] = parts(whose);
         let sql = concat!(
             "UPDATE runs AS g SET ended_at = $2, version = version + 1
@@ -169,9 +174,6 @@ impl Store {
         let args = [id.as_str().into(), event.at.into(), of.into(), opened_by.into(), within.into()];
         if tx.execute(sql, args).await? == 0 {
             return Err(ChangeError::NotFound);
-        }
-        if matches!(whose, RunsOf::InTeam(_)) {
-            asker::holds_office(&mut tx, event).await?;
         }
         Ok(tx.commit_with(event).await?)
     }
@@ -212,6 +214,7 @@ fn run(row: &Row) -> Result<Run, StoreError> {
             kind: row.parsed("opener_kind", CredentialKind::parse)?,
             credential: row.handle("opener_id")?,
             session: row.optional_parsed("opener_session_id", Handle::parse)?,
+            by: authentication(row)?,
         },
         terms: RunTerms {
             audiences: run_json::read_audiences(&row.text("audiences")?)?,

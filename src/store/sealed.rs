@@ -22,6 +22,13 @@ pub enum SealedPlace {
         /// Its name.
         kid: Kid,
     },
+    /// A key of the installation that signs nothing: `installation_keys.sealed_key`.
+    InstallationKey {
+        /// The shared issuer, under which its audit rows are.
+        issuer: IssuerId,
+        /// Its name.
+        name: String,
+    },
 }
 
 impl fmt::Display for SealedPlace {
@@ -29,6 +36,7 @@ impl fmt::Display for SealedPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SigningKey { kid, .. } => write!(f, "signing_key:{kid}"),
+            Self::InstallationKey { name, .. } => write!(f, "installation_key:{name}"),
         }
     }
 }
@@ -56,19 +64,29 @@ impl Store {
     pub async fn sealed(&self) -> Result<Vec<SealedText>, StoreError> {
         let sql = "SELECT issuer_id, kid, sealed_private, sign_until, revoked_at
             FROM signing_keys WHERE forgotten_at IS NULL ORDER BY kid";
-        self.db.fetch_all(sql, []).await?.iter().map(signing_key).collect()
+        let mut sealed: Vec<_> = self.db.fetch_all(sql, []).await?.iter().map(signing_key).collect::<Result<_, _>>()?;
+        let sql = "SELECT k.name, k.sealed_key, i.id AS issuer_id FROM installation_keys k
+            JOIN issuers i ON i.team_uid IS NULL ORDER BY k.name";
+        for row in self.db.fetch_all(sql, []).await? {
+            sealed.push(installation_key(&row)?);
+        }
+        Ok(sealed)
     }
 
     /// Puts `new` in the place of the text that was read; `false` where another text lies there by now, and then
     /// nothing is changed.
     pub async fn replace_sealed(&self, old: &SealedText, new: &Sealed, event: &Event) -> Result<bool, ChangeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         let changed = match &old.place {
             SealedPlace::SigningKey { issuer, kid } => {
                 let sql = "UPDATE signing_keys SET sealed_private = $1
                     WHERE issuer_id = $2 AND kid = $3 AND sealed_private = $4 AND forgotten_at IS NULL";
                 let text = old.text.as_str();
                 tx.execute(sql, [new.as_str().into(), (*issuer).into(), kid.as_str().into(), text.into()]).await?
+            }
+            SealedPlace::InstallationKey { name, .. } => {
+                let sql = "UPDATE installation_keys SET sealed_key = $1 WHERE name = $2 AND sealed_key = $3";
+                tx.execute(sql, [new.as_str().into(), name.as_str().into(), old.text.as_str().into()]).await?
             }
         };
         if changed == 0 {
@@ -90,6 +108,14 @@ fn signing_key(row: &Row) -> Result<SealedText, StoreError> {
     })
 }
 
+fn installation_key(row: &Row) -> Result<SealedText, StoreError> {
+    Ok(SealedText {
+        place: SealedPlace::InstallationKey { issuer: row.handle("issuer_id")?, name: row.text("name")? },
+        text: row.parsed("sealed_key", |text| Sealed::parse(text).ok())?,
+        unneeded_from: None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -101,7 +127,7 @@ mod tests {
             let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
             columns.extend(words.filter(|word| word.starts_with("sealed")).map(str::to_owned));
         }
-        let listed = ["sealed_private"].map(str::to_owned);
+        let listed = ["sealed_private", "sealed_key"].map(str::to_owned);
         assert_eq!(columns, listed.into(), "a sealed column needs its place in `SealedPlace`, or reseal misses it");
     }
 }

@@ -19,7 +19,7 @@ impl Store {
         event: &Event,
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         let alive = "SELECT 1 AS one FROM service_accounts WHERE uid = $1 AND deleted_at IS NULL";
         if tx.fetch_optional(alive, [account.into()]).await?.is_none() {
             return Err(ChangeError::NotFound);
@@ -66,7 +66,7 @@ impl Store {
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
         let [ends, made] = events;
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(made).await?;
         let shortened = tx
             .execute(
                 "UPDATE credentials
@@ -93,7 +93,7 @@ impl Store {
         key: CredentialId,
         event: &Event,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let revoked = tx
             .execute(
                 "UPDATE credentials SET revoked_at = $3

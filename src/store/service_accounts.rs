@@ -29,7 +29,7 @@ impl Store {
         event: &Event,
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         let alive = "SELECT 1 AS one FROM teams WHERE uid = $1 AND deleted_at IS NULL";
         if tx.fetch_optional(alive, [(&account.team).into()]).await?.is_none() {
             return Err(ChangeError::NotFound);
@@ -82,7 +82,7 @@ impl Store {
         change: &ServiceAccountChange,
         event: &Event,
     ) -> Result<ServiceAccount, ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let mut account = lock_version(&mut tx, uid, expected).await?;
         if let Some(name) = &change.name {
             account.name.clone_from(name);
@@ -113,17 +113,23 @@ impl Store {
         expected: Option<i64>,
         event: &Event,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         lock_version(&mut tx, uid, expected).await?;
-        for sql in [
-            "UPDATE service_accounts SET deleted_at = $2, updated_at = $2, version = version + 1 WHERE uid = $1",
-            "UPDATE credentials SET revoked_at = COALESCE(revoked_at, $2) WHERE service_account_uid = $1",
-            "UPDATE public_keys SET revoked_at = COALESCE(revoked_at, $2) WHERE service_account_uid = $1",
-        ] {
-            tx.execute(sql, [uid.into(), event.at.into()]).await?;
-        }
+        end(&mut tx, uid, event.at).await?;
         Ok(tx.commit_with(event).await?)
     }
+}
+
+/// Makes a service account a tombstone.
+pub(super) async fn end(tx: &mut Tx, uid: &ServiceAccountUid, at: OffsetDateTime) -> Result<(), StoreError> {
+    for sql in [
+        "UPDATE service_accounts SET deleted_at = $2, updated_at = $2, version = version + 1 WHERE uid = $1",
+        "UPDATE credentials SET revoked_at = COALESCE(revoked_at, $2) WHERE service_account_uid = $1",
+        "UPDATE public_keys SET revoked_at = COALESCE(revoked_at, $2) WHERE service_account_uid = $1",
+    ] {
+        tx.execute(sql, [uid.into(), at.into()]).await?;
+    }
+    Ok(())
 }
 
 async fn lock_version(

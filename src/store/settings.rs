@@ -31,7 +31,7 @@ impl Store {
         layer: &ProviderLayer,
         event: &Event,
     ) -> Result<i64, ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let version = current(&mut tx, team, account, expected).await? + 1;
         tx.execute(
             "INSERT INTO provider_settings (team_uid, service_account_uid, layer, version, updated_at)

@@ -18,6 +18,16 @@ use crate::domain::signing_key::{Algorithm, KeyKind, KeyTimes, Kid, PublicKey, S
 /// it is one that does not sign yet.
 const NEVER: OffsetDateTime = datetime!(9999-12-31 23:59:59.999 UTC);
 
+const OF_ISSUER: &str = "SELECT kid, issuer_id, algorithm, bits, public_first, public_second, certificate,
+    sealed_private, publish_from, sign_from, sign_until, publish_until, revoked_at, seen_from, seen_until, made_first,
+    forgotten_at
+    FROM signing_keys WHERE issuer_id = $1 ORDER BY sign_from, kid";
+
+/// The same as [`Store::signing_keys`] within a transaction.
+pub(super) async fn read(tx: &mut Tx, issuer: IssuerId) -> Result<Vec<SigningKey>, StoreError> {
+    tx.fetch_all(OF_ISSUER, [issuer.into()]).await?.iter().map(signing_key).collect()
+}
+
 fn turn(times: &KeyTimes) -> OffsetDateTime {
     times.sign_from.unwrap_or(NEVER)
 }
@@ -31,7 +41,7 @@ impl Store {
         keys: &[SigningKey],
         event: &Event,
     ) -> Result<bool, ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let any = "SELECT 1 AS one FROM signing_keys WHERE issuer_id = $1 LIMIT 1";
         if tx.fetch_optional(any, [issuer.into()]).await?.is_some() {
             return Ok(false);
@@ -47,11 +57,7 @@ impl Store {
 
     /// Every key an issuer has or had, in the order they were to sign.
     pub async fn signing_keys(&self, issuer: IssuerId) -> Result<Vec<SigningKey>, StoreError> {
-        let sql = "SELECT kid, issuer_id, algorithm, bits, public_first, public_second, certificate,
-            sealed_private, publish_from, sign_from, sign_until, publish_until, revoked_at, seen_from, seen_until,
-            made_first, forgotten_at
-            FROM signing_keys WHERE issuer_id = $1 ORDER BY sign_from, kid";
-        self.db.fetch_all(sql, [issuer.into()]).await?.iter().map(signing_key).collect()
+        self.db.fetch_all(OF_ISSUER, [issuer.into()]).await?.iter().map(signing_key).collect()
     }
 
     /// Whether another issuer of this store has a key of this name.
@@ -69,7 +75,7 @@ impl Store {
         update: &KeysUpdate<'_>,
         event: &Event,
     ) -> Result<i64, ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let bumped = tx
             .fetch_optional(
                 "UPDATE issuers SET keys_version = keys_version + 1

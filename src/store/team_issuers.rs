@@ -27,7 +27,7 @@ impl Store {
         keys: &[SigningKey],
         event: &Event,
     ) -> Result<i64, ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let version = lock_version(&mut tx, team, expected).await?.version;
         let there = "SELECT deleted_at FROM issuers WHERE team_uid = $1";
         if let Some(row) = tx.fetch_optional(there, [team.into()]).await? {
@@ -95,7 +95,7 @@ impl Store {
         expected: Option<i64>,
         event: &Event,
     ) -> Result<i64, ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let found = lock_version(&mut tx, team, expected).await?;
         if found.policy.issuer == MintingIssuer::Private {
             return Err(ChangeError::Conflict("issuer_mints"));

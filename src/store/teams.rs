@@ -3,6 +3,7 @@
 use time::OffsetDateTime;
 
 use super::Store;
+use super::db::Tx;
 use super::error::{ChangeError, StoreError};
 use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
@@ -10,7 +11,7 @@ use super::team_row::{lock_version, team};
 use super::{audiences, policy_json, team_issuers};
 use crate::domain::audit::Event;
 use crate::domain::id::{CredentialId, TeamUid};
-use crate::domain::team::{Team, TeamPolicy};
+use crate::domain::team::{MintingIssuer, Team, TeamPolicy};
 
 /// What to change of a team; `None` keeps.
 #[derive(Debug, Clone, Default)]
@@ -44,7 +45,7 @@ impl Store {
         event: &Event,
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         audiences::refuse_workers_audiences(&mut tx, &team.policy).await?;
         let inserted = tx
             .execute(
@@ -103,7 +104,7 @@ impl Store {
         change: &TeamChange,
         event: &Event,
     ) -> Result<Team, ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let mut team = lock_version(&mut tx, uid, expected).await?;
         if let Some(name) = &change.name {
             team.name.clone_from(name);
@@ -136,14 +137,29 @@ impl Store {
     /// Makes a team a tombstone: nothing of it mints, its uid and external id stay taken for ever. Its private issuer
     /// goes with it, keys and all.
     pub async fn delete_team(&self, uid: &TeamUid, expected: Option<i64>, event: &Event) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         lock_version(&mut tx, uid, expected).await?;
-        tx.execute(
-            "UPDATE teams SET deleted_at = $2, updated_at = $2, version = version + 1 WHERE uid = $1",
-            [uid.into(), event.at.into()],
-        )
-        .await?;
-        team_issuers::destroy(&mut tx, uid, event.at).await?;
+        end(&mut tx, uid, event.at).await?;
         Ok(tx.commit_with(event).await?)
     }
+}
+
+/// Makes a team a tombstone, its private issuer with it.
+pub(super) async fn end(tx: &mut Tx, uid: &TeamUid, at: OffsetDateTime) -> Result<(), StoreError> {
+    let sql = "UPDATE teams SET deleted_at = $2, updated_at = $2, version = version + 1 WHERE uid = $1";
+    tx.execute(sql, [uid.into(), at.into()]).await?;
+    team_issuers::destroy(tx, uid, at).await.map(drop)
+}
+
+/// Lets the shared issuer mint for a team whose private one is about to end.
+pub(super) async fn mint_from_the_shared_issuer(
+    tx: &mut Tx,
+    uid: &TeamUid,
+    at: OffsetDateTime,
+) -> Result<(), StoreError> {
+    let sql = "SELECT policy FROM teams WHERE uid = $1 AND deleted_at IS NULL";
+    let Some(row) = tx.fetch_optional(sql, [uid.into()]).await? else { return Ok(()) };
+    let policy = TeamPolicy { issuer: MintingIssuer::Shared, ..policy_json::read(&row.text("policy")?)? };
+    let sql = "UPDATE teams SET policy = $2, updated_at = $3, version = version + 1 WHERE uid = $1";
+    tx.execute(sql, [uid.into(), policy_json::write(&policy)?.into(), at.into()]).await.map(drop)
 }

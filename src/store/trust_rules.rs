@@ -53,7 +53,7 @@ impl Store {
         event: &Event,
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         // Locks the account's row, so that two creates count one after the other.
         let alive = "UPDATE service_accounts SET version = version WHERE uid = $1 AND deleted_at IS NULL RETURNING uid";
         if tx.fetch_optional(alive, [(&record.service_account).into()]).await?.is_none() {
@@ -131,7 +131,7 @@ impl Store {
         change: &TrustRuleChange,
         event: &Event,
     ) -> Result<TrustRuleRecord, ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let mut record = live(&mut tx, account, id, expected).await?;
         if let Some(name) = &change.name {
             record.name.clone_from(name);
@@ -171,7 +171,7 @@ impl Store {
         expected: Option<i64>,
         event: &Event,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         live(&mut tx, account, id, expected).await?;
         for sql in [
             "UPDATE trust_rules SET deleted_at = $2, updated_at = $2, version = version + 1 WHERE id = $1",

@@ -33,7 +33,7 @@ impl Store {
         event: &Event,
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.change(event).await?;
         insert(&mut tx, user).await?;
         idempotency::remember(&mut tx, remember).await?;
         Ok(tx.commit_with(event).await?)
@@ -63,7 +63,7 @@ impl Store {
         change: &UserChange,
         event: &Event,
     ) -> Result<User, ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let mut user = lock_version(&mut tx, uid, expected).await?;
         if let Some(name) = &change.name {
             user.name.clone_from(name);
@@ -94,24 +94,37 @@ impl Store {
     /// Makes a person a tombstone: memberships, sessions, credentials and codes end, and name, e-mail, devices,
     /// addresses and user agents are erased, in audit rows too. The uid stays taken, decisions stay told.
     pub async fn delete_user(&self, uid: &UserUid, expected: Option<i64>, event: &Event) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         lock_version(&mut tx, uid, expected).await?;
-        for sql in [
-            "UPDATE users SET deleted_at = $2, updated_at = $2, version = version + 1, name = '', email = NULL
-                WHERE uid = $1",
-            "UPDATE memberships SET removed_at = COALESCE(removed_at, $2), disabled_at = NULL
-                WHERE user_uid = $1 AND (removed_at IS NULL OR disabled_at IS NOT NULL)",
-            "UPDATE sessions SET ended_at = COALESCE(ended_at, $2), device = NULL, address = NULL, user_agent = NULL
-                WHERE user_uid = $1",
-            "UPDATE credentials SET revoked_at = COALESCE(revoked_at, $2), name = '' WHERE user_uid = $1",
-            "UPDATE enrolment_codes SET revoked_at = COALESCE(revoked_at, $2) WHERE user_uid = $1",
-        ] {
-            tx.execute(sql, [uid.into(), event.at.into()]).await?;
-        }
-        audit::erase_person(&mut tx, uid).await?;
-        idempotency::forget_mentions(&mut tx, uid.as_str()).await?;
+        end(&mut tx, uid, event.at).await?;
         Ok(tx.commit_with(event).await?)
     }
+}
+
+/// Makes a person a tombstone, and forgets who it was.
+pub(super) async fn end(tx: &mut Tx, uid: &UserUid, at: OffsetDateTime) -> Result<(), StoreError> {
+    for sql in [
+        "UPDATE users SET deleted_at = $2, updated_at = $2, version = version + 1, name = '', email = NULL
+            WHERE uid = $1",
+        "UPDATE memberships SET removed_at = COALESCE(removed_at, $2), disabled_at = NULL
+            WHERE user_uid = $1 AND (removed_at IS NULL OR disabled_at IS NOT NULL)",
+        "UPDATE sessions SET ended_at = COALESCE(ended_at, $2), device = NULL, address = NULL, user_agent = NULL,
+            upstream_subject = NULL, upstream_sid = NULL, amr = NULL WHERE user_uid = $1",
+        "UPDATE credentials SET revoked_at = COALESCE(revoked_at, $2), name = '' WHERE user_uid = $1",
+        "UPDATE enrolment_codes SET revoked_at = COALESCE(revoked_at, $2) WHERE user_uid = $1",
+    ] {
+        tx.execute(sql, [uid.into(), at.into()]).await?;
+    }
+    // What waits to become a session says who signed in and from where; nothing of it may become one now.
+    for sql in [
+        "DELETE FROM device_grants WHERE user_uid = $1",
+        "DELETE FROM authorization_codes WHERE user_uid = $1",
+        "DELETE FROM sign_ins WHERE user_uid = $1",
+    ] {
+        tx.execute(sql, [uid.into()]).await?;
+    }
+    audit::erase_person(tx, uid).await?;
+    idempotency::forget_mentions(tx, uid.as_str()).await
 }
 
 /// Saves a new person.

@@ -65,7 +65,7 @@ impl Store {
         event: &Event,
         remember: Option<&Remember>,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         audiences::refuse_listed(&mut tx, audience).await?;
         credentials::insert(&mut tx, key, Owner::Worker).await?;
         tx.execute(
@@ -100,7 +100,7 @@ impl Store {
         change: &WorkerKeyChange,
         event: &Event,
     ) -> Result<WorkerKey, ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let mut key = live(&mut tx, id, expected).await?;
         if let Some(name) = &change.name {
             key.name.clone_from(name);
@@ -128,7 +128,7 @@ impl Store {
         expected: Option<i64>,
         event: &Event,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.begin_alone().await?;
+        let mut tx = self.db.change_alone(event).await?;
         let key = live(&mut tx, id, expected).await?;
         let sql = "UPDATE credentials SET revoked_at = $2 WHERE id = $1";
         tx.execute(sql, [id.into(), event.at.into()]).await?;

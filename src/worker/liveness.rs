@@ -98,7 +98,10 @@ pub(super) fn refused(error: &ClientError) -> WorkerError {
         ClientError::Protocol { status: 500.., .. } => {
             WorkerError::refused(Refusal::IssuerUnreachable, error.to_string())
         }
-        ClientError::Protocol { .. } => WorkerError::refused(Refusal::IssuerUnexpected, error.to_string()),
+        // The worker asks `/v1` alone, which answers no error of OAuth.
+        ClientError::Protocol { .. } | ClientError::OAuth { .. } => {
+            WorkerError::refused(Refusal::IssuerUnexpected, error.to_string())
+        }
         ClientError::Refused { problem, .. } => {
             let why = match problem.status {
                 429 => Refusal::IssuerBusy,

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::io;
-use std::sync::{Arc, Mutex};
 
 use brevet::domain::audit::Action;
 use brevet::domain::clock::Clock as _;
@@ -14,9 +12,9 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use time::Duration;
 use time::format_description::well_known::Rfc3339;
-use tracing_subscriber::fmt::MakeWriter;
 
 use crate::support::house::{House, Listener, request};
+use crate::support::logs::Logs;
 use crate::support::postgres;
 
 fn text(value: &Value, member: &str) -> String {
@@ -693,33 +691,10 @@ async fn omitted_keeps_and_null_clears() {
     assert_eq!(cleared, set);
 }
 
-/// What the log of a test says.
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Captured {
-    type Writer = Self;
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
 /// Threat 31: every secret is in the answer that made it, and in no other answer, log line or audit row.
 #[tokio::test]
 async fn threat_31_a_secret_stands_in_one_answer_and_nowhere_else() {
-    let captured = Captured::default();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(captured.clone());
-    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let logs = Logs::capture();
     let house = House::new().await;
     house.must("POST", "/v1/teams", Some(json!({"uid": "acme", "name": "Acme"}))).await;
     house.must("POST", "/v1/users", Some(json!({"uid": "ada", "name": "Ada"}))).await;
@@ -764,7 +739,7 @@ async fn threat_31_a_secret_stands_in_one_answer_and_nowhere_else() {
         answers += &house.must("GET", path, None).await.to_string();
     }
     house.app.issuer.audit().drain().await;
-    let logged = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+    let logged = logs.text();
     assert!(!logged.is_empty(), "nothing was captured, so the search proves nothing");
     for secret in [&house.first, &key, &worker, &code, &access, &token] {
         // Past the prefix, so that a part of it is found too.

@@ -90,6 +90,7 @@ fn the_way_of_a_person_and_of_an_agent() {
 fn session_file(served: &Served) -> std::path::PathBuf {
     let folder = served.home.path().join(".local/state/brevet");
     let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
     assert_eq!(files.len(), 1);
     files.pop().unwrap()
 }
@@ -278,6 +279,11 @@ const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
         2,
         "--data-dir (BREVET_DATA_DIR) names /nowhere, which is no folder",
     ),
+    (&["store", "backup"], None, 2, "<FILE>"),
+    (&["store", "backup", "/nowhere/copy"], None, 1, "/nowhere/copy: "),
+    (&["store", "restore", "/nowhere"], None, 1, "is locked: another brevet process has this store open"),
+    (&["store", "export-tombstones", "/nowhere/tombstones"], None, 1, "/nowhere/tombstones: "),
+    (&["store", "import-tombstones", "/nowhere"], None, 1, "/nowhere: "),
     (
         &["serve", "--issuer-url", "https://id.example", "--audit-retention-days", "0"],
         None,

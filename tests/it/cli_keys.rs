@@ -240,7 +240,7 @@ fn threat_15_what_an_operator_does_to_keys_says_what_breaks_and_what_stays_accep
     let folder = served.home.path().join("cdn");
     fs::create_dir(&folder).unwrap();
     let export = || json(served.admin(&["keys", "export-jwks", "cdn", "--json"]));
-    assert_eq!(export()["files"].as_array().unwrap().iter().filter(|file| file["changed"] == true).count(), 2);
+    assert_eq!(export()["files"].as_array().unwrap().iter().filter(|file| file["changed"] == true).count(), 3);
     let again = export();
     assert!(again["files"].as_array().unwrap().iter().all(|file| file["changed"] == false), "{again}");
     let jwks: Value = serde_json::from_slice(&fs::read(folder.join(".well-known/jwks.json")).unwrap()).unwrap();

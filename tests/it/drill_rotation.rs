@@ -2,7 +2,8 @@
 //! issuer URL. Tokens are minted all the while and each is shown, at once and again a few seconds later, to PyJWT and
 //! jose with caches of their own, and to a verifier that holds every copy of a JWKS for exactly max-age.
 //!
-//! The waits are shortened in the drill's own database: no command of Brevet writes numbers that break the rules.
+//! The waits are shortened by `brevet keys schedule`, which an issuer of development lets break the rules. Everything
+//! the drill does to the installation but its accidents is done by commands, as an operator would.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -26,13 +27,19 @@ use crate::support::watchers::Watcher;
 use crate::support::{clients, variable};
 
 /// Seconds for which every cache keeps a JWKS.
-const MAX_AGE: u64 = 3;
+const MAX_AGE: u64 = 2;
+/// The same where a key may sign at once: so long that no machine is slow enough to keep the rule by accident.
+const LONG_AGE: u64 = 10;
 /// From publication to the first signature: max-age, and time for a machine that is busy with other tests.
-const PUBLISH_BEFORE_SIGN: u64 = MAX_AGE + 4;
+const PUBLISH_BEFORE_SIGN: u64 = MAX_AGE + 3;
 /// How old a token is when it is shown for the second time.
 const LATE: Duration = Duration::from_secs(3);
-/// From the last signature to the end of publication.
-const KEEP_AFTER_SIGN: u64 = LATE.as_secs() + 7;
+/// From the last signature to the end of publication. Longer than a turn, so that retired keys pile up: with three of
+/// them, the signing key and the standby an issuer has as many as it may.
+const KEEP_AFTER_SIGN: u64 = LATE.as_secs() + 15;
+/// The rotation period where the clock is to rotate as often as it can, and where only an operator is to.
+const AT_ONCE: u64 = 2;
+const NEVER: u64 = 86_400;
 /// How many clients mint at once, and how long each rests between two tokens.
 const MINTERS: usize = 3;
 const REST: Duration = Duration::from_millis(120);
@@ -121,8 +128,8 @@ fn kid_of(token: &str) -> String {
 
 impl Load {
     /// `None` after saying that the test is skipped.
-    fn start(issuer: &str, key: &str) -> Option<Self> {
-        let max_age = MAX_AGE.to_string();
+    fn start(issuer: &str, key: &str, max_age: u64) -> Option<Self> {
+        let max_age = max_age.to_string();
         let flags = ["--audience", "sts.amazonaws.com", "--max-age", max_age.as_str()];
         let watchers = vec![
             Watcher::start("PyJWT", clients::python("watch_pyjwt.py")?.args(flags)),
@@ -266,13 +273,14 @@ fn furnish(replicas: &Replicas) -> String {
     admin(&["admin", "service-accounts", "create-key", "--team", "red", "bot"])
 }
 
-/// Numbers as no command would write them, for every issuer of the drill.
-fn shorten(replicas: &Replicas, publish_before_sign: u64, rotation_period: u64) {
-    replicas.execute(format!(
-        "UPDATE issuers SET max_age = {MAX_AGE}, export_lag = 0, clock_error = 1, oldest_snapshot = 3, \
-         publish_before_sign = {publish_before_sign}, keep_after_sign = {KEEP_AFTER_SIGN}, \
-         rotation_period = {rotation_period}, keys_version = keys_version + 1"
-    ));
+/// Sets the numbers by which keys follow each other: those of all the waits, or none before the first signature.
+fn schedule(replicas: &Replicas, max_age: u64, publish_before_sign: u64, rotation_period: u64) {
+    let seconds = |number: u64| format!("{number}s");
+    let (age, before) = (seconds(max_age), seconds(publish_before_sign));
+    let (keep, period) = (seconds(KEEP_AFTER_SIGN), seconds(rotation_period));
+    let waits = ["--publish-before-sign", &before, "--keep-after-sign", &keep, "--rotation-period", &period];
+    let rest = ["--max-age", &age, "--export-lag", "0s", "--clock-error", "1s", "--oldest-snapshot", "2s"];
+    replicas.admin(&[&["keys", "schedule"][..], &waits, &rest].concat(), PATIENCE);
 }
 
 /// Waits until a standby of `algorithm` may sign.
@@ -308,10 +316,11 @@ fn drill(rotations: usize, publish_before_sign: u64) -> Option<Figures> {
     let whole = publish_before_sign > 0;
     let mut replicas = Replicas::start()?;
     let key = furnish(&replicas);
-    shorten(&replicas, publish_before_sign, if whole { 2 } else { 3_600 });
+    let (max_age, period) = if whole { (MAX_AGE, AT_ONCE) } else { (LONG_AGE, NEVER) };
+    schedule(&replicas, max_age, publish_before_sign, period);
     // Long enough for the replicas to have read it, and for the caches to have nothing from before.
     thread::sleep(Duration::from_secs(4));
-    let load = Load::start(&replicas.issuer, &key)?;
+    let load = Load::start(&replicas.issuer, &key, max_age)?;
     let (mut kills, mut database_stops) = (0, 0);
     for rotation in 1..=rotations {
         match rotation % 3 {
@@ -343,7 +352,7 @@ fn drill(rotations: usize, publish_before_sign: u64) -> Option<Figures> {
 
 /// The commands of an operator, each under the same load.
 fn operate(replicas: &Replicas, load: &Load) {
-    shorten(replicas, PUBLISH_BEFORE_SIGN, 3_600);
+    schedule(replicas, MAX_AGE, PUBLISH_BEFORE_SIGN, NEVER);
     // `rotate` is refused until the standby is old enough.
     let before = load.hand_overs();
     replicas.admin(&["keys", "rotate"], PATIENCE);
@@ -371,8 +380,8 @@ fn operate(replicas: &Replicas, load: &Load) {
     load.wait_for_hand_overs(before + 3);
 
     // The team moves to an issuer of its own, and back; each of its tokens verifies at the issuer that it names.
+    // Made, it has the numbers of the shared one.
     replicas.admin(&["admin", "issuer", "make", "--team", "red"], PATIENCE);
-    shorten(replicas, PUBLISH_BEFORE_SIGN, 3_600);
     thread::sleep(Duration::from_secs(4));
     replicas.admin(&["admin", "policy", "set", "--team", "red", "--minted-by", "private"], PATIENCE);
     load.wait_for_hand_overs(before + 4);

@@ -72,6 +72,7 @@ impl Issuer {
             subject: &subject,
             run: None,
             actor: None,
+            amr: &[],
             issuer: &self.url,
             policy: &TeamPolicy::new_team(),
             settings: &settings,

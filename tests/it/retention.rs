@@ -28,7 +28,10 @@ async fn rows_go_when_their_retention_is_over_and_not_a_day_before() {
     let left = app.store.events(&EventFilter::default(), &Page::default()).await.unwrap().items;
     assert_eq!(left.iter().map(|row| row.id).collect::<Vec<_>>(), [late.id]);
     let again = app.issuer.forget_old(retention).await.unwrap();
-    assert_eq!(again, Forgotten { audit_rows: 0, idempotency_keys: 0, presented_tokens: 0, access_tokens: 0 });
+    assert_eq!(
+        again,
+        Forgotten { audit_rows: 0, idempotency_keys: 0, presented_tokens: 0, access_tokens: 0, sign_ins: 0 }
+    );
 }
 
 /// Works in a runtime that ends with it, so that nothing keeps the store's lock.

@@ -23,7 +23,7 @@ async fn end(app: &App, bearer: &str, session: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_code_opens_one_session_of_twelve_hours() {
+async fn a_code_opens_one_session_whose_access_token_lasts_a_quarter_hour() {
     let app = App::start().await;
     let team = app.team("team-1").await;
     let person = app.person("person-1", &[&team]).await;
@@ -40,7 +40,7 @@ async fn a_code_opens_one_session_of_twelve_hours() {
         rows.iter().map(|row| row.principal.as_ref().unwrap().to_string()).collect::<Vec<_>>(),
         ["user:person-1"]
     );
-    app.clock.advance(Duration::hours(12) - Duration::seconds(1));
+    app.clock.advance(Duration::minutes(15) - Duration::seconds(1));
     assert_eq!(app.get("/v1/whoami", Some(&bearer)).await.status, StatusCode::OK);
     app.clock.advance(Duration::seconds(1));
     assert_eq!(app.get("/v1/whoami", Some(&bearer)).await.status, StatusCode::UNAUTHORIZED);

@@ -348,7 +348,8 @@ async fn threat_15_replace_all_leaves_nothing_of_the_old_keys() {
 async fn numbers_that_break_a_rule_are_refused_with_the_arithmetic_and_raised_ones_postpone() {
     let app = App::start().await;
     let keys = operator(&app).await;
-    let refused = keys.renumber(ChangeNumbers { keep_after_sign: Some(60), ..Default::default() }).await.unwrap_err();
+    let refused =
+        keys.renumber(ChangeNumbers { keep_after_sign: Some(60), ..Default::default() }, None).await.unwrap_err();
     assert!(refused.to_string().contains("must be at least 7570: 3600 longest token"), "{refused}");
     app.plan_hand_over().await;
     let planned = |app: &App| {
@@ -362,7 +363,7 @@ async fn numbers_that_break_a_rule_are_refused_with_the_arithmetic_and_raised_on
         keep_after_sign: Some(2 * 86_400),
         ..Default::default()
     };
-    keys.renumber(week).await.unwrap();
+    keys.renumber(week, None).await.unwrap();
     assert_eq!(planned(&app), None, "the standby has been seen for a day, not for seven; it was to sign at {at}");
     let seen = keys.list().await.unwrap();
     assert_eq!(seen.numbers.max_age, 86_400);

@@ -14,5 +14,7 @@ mod races;
 mod rotation;
 mod runs;
 mod schema;
+mod sign_in;
+mod states;
 mod tables;
 mod world;

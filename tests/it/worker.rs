@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::support::logs::Logs;
 use crate::support::worker_house::{AGENT, AUDIENCE, Answer, MODEL, WorkerHouse, prompt};
 
 #[tokio::test]
@@ -552,28 +553,10 @@ async fn a_dead_token_says_nothing_of_the_other_tokens_of_its_principal() {
     assert_eq!(house.issuer.script().exchanges, 2);
 }
 
-#[derive(Clone, Default)]
-struct Captured(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
-
-impl std::io::Write for Captured {
-    fn write(&mut self, part: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(part);
-        Ok(part.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// One thread, so that everything that runs in the test logs here, at every level there is.
 #[tokio::test]
 async fn threat_31_no_secret_is_in_any_log_or_answer() {
-    let captured = Captured::default();
-    let writer = captured.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
-    let logging = tracing::subscriber::set_default(subscriber);
+    let logs = Logs::capture();
     let house = WorkerHouse::start().await;
     let token = house.issuer.caller(AGENT);
     let mut answers = vec![house.converse(&token).await];
@@ -598,8 +581,7 @@ async fn threat_31_no_secret_is_in_any_log_or_answer() {
     answers.push(house.converse(&token).await);
     answers.push(house.converse(&format!("{token}x")).await);
     answers.push(house.converse("bvt_sa_canary").await);
-    drop(logging);
-    let mut told = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+    let mut told = logs.text();
     assert!(told.contains("brevet::access"), "the log was captured");
     told.extend(answers.iter().map(|answer| format!("{:?} {}", answer.headers, String::from_utf8_lossy(&answer.body))));
     let signature = |token: &str| token.rsplit('.').next().unwrap().to_owned();

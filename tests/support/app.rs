@@ -13,18 +13,19 @@ use brevet::crypto::keypair::KeyPair;
 use brevet::crypto::new_key::new_signing_key;
 use brevet::crypto::seal::Kek;
 use brevet::domain::audience::Audience;
-use brevet::domain::audit::{Action, Decision, Event, RecordedEvent};
+use brevet::domain::audit::{Action, Decision, Event, Origin, RecordedEvent};
 use brevet::domain::clock::{Clock, ManualClock};
 use brevet::domain::credential::{CredentialKind, OpaqueCredential};
 use brevet::domain::entropy::Entropy;
-use brevet::domain::id::{CredentialId, EventId, IssuerId, ServiceAccountUid, TeamUid, UserUid};
+use brevet::domain::id::{CredentialId, EventId, IssuerId, ServiceAccountUid, TeamUid, UpstreamUid, UserUid};
 use brevet::domain::issuer_url::{Development, IssuerUrl};
 use brevet::domain::key_schedule::KeySchedule;
 use brevet::domain::platform::{PlatformRight, PlatformRights};
 use brevet::domain::region::Region;
 use brevet::domain::role_arn::RoleArn;
-use brevet::domain::rotation::sighting;
+use brevet::domain::rotation::sighting_within;
 use brevet::domain::secret::{Secret, SecretBytes};
+use brevet::domain::session::{SESSION_LENGTH, SessionOrigin, SignedIn};
 use brevet::domain::settings::ProviderLayer;
 use brevet::domain::signing_key::{KeyKind, SigningKey, published};
 use brevet::domain::team::{Membership, ServiceAccount, Team, TeamPolicy, User};
@@ -183,7 +184,7 @@ impl App {
     pub(crate) async fn look(&self) {
         let (keys, now) = (self.issuer.keys().reload().await.unwrap().keys.clone(), self.clock.now());
         let listed: Vec<_> = published(&keys, now).into_iter().map(|key| key.kid.clone()).collect();
-        let seen = sighting(&keys, &listed, now);
+        let seen = sighting_within(&keys, &listed, now, Duration::MAX);
         assert!(self.store.note_look(self.issuer.id(), now, &seen.times).await.unwrap());
     }
 
@@ -318,6 +319,61 @@ impl App {
         let answer = self.post("/v1/sessions", None, &json!({ "code": code })).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{answer}");
         answer.json()["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// What `uid` proves by signing in at `provider` as `subject` now; the link between both is made here.
+    pub(crate) async fn at_provider(&self, provider: &str, user: &UserUid, subject: &str) -> SignedIn {
+        let now = self.clock.now();
+        let millis = now.unix_timestamp() * 1000;
+        self.sabotage(&format!(
+            "INSERT INTO upstream_providers (uid, uid_fold, name, issuer, client_id, settings, version, created_at,
+                updated_at) VALUES ('{provider}', '{provider}', '{provider}', 'https://{provider}.example.com', 'c', '{{}}',
+                1, {millis}, {millis}) ON CONFLICT DO NOTHING;
+             INSERT INTO upstream_identities (provider_uid, subject, user_uid, created_at)
+                VALUES ('{provider}', '{subject}', '{user}', {millis}) ON CONFLICT DO NOTHING"
+        ))
+        .await;
+        SignedIn {
+            user: user.clone(),
+            origin: SessionOrigin::Upstream(UpstreamUid::parse(provider).unwrap()),
+            code: None,
+            subject: Some(subject.to_owned()),
+            sid: None,
+            amr: vec!["mfa".to_owned(), "pwd".to_owned()],
+            at: now,
+            ends_at: now + SESSION_LENGTH,
+        }
+    }
+
+    /// The tokens of a device that whoever signed in lets in.
+    pub(crate) async fn let_in(&self, signed_in: &SignedIn) -> Value {
+        let begun = self.form("/oauth2/device_authorization", &[("client_id", "brevet-cli")]).await.json();
+        let origin = Origin::default();
+        let asked = self.issuer.device_asked(begun["user_code"].as_str().unwrap(), &origin).await.unwrap();
+        self.issuer.approve_device(asked.id, signed_in, &origin).await.unwrap();
+        let grant = "urn:ietf:params:oauth:grant-type:device_code";
+        let code = begun["device_code"].as_str().unwrap();
+        let parameters = [("grant_type", grant), ("client_id", "brevet-cli"), ("device_code", code)];
+        let answer = self.form("/oauth2/token", &parameters).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer}");
+        answer.json()
+    }
+
+    /// Sends a form.
+    pub(crate) async fn form(&self, path: &str, parameters: &[(&str, &str)]) -> Answer {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+        let request = Request::post(format!("/brevet{path}"))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("user-agent", "test/1");
+        self.send(request.body(Body::from(body)).unwrap()).await
+    }
+
+    /// Runs statements that the store would never make, on the app's own SQLite.
+    pub(crate) async fn sabotage(&self, sql: &str) {
+        use sqlx::Connection as _;
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.dir.path().join("brevet.db"));
+        let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
     }
 
     /// A worker key: its text and its id.

@@ -99,14 +99,19 @@ impl House {
         }
     }
 
-    /// Sends a request to a listener; `path` is below the issuer URL's own.
-    pub(crate) async fn send(&self, listener: Listener, request: Request<Body>) -> Answer {
-        let router = match listener {
+    /// What a listener serves.
+    pub(crate) fn router(&self, listener: Listener) -> Router {
+        match listener {
             Listener::Public => &self.public,
             Listener::Admin => &self.admin,
             Listener::Same => &self.same,
-        };
-        let answer = router.clone().oneshot(request).await.expect("a router always answers");
+        }
+        .clone()
+    }
+
+    /// Sends a request to a listener; `path` is below the issuer URL's own.
+    pub(crate) async fn send(&self, listener: Listener, request: Request<Body>) -> Answer {
+        let answer = self.router(listener).oneshot(request).await.expect("a router always answers");
         let (parts, body) = answer.into_parts();
         let bytes = axum::body::to_bytes(body, 1 << 24).await.expect("a body");
         let text = String::from_utf8(bytes.to_vec()).expect("text");

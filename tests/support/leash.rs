@@ -56,11 +56,34 @@ impl LeashedPostgres {
         self.ask("start");
     }
 
+    /// SIGSTOP to each of its processes: connections stay, and nothing is answered.
+    pub(crate) fn freeze(&mut self) {
+        self.ask("freeze");
+    }
+
+    /// SIGCONT.
+    pub(crate) fn thaw(&mut self) {
+        self.ask("thaw");
+    }
+
+    /// Makes a standby, for which every commit waits from now on; its superuser's URL.
+    pub(crate) fn standby(&mut self) -> String {
+        self.say("standby")
+    }
+
+    /// Makes the standby a primary.
+    pub(crate) fn promote(&mut self) {
+        self.ask("promote");
+    }
+
     fn ask(&mut self, word: &str) {
+        assert_eq!(self.say(word), word);
+    }
+
+    fn say(&mut self, word: &str) -> String {
         let words = self.words.as_mut().expect("it is open until the drop");
         writeln!(words, "{word}").expect("it listens");
-        let answer = self.answers.next().expect("it answers").expect("its answer is text");
-        assert_eq!(answer, word);
+        self.answers.next().expect("it answers").expect("its answer is text")
     }
 }
 
@@ -81,31 +104,40 @@ pub(crate) struct Nginx {
 impl Nginx {
     /// `None` after saying that the test is skipped.
     pub(crate) fn start(port: u16, upstreams: &[u16]) -> Option<Self> {
+        let mut servers = String::new();
+        for port in upstreams {
+            write!(servers, "server 127.0.0.1:{port} max_fails=1 fail_timeout=1s; ").expect("a string grows");
+        }
+        // A mint that met a replica without the database goes to the other one.
+        Self::serving(
+            port,
+            &format!("upstream replicas {{ {servers} }}"),
+            "location / {\n\
+               proxy_pass http://replicas; proxy_set_header Host $http_host;\n\
+               proxy_next_upstream error timeout http_502 http_503 non_idempotent;\n\
+             }",
+        )
+    }
+
+    /// The same with directives of one's own: beside the server, and within it.
+    pub(crate) fn serving(port: u16, beside: &str, within: &str) -> Option<Self> {
         let Some(program) = variable("BREVET_TEST_NGINX") else {
             unmet("nginx", "BREVET_TEST_REQUIRE_CLIENTS");
             return None;
         };
         let folder = TempDir::with_prefix("brevet-nginx-").expect("a temporary directory");
         let path = folder.path().display();
-        let mut servers = String::new();
-        for port in upstreams {
-            write!(servers, "server 127.0.0.1:{port} max_fails=1 fail_timeout=1s; ").expect("a string grows");
-        }
-        // One process that never detaches, so that it cannot outlive its child handle. A mint that met a replica
-        // without the database goes to the other one.
+        // One process that never detaches, so that it cannot outlive its child handle.
         let configuration = format!(
             "daemon off; master_process off; pid {path}/pid; error_log {path}/error.log;\n\
              events {{ worker_connections 512; }}\n\
              http {{\n\
                access_log off; client_body_temp_path {path}/body; proxy_temp_path {path}/proxy;\n\
                fastcgi_temp_path {path}/fastcgi; uwsgi_temp_path {path}/uwsgi; scgi_temp_path {path}/scgi;\n\
-               upstream replicas {{ {servers} }}\n\
+               {beside}\n\
                server {{\n\
                  listen 127.0.0.1:{port};\n\
-                 location / {{\n\
-                   proxy_pass http://replicas; proxy_set_header Host $http_host;\n\
-                   proxy_next_upstream error timeout http_502 http_503 non_idempotent;\n\
-                 }}\n\
+                 {within}\n\
                }}\n\
              }}\n"
         );

@@ -5,6 +5,8 @@
 //! and returns; `scripts/test` makes the lack a failure.
 
 pub(crate) mod app;
+pub(crate) mod caller;
+pub(crate) mod chaos;
 pub(crate) mod clients;
 pub(crate) mod clock;
 pub(crate) mod documents;
@@ -13,6 +15,8 @@ pub(crate) mod foreign_issuer;
 pub(crate) mod house;
 pub(crate) mod leash;
 pub(crate) mod logs;
+pub(crate) mod minters;
+pub(crate) mod pair;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod replicas;

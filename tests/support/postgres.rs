@@ -33,6 +33,18 @@ pub(crate) fn database() -> Option<TestDatabase> {
     Some(TestDatabase { server, name })
 }
 
+/// The same with its URL at a pooler in transaction mode, where `scripts/test` has started one.
+pub(crate) fn pooled_database() -> Option<(TestDatabase, String)> {
+    let Some(pooler) = variable("BREVET_TEST_PGBOUNCER") else {
+        unmet("PgBouncer", "BREVET_TEST_REQUIRE_PGBOUNCER");
+        return None;
+    };
+    let database = database()?;
+    let mut url: Url = pooler.into_string().expect("UTF-8").parse().expect("BREVET_TEST_PGBOUNCER is a URL");
+    url.set_path(&database.name);
+    Some((database, url.into()))
+}
+
 impl TestDatabase {
     /// For `DATABASE_URL`.
     pub(crate) fn url(&self) -> String {

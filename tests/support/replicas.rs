@@ -1,13 +1,15 @@
 //! Two `brevet serve` on one PostgreSQL behind one nginx, whose address is the issuer URL.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+use super::chaos::{Chaos, Weather};
 use super::leash::{LeashedPostgres, Nginx};
 use super::process::{self, Ended, Home, Running};
-use super::served::free_port;
+use super::served::{MODEL, ROLE, free_port};
 
 /// How many replicas there are.
 pub(crate) const REPLICAS: usize = 2;
@@ -23,15 +25,26 @@ pub(crate) struct Replicas {
     kek: String,
     _nginx: Nginx,
     postgres: LeashedPostgres,
+    network: Option<Chaos>,
 }
 
 impl Replicas {
     /// Starts all of it; `None` after saying that the test is skipped.
     pub(crate) fn start() -> Option<Self> {
+        Self::with(false)
+    }
+
+    /// The same with a network before the database whose weather changes.
+    pub(crate) fn start_in_weather() -> Option<Self> {
+        Self::with(true)
+    }
+
+    fn with(network: bool) -> Option<Self> {
         let ports = [free_port(), free_port()];
         let port = free_port();
         let nginx = Nginx::start(port, &ports)?;
         let postgres = LeashedPostgres::start()?;
+        let network = network.then(|| Chaos::before(port_of(postgres.url())));
         let homes = [Home::new(), Home::new()];
         let kek = process::run(homes[0].brevet(["keys", "init-kek", "--print"])).stdout.trim().to_owned();
         let mut replicas = Self {
@@ -43,6 +56,7 @@ impl Replicas {
             kek,
             _nginx: nginx,
             postgres,
+            network,
         };
         replicas.serve(0);
         replicas.running[0].as_ref()?.wait_for("first administrator key");
@@ -57,15 +71,88 @@ impl Replicas {
         let listen = format!("127.0.0.1:{}", self.ports[replica]);
         let mut command = self.homes[replica].brevet(["serve", "--development", "--issuer-url", &self.issuer]);
         command.args(["--public-listen", &listen, "--admin-listen", "same", "--ops-listen", "127.0.0.1:0"]);
-        command.env("DATABASE_URL", self.postgres.url()).env("BREVET_KEK", &self.kek);
+        let database = match &self.network {
+            Some(network) => {
+                let place = format!("127.0.0.1:{}/", port_of(self.postgres.url()));
+                self.postgres.url().replace(&place, &format!("127.0.0.1:{}/", network.port))
+            }
+            None => self.postgres.url().to_owned(),
+        };
+        command.env("DATABASE_URL", database).env("BREVET_KEK", &self.kek);
         let running = process::start(command);
         running.wait_for("\"serving\"");
         self.running[replica] = Some(running);
     }
 
+    /// Where a replica's public listener is, past nginx.
+    pub(crate) fn address(&self, replica: usize) -> String {
+        format!("127.0.0.1:{}", self.ports[replica])
+    }
+
     /// SIGKILL of one replica.
     pub(crate) fn kill(&mut self, replica: usize) -> Ended {
         self.running[replica].take().expect("it runs").kill()
+    }
+
+    /// SIGTERM of one replica, and its end.
+    pub(crate) fn terminate(&mut self, replica: usize) -> Ended {
+        let running = self.running[replica].take().expect("it runs");
+        running.terminate();
+        running.finish()
+    }
+
+    /// SIGTERM of all that run, and their ends.
+    pub(crate) fn stop(&mut self) -> Vec<Ended> {
+        let running: Vec<_> = self.running.iter_mut().filter_map(Option::take).collect();
+        running.iter().for_each(Running::terminate);
+        running.into_iter().map(Running::finish).collect()
+    }
+
+    /// Changes the weather between the replicas and the database.
+    pub(crate) fn weather(&self, weather: Weather) {
+        self.network.as_ref().expect("a network was asked for").set(weather);
+    }
+
+    /// SIGSTOP of the database.
+    pub(crate) fn freeze_database(&mut self) {
+        self.postgres.freeze();
+    }
+
+    /// SIGCONT of the database.
+    pub(crate) fn thaw_database(&mut self) {
+        self.postgres.thaw();
+    }
+
+    /// A team, and an agent in it; the agent's key.
+    pub(crate) fn furnish(&self) -> String {
+        let patience = Duration::from_secs(30);
+        self.admin(&["admin", "teams", "create", "--uid", "red", "--name", "Red"], patience);
+        self.admin(
+            &["admin", "service-accounts", "create", "--team", "red", "--uid", "bot", "--name", "Bot"],
+            patience,
+        );
+        let role = ["--role-arn", ROLE, "--region", "eu-central-1", "--allow-model", MODEL];
+        self.admin(&[&["admin", "provider-settings", "set", "--team", "red"][..], &role].concat(), patience);
+        self.admin(&["admin", "service-accounts", "create-key", "--team", "red", "bot"], patience)
+    }
+
+    /// Statements, past the issuer.
+    pub(crate) fn execute(&self, sql: String) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut connection = PgConnection::connect(self.postgres.url()).await.expect("PostgreSQL answers");
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.expect("a superuser may do this");
+        });
+    }
+
+    /// The one column that a query has, past the issuer.
+    pub(crate) fn texts(&self, sql: &'static str) -> BTreeSet<String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut connection = PgConnection::connect(self.postgres.url()).await.expect("PostgreSQL answers");
+            let texts: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut connection).await.expect("texts");
+            texts.into_iter().collect()
+        })
     }
 
     /// Ends the database as a crash would.
@@ -76,15 +163,6 @@ impl Replicas {
     /// Starts it again.
     pub(crate) fn resume_database(&mut self) {
         self.postgres.resume();
-    }
-
-    /// One statement, past the issuer.
-    pub(crate) fn execute(&self, sql: String) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            let mut connection = PgConnection::connect(self.postgres.url()).await.expect("PostgreSQL answers");
-            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.expect("a superuser may do this");
-        });
     }
 
     /// An administrator's command, through nginx.
@@ -108,4 +186,9 @@ impl Replicas {
             std::thread::sleep(Duration::from_millis(200));
         }
     }
+}
+
+/// The port of a `postgres://` URL with one.
+fn port_of(url: &str) -> u16 {
+    url::Url::parse(url).ok().and_then(|url| url.port()).expect("a URL with a port")
 }

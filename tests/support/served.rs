@@ -1,7 +1,9 @@
-//! `brevet serve` as a user runs it: the real binary on SQLite in an empty home, on free loopback ports.
+//! `brevet serve` as a user runs it: the real binary in an empty home, on free loopback ports, on SQLite unless told.
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 use super::process::{self, Ended, Home, Running};
 
@@ -9,13 +11,27 @@ use super::process::{self, Ended, Home, Running};
 pub(crate) struct Served {
     pub(crate) home: Home,
     pub(crate) url: String,
+    /// Where it listens: at the issuer URL, or behind what is there.
+    listen: String,
     pub(crate) admin_key: String,
+    /// More variables of the server and of commands that open its store.
+    pub(crate) variables: Vec<(&'static str, String)>,
     running: Option<Running>,
 }
 
 /// A port that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").expect("loopback").local_addr().expect("an address").port()
+}
+
+/// The status that a plain request gets; `None` where nobody listens, or nothing is answered in ten seconds.
+pub(crate) fn status(address: &str, path: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    answer.split(' ').nth(1)?.parse().ok()
 }
 
 impl Served {
@@ -25,20 +41,35 @@ impl Served {
 
     /// The same in a home that has something in it already.
     pub(crate) fn start_in(home: Home, url: &str) -> Self {
-        let url = url.to_owned();
-        let mut served = Self { home, url, admin_key: String::new(), running: None };
-        served.serve();
-        let key = fs::read_to_string(served.home.path().join("first-administrator.key")).expect("the first key");
-        key.trim().clone_into(&mut served.admin_key);
-        served
+        Self::start_with(home, url, Vec::new())
+    }
+
+    /// Behind something else that answers at the issuer URL.
+    pub(crate) fn start_behind(url: &str, listen: &str) -> Self {
+        let (url, listen) = (url.to_owned(), listen.to_owned());
+        Self { home: Home::new(), url, listen, admin_key: String::new(), variables: Vec::new(), running: None }
+            .started()
+    }
+
+    /// The same with more variables, such as `DATABASE_URL`.
+    pub(crate) fn start_with(home: Home, url: &str, variables: Vec<(&'static str, String)>) -> Self {
+        let listen = url.strip_prefix("http://").expect("a loopback issuer").to_owned();
+        Self { home, url: url.to_owned(), listen, admin_key: String::new(), variables, running: None }.started()
+    }
+
+    fn started(mut self) -> Self {
+        self.serve();
+        let key = fs::read_to_string(self.home.path().join("first-administrator.key")).expect("the first key");
+        key.trim().clone_into(&mut self.admin_key);
+        self
     }
 
     /// Starts it, on the same store and port as before.
     pub(crate) fn serve(&mut self) {
-        let listen = self.url.strip_prefix("http://").expect("a loopback issuer").to_owned();
-        let arguments = ["serve", "--development", "--issuer-url", &self.url, "--public-listen", &listen];
+        let arguments = ["serve", "--development", "--issuer-url", &self.url, "--public-listen", &self.listen];
         let mut command = self.home.brevet(arguments);
         command.args(["--admin-listen", "same", "--ops-listen", "127.0.0.1:0"]);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let running = process::start(command);
         running.wait_for("\"serving\"");
         if self.admin_key.is_empty() {
@@ -63,6 +94,13 @@ impl Served {
         let running = self.running.take().expect("it runs");
         running.terminate();
         running.finish()
+    }
+
+    /// A command that opens the store itself, to its end.
+    pub(crate) fn beside(&self, arguments: &[&str]) -> Ended {
+        let mut command = self.home.brevet(arguments.iter().copied());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        process::run(command)
     }
 
     /// A client command, with `token` as its credential where one is given.

@@ -58,12 +58,14 @@ impl Administrators {
         match self {
             Self::List(flags) => {
                 let output = run.output.as_json(flags.json);
-                output.data(&admin(run, &flags)?.administrators().await?, |all| list(output.out(), all))
+                output.data(&admin(run, &flags).await?.administrators().await?, |all| list(output.out(), all))
             }
             Self::Create { flags, name, role } => {
                 let output = run.output.as_json(flags.json);
-                let made =
-                    admin(run, &flags)?.create_administrator(&CreateAdministrator { name, role: Some(role) }).await?;
+                let made = admin(run, &flags)
+                    .await?
+                    .create_administrator(&CreateAdministrator { name, role: Some(role) })
+                    .await?;
                 if output.is_json() {
                     return output.data(&made, |_| String::new());
                 }
@@ -76,11 +78,11 @@ impl Administrators {
             Self::Update { flags, id, name, role } => {
                 let output = run.output.as_json(flags.json);
                 let change = ChangeAdministrator { name: set(name), role: set(role) };
-                let one = admin(run, &flags)?.change_administrator(&id, &change).await?;
+                let one = admin(run, &flags).await?.change_administrator(&id, &change).await?;
                 output.data(&one, |one| list(output.out(), std::slice::from_ref(one)))
             }
             Self::Delete { flags, id } => {
-                admin(run, &flags)?.delete_administrator(&id).await?;
+                admin(run, &flags).await?.delete_administrator(&id).await?;
                 run.output.say(format_args!("administrator {id} is removed"));
                 Ok(())
             }

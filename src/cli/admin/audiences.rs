@@ -45,11 +45,11 @@ impl Audiences {
         match self {
             Self::List { flags, team } => {
                 let output = run.output.as_json(flags.json);
-                output.data(&admin(run, &flags)?.audiences(&team).await?, |list| show(output.out(), list))
+                output.data(&admin(run, &flags).await?.audiences(&team).await?, |list| show(output.out(), list))
             }
             Self::Set { flags, team, audiences } => {
                 let output = run.output.as_json(flags.json);
-                let admin = admin(run, &flags)?;
+                let admin = admin(run, &flags).await?;
                 let items = audiences.iter().map(|text| rule(text)).collect();
                 let version = admin.audiences(&team).await?.version;
                 let list = admin.set_audiences(&team, version, &SetAudiences { items }).await?;

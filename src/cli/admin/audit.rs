@@ -90,14 +90,14 @@ impl Audit {
     pub(super) async fn run(self, run: &Run) -> Result<(), Failure> {
         if let Some(Export::Export { flags, filter }) = self.export {
             let (team, filter) = filter.split();
-            let mut lines = admin(run, &flags)?.audit_export(team.as_deref(), &filter).await?;
+            let mut lines = admin(run, &flags).await?.audit_export(team.as_deref(), &filter).await?;
             while let Some(whole) = lines.next().await? {
                 run.output.piece(String::from_utf8_lossy(&whole))?;
             }
             return Ok(());
         }
         let output = run.output.as_json(self.flags.json);
-        let admin = admin(run, &self.flags)?;
+        let admin = admin(run, &self.flags).await?;
         let (team, mut filter) = self.filter.split();
         filter.extend(self.after.map(|after| ("after", after)));
         filter.push(("limit", self.limit.to_string()));

@@ -28,7 +28,7 @@ impl EnrolmentCodes {
     pub(super) async fn run(self, run: &Run) -> Result<(), Failure> {
         let Self::Create { flags, user } = self;
         let output = run.output.as_json(flags.json);
-        let code = admin(run, &flags)?.create_enrolment_code(&CreateEnrolmentCode { user_uid: user }).await?;
+        let code = admin(run, &flags).await?.create_enrolment_code(&CreateEnrolmentCode { user_uid: user }).await?;
         if output.is_json() {
             return output.data(&code, |_| String::new());
         }

@@ -50,11 +50,11 @@ impl Issuer {
         match self {
             Self::Show { flags, team } => {
                 let output = run.output.as_json(flags.json);
-                output.data(&admin(run, &flags)?.team_issuers(&team).await?, |found| show(output.out(), found))
+                output.data(&admin(run, &flags).await?.team_issuers(&team).await?, |found| show(output.out(), found))
             }
             Self::Make { flags, team } => {
                 let output = run.output.as_json(flags.json);
-                let made = admin(run, &flags)?.make_team_issuer(&team).await?;
+                let made = admin(run, &flags).await?.make_team_issuer(&team).await?;
                 output.data(&made, |found| show(output.out(), found))?;
                 if made.mints == "shared" {
                     run.output.say(format_args!(
@@ -66,7 +66,7 @@ impl Issuer {
                 Ok(())
             }
             Self::Delete { flags, team } => {
-                admin(run, &flags)?.delete_team_issuer(&team).await?;
+                admin(run, &flags).await?.delete_team_issuer(&team).await?;
                 run.output.say(format_args!(
                     "the private issuer of team {team} is destroyed; delete its identity providers in AWS IAM too"
                 ));

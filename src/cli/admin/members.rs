@@ -97,24 +97,24 @@ impl Members {
         match self {
             Self::List { flags, team } => {
                 let output = run.output.as_json(flags.json);
-                let members = admin(run, &flags)?.members(&team).await?;
+                let members = admin(run, &flags).await?.members(&team).await?;
                 output.data(&members, |members| list(output.out(), members))
             }
             Self::Add { flags, team, user } => {
                 let output = run.output.as_json(flags.json);
-                let member = admin(run, &flags)?.add_member(&team, &user).await?;
+                let member = admin(run, &flags).await?.add_member(&team, &user).await?;
                 output.data(&member, |member| format!("user {} is in team {}", member.user_uid, member.team_uid))
             }
             Self::Create { flags, team, uid, name, email, role } => {
                 let output = run.output.as_json(flags.json);
                 let member = CreateMember { uid, name, email, role };
-                let member = admin(run, &flags)?.create_member(&team, &member).await?;
+                let member = admin(run, &flags).await?.create_member(&team, &member).await?;
                 output.data(&member, |member| list(output.out(), std::slice::from_ref(member)))
             }
             Self::Update { flags, team, user, role, disable, enable } => {
                 let output = run.output.as_json(flags.json);
                 let change = ChangeMember { role: set(role), disabled: switch(disable, enable) };
-                let member = admin(run, &flags)?.change_member(&team, &user, &change).await?;
+                let member = admin(run, &flags).await?.change_member(&team, &user, &change).await?;
                 output.data(&member, |member| list(output.out(), std::slice::from_ref(member)))?;
                 if disable {
                     hint(output, &team, &format!("user:{user}"));
@@ -122,7 +122,7 @@ impl Members {
                 Ok(())
             }
             Self::Remove { flags, team, user } => {
-                admin(run, &flags)?.remove_member(&team, &user).await?;
+                admin(run, &flags).await?.remove_member(&team, &user).await?;
                 run.output.say(format_args!("user {user} is not in team {team} any more"));
                 hint(run.output, &team, &format!("user:{user}"));
                 Ok(())

@@ -74,12 +74,12 @@ impl PlatformKeys {
         match self {
             Self::List(flags) => {
                 let output = run.output.as_json(flags.json);
-                output.data(&admin(run, &flags)?.platform_keys().await?, |keys| list(output.out(), keys))
+                output.data(&admin(run, &flags).await?.platform_keys().await?, |keys| list(output.out(), keys))
             }
             Self::Create { flags, name, teams, rights, expires_in } => {
                 let output = run.output.as_json(flags.json);
                 let body = CreatePlatformKey { name, teams, rights, expires_in_seconds: expires_in };
-                let made = admin(run, &flags)?.create_platform_key(&body).await?;
+                let made = admin(run, &flags).await?.create_platform_key(&body).await?;
                 if output.is_json() {
                     return output.data(&made, |_| String::new());
                 }
@@ -89,7 +89,7 @@ impl PlatformKeys {
                 let output = run.output.as_json(flags.json);
                 let given = |list: Vec<String>| if list.is_empty() { Patch::Keep } else { Patch::Set(list) };
                 let change = ChangePlatformKey { name: super::set(name), teams: given(teams), rights: given(rights) };
-                let admin = admin(run, &flags)?;
+                let admin = admin(run, &flags).await?;
                 let before = teams_of(&admin, &key).await?;
                 let key = admin.change_platform_key(&key, &change).await?;
                 output.data(&key, |key| list(output.out(), std::slice::from_ref(key)))?;
@@ -101,7 +101,7 @@ impl PlatformKeys {
                 Ok(())
             }
             Self::Delete { flags, key } => {
-                let admin = admin(run, &flags)?;
+                let admin = admin(run, &flags).await?;
                 let teams = teams_of(&admin, &key).await?;
                 admin.delete_platform_key(&key).await?;
                 run.output.say(format_args!("platform key {key} is revoked"));

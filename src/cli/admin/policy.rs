@@ -41,6 +41,12 @@ pub(in crate::cli) enum Policy {
         /// Whether sessions opened with an enrolment code mint for this team: on or off
         #[arg(long, value_name = "ON|OFF", value_parser = on_off)]
         enrolment_codes: Option<bool>,
+        /// Whose sessions mint for this team: uids of sign-in providers with a comma between; "" for none
+        #[arg(long, value_name = "UIDS")]
+        upstream_providers: Option<String>,
+        /// Whether people's tokens say how their provider authenticated them (amr): on or off
+        #[arg(long, value_name = "ON|OFF", value_parser = on_off)]
+        amr_claim: Option<bool>,
         /// Which issuer mints: shared, or the team's private one (made with `brevet admin issuer make`)
         #[arg(long, value_parser = ["shared", "private"])]
         minted_by: Option<String>,
@@ -67,7 +73,7 @@ impl Policy {
         match self {
             Self::Show { flags, team } => {
                 let output = run.output.as_json(flags.json);
-                output.data(&admin(run, &flags)?.policy(&team).await?, |policy| show(output.out(), policy))
+                output.data(&admin(run, &flags).await?.policy(&team).await?, |policy| show(output.out(), policy))
             }
             Self::Set {
                 flags,
@@ -75,6 +81,8 @@ impl Policy {
                 lifetime_cap,
                 roles_claim,
                 enrolment_codes,
+                upstream_providers,
+                amr_claim,
                 minted_by,
                 session_tag_keys,
                 cost_tag,
@@ -87,6 +95,8 @@ impl Policy {
                     lifetime_cap_seconds: set(lifetime_cap),
                     roles_claim: set(roles_claim),
                     enrolment_codes: set(enrolment_codes),
+                    upstream_providers: set(upstream_providers.as_deref().map(entries)),
+                    amr_claim: set(amr_claim),
                     issuer: set(minted_by),
                     session_tag_keys: set(session_tag_keys.as_deref().map(entries)),
                     cost_tags: match (cost_tag.is_empty(), no_cost_tags) {
@@ -97,7 +107,7 @@ impl Policy {
                     address_ranges: set(address_ranges.as_deref().map(entries)),
                     people_mint: set(people_mint),
                 };
-                let policy = admin(run, &flags)?.change_policy(&team, &change).await?;
+                let policy = admin(run, &flags).await?.change_policy(&team, &change).await?;
                 output.data(&policy, |policy| show(output.out(), policy))
             }
         }
@@ -122,6 +132,8 @@ fn show(paint: Paint, policy: &Shown) -> String {
             ("lifetime cap", format!("{} s", policy.lifetime_cap_seconds)),
             ("roles claim", policy.roles_claim.clone()),
             ("enrolment codes", if policy.enrolment_codes { "on" } else { "off" }.to_owned()),
+            ("sign-in providers", listed(&policy.upstream_providers, "none")),
+            ("amr claim", if policy.amr_claim { "on" } else { "off" }.to_owned()),
             ("issuer", policy.issuer.clone()),
             ("session tag keys", listed(&policy.session_tag_keys, "none")),
             ("cost tags", listed(&tags, "none")),

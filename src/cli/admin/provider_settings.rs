@@ -108,18 +108,18 @@ impl ProviderSettings {
         match self {
             Self::Show(Whose { flags, team, service_account }) => {
                 let output = run.output.as_json(flags.json);
-                let layer = admin(run, &flags)?.provider_settings(&team, service_account.as_deref()).await?;
+                let layer = admin(run, &flags).await?.provider_settings(&team, service_account.as_deref()).await?;
                 output.data(&layer, |layer| show(output.out(), layer))
             }
             Self::Effective(Whose { flags, team, service_account }) => {
                 let output = run.output.as_json(flags.json);
-                let settings = admin(run, &flags)?.effective_settings(&team, service_account.as_deref()).await?;
+                let settings = admin(run, &flags).await?.effective_settings(&team, service_account.as_deref()).await?;
                 output.data(&settings, |settings| effective(output.out(), settings))
             }
             Self::Set(change) => {
                 let Whose { flags, team, service_account } = &change.whose;
                 let output = run.output.as_json(flags.json);
-                let admin = admin(run, flags)?;
+                let admin = admin(run, flags).await?;
                 let body = change.body();
                 let layer = admin.change_provider_settings(team, service_account.as_deref(), &body).await?;
                 output.data(&layer, |layer| show(output.out(), layer))

@@ -66,7 +66,7 @@ pub(in crate::cli) struct Of {
 impl PublicKeys {
     pub(super) async fn run(self, run: &Run) -> Result<(), Failure> {
         let (Self::List(of) | Self::Add { of, .. } | Self::Delete { of, .. }) = &self;
-        let (output, admin) = (run.output.as_json(of.flags.json), admin(run, &of.flags)?);
+        let (output, admin) = (run.output.as_json(of.flags.json), admin(run, &of.flags).await?);
         match &self {
             Self::List(of) => {
                 let keys = admin.public_keys(&of.team, &of.uid).await?;

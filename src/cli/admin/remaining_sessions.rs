@@ -26,7 +26,7 @@ pub(in crate::cli) struct RemainingSessions {
 impl RemainingSessions {
     pub(super) async fn run(self, run: &Run) -> Result<(), Failure> {
         let output = run.output.as_json(self.flags.json);
-        let admin = admin(run, &self.flags)?;
+        let admin = admin(run, &self.flags).await?;
         let remaining = admin.remaining_sessions(&self.team, self.principal.as_deref()).await?;
         if remaining.items.is_empty() && !output.is_json() {
             output.say("no token for AWS STS was minted in the last hours: no session remains");

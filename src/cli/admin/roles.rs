@@ -58,11 +58,11 @@ impl Roles {
         match self {
             Self::List { flags, team } => {
                 let output = run.output.as_json(flags.json);
-                output.data(&admin(run, &flags)?.roles(&team).await?, |list| show(output.out(), list))
+                output.data(&admin(run, &flags).await?.roles(&team).await?, |list| show(output.out(), list))
             }
             Self::Add { flags, team, role_arn, mut principals } => {
                 let output = run.output.as_json(flags.json);
-                let admin = admin(run, &flags)?;
+                let admin = admin(run, &flags).await?;
                 if principals.is_empty() {
                     principals.push("everyone".to_owned());
                 }
@@ -74,7 +74,7 @@ impl Roles {
             }
             Self::Remove { flags, team, role_arn } => {
                 let output = run.output.as_json(flags.json);
-                let admin = admin(run, &flags)?;
+                let admin = admin(run, &flags).await?;
                 let List { mut items, version } = admin.roles(&team).await?;
                 let before = items.len();
                 items.retain(|rule| rule.role_arn != role_arn);

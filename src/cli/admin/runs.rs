@@ -61,14 +61,14 @@ impl Runs {
             Self::List { flags, team, principal, open } => {
                 let output = run.output.as_json(flags.json);
                 let of = RunsOf { team: None, principal, open };
-                output.data(&admin(run, &flags)?.team_runs(&team, &of).await?, |runs| list(output.out(), runs))
+                output.data(&admin(run, &flags).await?.team_runs(&team, &of).await?, |runs| list(output.out(), runs))
             }
             Self::Show { flags, team, run: id } => {
                 let output = run.output.as_json(flags.json);
-                output.data(&admin(run, &flags)?.team_run(&team, &id).await?, |run| show(output.out(), run))
+                output.data(&admin(run, &flags).await?.team_run(&team, &id).await?, |run| show(output.out(), run))
             }
             Self::End { flags, team, run: id } => {
-                let admin = admin(run, &flags)?;
+                let admin = admin(run, &flags).await?;
                 // Whose it is stands in what remains of it at AWS.
                 let ended = admin.team_run(&team, &id).await?;
                 admin.end_team_run(&team, &id).await?;

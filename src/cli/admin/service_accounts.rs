@@ -124,7 +124,7 @@ impl One {
 impl ServiceAccounts {
     pub(super) async fn run(self, run: &Run) -> Result<(), Failure> {
         let flags = &self.within().flags;
-        let (output, admin) = (run.output.as_json(flags.json), admin(run, flags)?);
+        let (output, admin) = (run.output.as_json(flags.json), admin(run, flags).await?);
         let show = |account: &ServiceAccount| show(output.out(), account);
         match &self {
             Self::List(InTeam { team, .. }) => {

@@ -40,11 +40,11 @@ impl Sessions {
         match self {
             Self::List { flags, user } => {
                 let output = run.output.as_json(flags.json);
-                let sessions = admin(run, &flags)?.user_sessions(&user).await?;
+                let sessions = admin(run, &flags).await?.user_sessions(&user).await?;
                 output.data(&sessions, |sessions| list(output.out(), &sessions.items))
             }
             Self::End { flags, user, session } => {
-                admin(run, &flags)?.end_user_sessions(&user, session.as_deref()).await?;
+                admin(run, &flags).await?.end_user_sessions(&user, session.as_deref()).await?;
                 match session {
                     Some(session) => run.output.say(format_args!("session {session} of user {user} is ended")),
                     None => run.output.say(format_args!("every session of user {user} is ended")),

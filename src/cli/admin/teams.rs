@@ -70,21 +70,21 @@ impl Teams {
         match self {
             Self::List(flags) => {
                 let output = run.output.as_json(flags.json);
-                output.data(&admin(run, &flags)?.teams().await?, |teams| list(output.out(), teams))
+                output.data(&admin(run, &flags).await?.teams().await?, |teams| list(output.out(), teams))
             }
             Self::Create { flags, uid, name } => {
                 let output = run.output.as_json(flags.json);
-                let team = admin(run, &flags)?.create_team(&CreateTeam { uid, name }).await?;
+                let team = admin(run, &flags).await?.create_team(&CreateTeam { uid, name }).await?;
                 output.data(&team, |team| show(output.out(), team))
             }
             Self::Show { flags, uid } => {
                 let output = run.output.as_json(flags.json);
-                output.data(&admin(run, &flags)?.team(&uid).await?, |team| show(output.out(), team))
+                output.data(&admin(run, &flags).await?.team(&uid).await?, |team| show(output.out(), team))
             }
             Self::Update { flags, uid, name, disable, enable } => {
                 let output = run.output.as_json(flags.json);
                 let change = ChangeTeam { name: set(name), disabled: switch(disable, enable) };
-                let team = admin(run, &flags)?.change_team(&uid, &change).await?;
+                let team = admin(run, &flags).await?.change_team(&uid, &change).await?;
                 output.data(&team, |team| show(output.out(), team))?;
                 if disable {
                     hint_of_team(output, &uid);
@@ -92,7 +92,7 @@ impl Teams {
                 Ok(())
             }
             Self::Delete { flags, uid } => {
-                admin(run, &flags)?.delete_team(&uid).await?;
+                admin(run, &flags).await?.delete_team(&uid).await?;
                 run.output.say(format_args!("team {uid} is deleted"));
                 hint_of_team(run.output, &uid);
                 Ok(())

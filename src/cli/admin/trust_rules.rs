@@ -184,7 +184,7 @@ impl Create {
 impl TrustRules {
     pub(super) async fn run(self, run: &Run) -> Result<(), Failure> {
         let OfAgent { flags, team, uid } = self.of();
-        let (output, admin) = (run.output.as_json(flags.json), admin(run, flags)?);
+        let (output, admin) = (run.output.as_json(flags.json), admin(run, flags).await?);
         let show = |rule: &TrustRule| show(output.out(), rule);
         match &self {
             Self::List(_) => output.data(&admin.trust_rules(team, uid).await?, |rules| list(output.out(), rules)),

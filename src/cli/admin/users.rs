@@ -77,16 +77,16 @@ impl Users {
         match self {
             Self::List(flags) => {
                 let output = run.output.as_json(flags.json);
-                output.data(&admin(run, &flags)?.users().await?, |users| list(output.out(), users))
+                output.data(&admin(run, &flags).await?.users().await?, |users| list(output.out(), users))
             }
             Self::Create { flags, uid, name, email } => {
                 let output = run.output.as_json(flags.json);
-                let user = admin(run, &flags)?.create_user(&CreateUser { uid, name, email }).await?;
+                let user = admin(run, &flags).await?.create_user(&CreateUser { uid, name, email }).await?;
                 output.data(&user, |user| show(output.out(), user))
             }
             Self::Show { flags, uid } => {
                 let output = run.output.as_json(flags.json);
-                output.data(&admin(run, &flags)?.user(&uid).await?, |user| show(output.out(), user))
+                output.data(&admin(run, &flags).await?.user(&uid).await?, |user| show(output.out(), user))
             }
             Self::Update { flags, uid, name, email, disable, enable } => {
                 let output = run.output.as_json(flags.json);
@@ -95,7 +95,7 @@ impl Users {
                     _ => set(email),
                 };
                 let change = ChangeUser { name: set(name), email, disabled: switch(disable, enable) };
-                let user = admin(run, &flags)?.change_user(&uid, &change).await?;
+                let user = admin(run, &flags).await?.change_user(&uid, &change).await?;
                 output.data(&user, |user| show(output.out(), user))?;
                 if disable {
                     hint_of_user(output, &uid);
@@ -103,7 +103,7 @@ impl Users {
                 Ok(())
             }
             Self::Delete { flags, uid } => {
-                admin(run, &flags)?.delete_user(&uid).await?;
+                admin(run, &flags).await?.delete_user(&uid).await?;
                 run.output.say(format_args!("user {uid} is deleted"));
                 hint_of_user(run.output, &uid);
                 Ok(())

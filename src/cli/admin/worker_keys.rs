@@ -63,11 +63,12 @@ impl WorkerKeys {
         match self {
             Self::List(flags) => {
                 let output = run.output.as_json(flags.json);
-                output.data(&admin(run, &flags)?.worker_keys().await?, |keys| list(output.out(), keys))
+                output.data(&admin(run, &flags).await?.worker_keys().await?, |keys| list(output.out(), keys))
             }
             Self::Create { flags, name, audience, teams } => {
                 let output = run.output.as_json(flags.json);
-                let made = admin(run, &flags)?.create_worker_key(&CreateWorkerKey { name, audience, teams }).await?;
+                let made =
+                    admin(run, &flags).await?.create_worker_key(&CreateWorkerKey { name, audience, teams }).await?;
                 if output.is_json() {
                     return output.data(&made, |_| String::new());
                 }
@@ -76,11 +77,11 @@ impl WorkerKeys {
             Self::Update { flags, key, teams } => {
                 let output = run.output.as_json(flags.json);
                 let change = ChangeWorkerKey { teams: Patch::Set(teams) };
-                let key = admin(run, &flags)?.change_worker_key(&key, &change).await?;
+                let key = admin(run, &flags).await?.change_worker_key(&key, &change).await?;
                 output.data(&key, |key| list(output.out(), std::slice::from_ref(key)))
             }
             Self::Delete { flags, key } => {
-                admin(run, &flags)?.delete_worker_key(&key).await?;
+                admin(run, &flags).await?.delete_worker_key(&key).await?;
                 run.output.say(format_args!("worker key {key} is revoked"));
                 Ok(())
             }

@@ -119,7 +119,7 @@ impl Setup {
     }
 
     async fn ask(&self, run: &Run) -> Result<Known, Failure> {
-        let admin = admin(run, &self.flags)?;
+        let admin = admin(run, &self.flags).await?;
         let layer = admin.provider_settings(&self.team, None).await?;
         let policy = admin.policy(&self.team).await?;
         let mut models: BTreeSet<String> = layer.allowed_models.unwrap_or_default().into_iter().collect();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
@@ -168,6 +169,7 @@ fn issuer(props: &Props, url: &IssuerUrl, aws_url: String) -> Result<Start, Fail
         transport: Transport::Loopback,
         trusted_proxies: Vec::new(),
         allowed_endpoints: vec![aws_url],
+        stop_delay: Duration::ZERO,
         migrate: true,
         audit_retention: AUDIT_RETENTION,
         x5c: None,
@@ -243,6 +245,7 @@ async fn worker(props: &Props, issuer: &IssuerUrl, key: Secret, aws_url: String)
         trusted_proxies: Vec::new(),
         allowed_endpoints: vec![aws_url],
         outbound: Outbound { loopback: true, ..Outbound::default() },
+        stop_delay: Duration::ZERO,
     };
     let naming = Naming { clock: props.host.clock.clone(), entropy: props.host.entropy.clone() };
     WorkerServer::start(settings, naming, props.metrics.clone()).await

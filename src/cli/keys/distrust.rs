@@ -25,7 +25,7 @@ pub(in crate::cli) struct Distrust {
 
 impl Distrust {
     pub(super) async fn run(self, run: &Run) -> Result<(), Failure> {
-        let admin = self.flags.admin(run)?;
+        let admin = self.flags.admin(run).await?;
         let keys = admin.keys_of(self.flags.team());
         let would = keys.distrust(&self.kid, &DistrustKey { dry_run: true, accept_outage: false }).await?;
         confirmed(run, self.yes, &format!("distrusts {} for ever", self.kid), &would)?;

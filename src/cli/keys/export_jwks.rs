@@ -48,7 +48,7 @@ impl ExportJwks {
             return Err(Failure::Usage(format!("{} is no folder: make it first", self.folder.display())));
         }
         let PublicDocuments { items, export_again_within_seconds } =
-            admin(run, &self.flags)?.public_documents().await?;
+            admin(run, &self.flags).await?.public_documents().await?;
         let files = items.into_iter().map(|document| written(&self.folder, document)).collect::<Result<_, _>>()?;
         output.data(&Exported { files, export_again_within_seconds }, |exported| shown(output.out(), exported))
     }

@@ -19,7 +19,9 @@ pub(in crate::cli) struct List {
 impl List {
     pub(super) async fn run(self, run: &Run) -> Result<(), Failure> {
         let output = self.flags.output(run);
-        output.data(&self.flags.admin(run)?.keys_of(self.flags.team()).list().await?, |keys| shown(output.out(), keys))
+        output.data(&self.flags.admin(run).await?.keys_of(self.flags.team()).list().await?, |keys| {
+            shown(output.out(), keys)
+        })
     }
 }
 

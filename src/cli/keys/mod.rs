@@ -73,8 +73,8 @@ struct KeyFlags {
 }
 
 impl KeyFlags {
-    fn admin(&self, run: &Run) -> Result<Admin, Failure> {
-        remote::admin(run, &self.admin)
+    async fn admin(&self, run: &Run) -> Result<Admin, Failure> {
+        remote::admin(run, &self.admin).await
     }
 
     fn team(&self) -> Option<&str> {

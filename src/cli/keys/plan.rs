@@ -25,7 +25,7 @@ pub(in crate::cli) struct Plan {
 impl Plan {
     pub(super) async fn run(self, run: &Run) -> Result<(), Failure> {
         let output = self.flags.output(run);
-        let plan = self.flags.admin(run)?.keys_of(self.flags.team()).plan(self.days).await?;
+        let plan = self.flags.admin(run).await?.keys_of(self.flags.team()).plan(self.days).await?;
         output.data(&plan, |plan| shown(output.out(), plan))?;
         if plan.proof.holds { Ok(()) } else { Err(Failure::Refused("the plan leaves verifiers behind".to_owned())) }
     }

@@ -24,7 +24,7 @@ pub(in crate::cli) struct Prepare {
 impl Prepare {
     pub(super) async fn run(self, run: &Run) -> Result<(), Failure> {
         let body = PrepareKey { algorithm: self.algorithm, bits: self.bits, dry_run: false };
-        let done = self.flags.admin(run)?.keys_of(self.flags.team()).prepare(&body).await?;
+        let done = self.flags.admin(run).await?.keys_of(self.flags.team()).prepare(&body).await?;
         told(self.flags.output(run), &done)
     }
 }

@@ -28,7 +28,7 @@ pub(in crate::cli) struct ReplaceAll {
 
 impl ReplaceAll {
     pub(super) async fn run(self, run: &Run) -> Result<(), Failure> {
-        let admin = self.flags.admin(run)?;
+        let admin = self.flags.admin(run).await?;
         let keys = admin.keys_of(self.flags.team());
         let asked = |dry_run| ReplaceAllKeys {
             algorithm: self.algorithm.clone(),

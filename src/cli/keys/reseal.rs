@@ -81,6 +81,8 @@ impl Reseal {
     /// Replaces what is lost, if that is agreed to.
     async fn replace(&self, run: &Run, store: &Store, kek: &Kek, host: &Host) -> Result<(), Failure> {
         let lost = reseal::lost(store, kek, run.clock.now()).await.map_err(store_failure)?;
+        // Before anything asks: of what hangs on these keys nothing lasts longer than ten minutes.
+        reseal::forget_lost(store, kek, host).await.map_err(Failure::refused)?;
         for issuer in lost {
             let paint = run.output.err();
             run.output.say(format_args!(

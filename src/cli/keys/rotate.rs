@@ -17,7 +17,7 @@ pub(in crate::cli) struct Rotate {
 
 impl Rotate {
     pub(super) async fn run(self, run: &Run) -> Result<(), Failure> {
-        let done = self.flags.admin(run)?.keys_of(self.flags.team()).rotate(&RotateKey::default()).await?;
+        let done = self.flags.admin(run).await?.keys_of(self.flags.team()).rotate(&RotateKey::default()).await?;
         told(self.flags.output(run), &done)
     }
 }

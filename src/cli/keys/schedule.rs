@@ -24,6 +24,12 @@ pub(in crate::cli) struct Schedule {
     /// How far an exported copy of them may lag behind
     #[arg(long, value_name = "DURATION", value_parser = seconds)]
     export_lag: Option<u32>,
+    /// How far a replica's clock may be off the database's; beyond 5 s it does not sign
+    #[arg(long, value_name = "DURATION", value_parser = seconds)]
+    clock_error: Option<u32>,
+    /// The oldest reading of the keys that a replica may sign with
+    #[arg(long, value_name = "DURATION", value_parser = seconds)]
+    oldest_snapshot: Option<u32>,
     /// From publication to the first signature
     #[arg(long, value_name = "DURATION", value_parser = seconds)]
     publish_before_sign: Option<u32>,
@@ -38,11 +44,13 @@ pub(in crate::cli) struct Schedule {
 impl Schedule {
     pub(super) async fn run(self, run: &Run) -> Result<(), Failure> {
         let output = self.flags.output(run);
-        let admin = self.flags.admin(run)?;
+        let admin = self.flags.admin(run).await?;
         let keys = admin.keys_of(self.flags.team());
         let change = ChangeKeySchedule {
             max_age_seconds: self.max_age,
             export_lag_seconds: self.export_lag,
+            clock_error_seconds: self.clock_error,
+            oldest_snapshot_seconds: self.oldest_snapshot,
             publish_before_sign_seconds: self.publish_before_sign,
             keep_after_sign_seconds: self.keep_after_sign,
             rotation_period_seconds: self.rotation_period,

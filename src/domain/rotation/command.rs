@@ -3,7 +3,8 @@
 use time::{Duration, OffsetDateTime};
 
 use super::{
-    KeyChange, NewKey, Retimed, Step, has_room, pending, published_enough, seen_enough, standby, succession, whole,
+    KeyChange, NewKey, Retimed, Step, has_room, is_under_way, kept_until, pending, published_enough, seen_enough,
+    standby, succession, whole,
 };
 use crate::domain::key_schedule::KeySchedule;
 use crate::domain::signing_key::{self, KeyKind, KeySetError, KeyState, KeyTimes, Kid, SigningKey};
@@ -106,7 +107,7 @@ pub fn rotate_now(keys: &[SigningKey], schedule: &KeySchedule, now: OffsetDateTi
     Ok(Step::HandOver {
         from: active.kid.clone(),
         to: standby.kid.clone(),
-        at: at_once(active, now),
+        at: at_once(active, now).max(standby.times.publish_from),
         expected: (active.times, standby.times),
     })
 }
@@ -141,10 +142,10 @@ pub fn prepare(
     let mut change = KeyChange::default();
     match standby(keys, now) {
         Some(standby) => {
-            if let Some(until) = pending(active, standby).filter(|at| *at < now + schedule.handover_lead()) {
+            if let Some(until) = pending(active, standby).filter(|_| is_under_way(active, standby, schedule, now)) {
                 return Err(PrepareRefused::HandingOver { until });
             }
-            change.times.extend(resumed(active, standby));
+            change.times.extend(resumed(keys, standby));
             change.times.push(Retimed::new(standby, |times| {
                 let at = whole(now).max(times.publish_from);
                 (times.sign_from, times.sign_until, times.publish_until) = (Some(at), Some(at), Some(at));
@@ -157,10 +158,15 @@ pub fn prepare(
     Ok(change)
 }
 
-/// The signing key without the end that the hand-over to `standby` gave it.
-fn resumed(active: &SigningKey, standby: &SigningKey) -> Option<Retimed> {
-    pending(active, standby)?;
-    Some(Retimed::new(active, |times| (times.sign_until, times.publish_until) = (None, None)))
+/// The key that hands over to `standby`, without the end that this gave it: it goes on for as long as `standby` was to
+/// sign.
+fn resumed(keys: &[SigningKey], standby: &SigningKey) -> Option<Retimed> {
+    let (from, until, gone) = (standby.times.sign_from?, standby.times.sign_until, standby.times.publish_until);
+    let hands_over = |key: &&SigningKey| {
+        key.times.revoked_at.is_none() && !key.times.is_withdrawn() && key.times.sign_until == Some(from)
+    };
+    let key = keys.iter().find(hands_over)?;
+    Some(Retimed::new(key, |times| (times.sign_until, times.publish_until) = (until, gone)))
 }
 
 /// Distrusts one key from now on. Where it is the signing one, signing moves in the same transaction, to the
@@ -184,19 +190,21 @@ pub fn distrust(
         KeyState::Gone | KeyState::Revoked => return Err(DistrustRefused::Over { kid: kid.clone(), state: was }),
         KeyState::Retired => {}
         KeyState::Next => {
-            let active = signing_key::signing_key(keys, now).ok();
-            done.change.times.extend(active.and_then(|active| resumed(active, key)));
+            done.change.times.extend(resumed(keys, key));
         }
         KeyState::Active => {
-            let standby = standby(keys, now);
-            let from = since(key, schedule, now, standby.map(|standby| standby.times.publish_from));
+            let from = since(key, schedule, now);
+            // One made a moment ago is not published yet where a clock is behind; one whose turn is planned is the one.
+            let there = |key: &&SigningKey| key.times.sign_from.is_some() || key.times.publish_from <= from;
+            let standby = standby(keys, now).filter(there);
+            let from = standby.map_or(from, |standby| standby.times.publish_from.max(from));
             if let Some(standby) = standby {
                 done.successor = Some(standby.kid.clone());
                 done.outage = outage(standby, schedule, now);
                 done.change.times.push(Retimed::new(standby, |times| times.sign_from = Some(from)));
             } else {
                 done.outage = Some(outage_from(now, schedule));
-                done.change.make.push(signs_at_once(key.kind, from));
+                done.change.make.push(signs_at_once(key.kind, from, schedule, now));
             }
             done.change.times.push(revoked(key, Some(from), now));
             return Ok(done);
@@ -208,14 +216,20 @@ pub fn distrust(
 
 /// Distrusts every key, and publishes and signs with a new one of `kind` at once, a standby beside it.
 pub fn replace_all(keys: &[SigningKey], schedule: &KeySchedule, kind: KeyKind, now: OffsetDateTime) -> ReplaceAll {
+    // So far back that no replica is without a key whose clock is behind: no old one fills the gap.
+    let from = whole(now - schedule.clock_slack());
     let active = signing_key::signing_key(keys, now).ok();
-    let from = active.map_or_else(|| whole(now - schedule.clock_slack()), |active| since(active, schedule, now, None));
     let alive = keys.iter().filter(|key| key.times.is_alive(now));
-    let ends = |key: &SigningKey| active.filter(|active| active.kid == key.kid).map(|_| from);
+    let ends = |key: &SigningKey| {
+        active.filter(|active| active.kid == key.kid).map(|_| key.times.sign_from.map_or(from, |began| began.max(from)))
+    };
     ReplaceAll {
         change: KeyChange {
             times: alive.map(|key| revoked(key, ends(key), now)).collect(),
-            make: vec![signs_at_once(kind, from), NewKey { kind, times: KeyTimes::published(whole(now)) }],
+            make: vec![
+                signs_at_once(kind, from, schedule, now),
+                NewKey { kind, times: KeyTimes::published(whole(now)) },
+            ],
             forget: Vec::new(),
         },
         outage: outage_from(now, schedule),
@@ -224,46 +238,42 @@ pub fn replace_all(keys: &[SigningKey], schedule: &KeySchedule, kind: KeyKind, n
 }
 
 /// Retires every key, because nobody can open them any more, and publishes and signs with a new one of `kind` at once, a
-/// standby beside it. What was signed stays good: the signing key stays published as after any hand-over, the standbys,
-/// which never signed, are withdrawn.
+/// standby beside it. What was signed stays good: the signing key stays published as after any hand-over, and so does a
+/// standby with which a replica may sign already; the others, which never signed, are withdrawn.
 pub fn retire_all(keys: &[SigningKey], schedule: &KeySchedule, kind: KeyKind, now: OffsetDateTime) -> ReplaceAll {
     let mut done = replace_all(keys, schedule, kind, now);
-    // Nobody who could sign with the old key is to be stopped: the new one begins where the old one ends, now.
-    let turns = signing_key::signing_key(keys, now).map_or_else(|_| whole(now), |active| at_once(active, now));
+    // What is under way stands: of its turns the last ends as soon as it may, and the new key follows.
+    let last = signing_key::signing_key(keys, now + schedule.handover_lead() - Duration::MILLISECOND).ok();
+    let turns = last.map_or_else(|| whole(now), |last| at_once(last, now));
     if let Some(first) = done.change.make.first_mut() {
         first.times = KeyTimes { sign_from: Some(turns), ..KeyTimes::published(whole(now)) };
     }
     for change in &mut done.change.times {
         let was = change.expected;
-        change.times = match was.state(now) {
-            KeyState::Next => {
-                let at = Some(whole(now).max(was.publish_from));
-                KeyTimes { sign_from: at, sign_until: at, publish_until: at, ..was }
-            }
-            KeyState::Active => {
-                KeyTimes { sign_until: Some(turns), publish_until: Some(schedule.keep_until(turns)), ..was }
-            }
-            KeyState::Retired | KeyState::Gone | KeyState::Revoked => was,
+        let waits = was.is_standby(now) && was.sign_from.is_none_or(|from| from >= turns);
+        change.times = if last.is_some_and(|last| last.kid == change.kid) {
+            let kept = kept_until(turns, schedule, now);
+            KeyTimes { sign_until: Some(turns), publish_until: Some(kept), ..was }
+        } else if waits {
+            let at = Some(whole(now).max(was.publish_from));
+            KeyTimes { sign_from: at, sign_until: at, publish_until: at, ..was }
+        } else {
+            was
         };
     }
     done.change.times.retain(|change| change.times != change.expected);
     done
 }
 
-/// From when a successor signs that takes over at once: so far back that it does on a replica whose clock is behind,
-/// where the old key, being distrusted, does not fill the gap.
-fn since(
-    active: &SigningKey,
-    schedule: &KeySchedule,
-    now: OffsetDateTime,
-    published: Option<OffsetDateTime>,
-) -> OffsetDateTime {
-    let back = whole(now - schedule.clock_slack()).max(active.times.sign_from.unwrap_or(active.times.publish_from));
-    published.map_or(back, |published| back.max(published))
+/// From when a successor of `active` signs that takes over at once: so far back that it does on a replica whose clock is
+/// behind, where the old key, being distrusted, does not fill the gap.
+fn since(active: &SigningKey, schedule: &KeySchedule, now: OffsetDateTime) -> OffsetDateTime {
+    whole(now - schedule.clock_slack()).max(active.times.sign_from.unwrap_or(active.times.publish_from))
 }
 
-fn signs_at_once(kind: KeyKind, from: OffsetDateTime) -> NewKey {
-    NewKey { kind, times: KeyTimes { sign_from: Some(from), ..KeyTimes::published(from) } }
+fn signs_at_once(kind: KeyKind, from: OffsetDateTime, schedule: &KeySchedule, now: OffsetDateTime) -> NewKey {
+    let published = from.min(whole(now - schedule.clock_slack()));
+    NewKey { kind, times: KeyTimes { sign_from: Some(from), ..KeyTimes::published(published) } }
 }
 
 fn revoked(key: &SigningKey, signed_until: Option<OffsetDateTime>, now: OffsetDateTime) -> Retimed {
@@ -495,13 +505,13 @@ mod tests {
         assert_eq!((house.signs().kid.clone(), house.signs().times.sign_until), (kid(1), due));
 
         let mut house = young();
-        let gone = house.keys[0].times.publish_until.unwrap();
+        let ended = house.keys[0].times.sign_until.unwrap();
         let change = renumber(&house.keys, &new, house.now);
         house.apply(&change);
-        assert_eq!(house.keys[0].times.publish_until, Some(gone + DAY * 2 - Duration::hours(3)));
+        assert_eq!(house.keys[0].times.publish_until, Some(ended + DAY * 2));
         // Smaller numbers take nothing away from what stands.
         let back = renumber(&house.keys, &House::new().schedule, house.now);
         house.apply(&back);
-        assert_eq!(house.keys[0].times.publish_until, Some(gone + DAY * 2 - Duration::hours(3)));
+        assert_eq!(house.keys[0].times.publish_until, Some(ended + DAY * 2));
     }
 }

@@ -19,7 +19,7 @@ pub use self::command::{
 };
 pub use self::forecast::{KeyRef, Span, Transition, What, forecast, next_hand_over, spans};
 pub use self::proof::{Gap, Proof, prove};
-pub use self::sighting::sighting;
+pub use self::sighting::{sighting, sighting_within};
 use super::key_schedule::KeySchedule;
 use super::signing_key::{self, KEYS_MAX, KeyKind, KeyTimes, Kid, SigningKey};
 
@@ -145,7 +145,7 @@ impl Step {
                 KeyChange { make: vec![NewKey { kind: *kind, times }], ..KeyChange::default() }
             }
             Self::HandOver { from, to, at, expected } => {
-                let keep = Some(schedule.keep_until(*at));
+                let keep = Some(kept_until(*at, schedule, now));
                 let ends = KeyTimes { sign_until: Some(*at), publish_until: keep, ..expected.0 };
                 let begins = KeyTimes { sign_from: Some(*at), ..expected.1 };
                 pair(from, to, expected, ends, begins)
@@ -172,7 +172,8 @@ fn pair(from: &Kid, to: &Kid, expected: &(KeyTimes, KeyTimes), first: KeyTimes, 
 /// the keys again and plan anew.
 ///
 /// A hand-over is planned as soon as the standby has been seen at the public `jwks_uri` for the lead time, for the
-/// instant at which the old key's period is over, and far enough ahead for every replica to learn of it.
+/// instant at which the old key's period is over, and far enough ahead for every replica to learn of it. Once it is
+/// less than that lead away it stands, whatever becomes of the standby at the public `jwks_uri`.
 pub fn plan(keys: &[SigningKey], schedule: &KeySchedule, now: OffsetDateTime) -> Vec<Step> {
     let mut steps = Vec::new();
     if let Ok(active) = signing_key::signing_key(keys, now) {
@@ -187,10 +188,13 @@ pub fn plan(keys: &[SigningKey], schedule: &KeySchedule, now: OffsetDateTime) ->
     steps
 }
 
-/// The key that is next: of several the one whose turn is planned, then the one published longest.
+/// The key that is next: of several the one whose turn comes first, then the one published longest.
 pub fn standby(keys: &[SigningKey], now: OffsetDateTime) -> Option<&SigningKey> {
     let waiting = keys.iter().filter(|key| key.times.is_standby(now));
-    waiting.min_by_key(|key| (key.times.sign_from.is_none(), key.times.publish_from, key.kid.clone()))
+    waiting.min_by_key(|key| {
+        let KeyTimes { sign_from, publish_from, .. } = key.times;
+        (sign_from.is_none(), sign_from, publish_from, key.kid.clone())
+    })
 }
 
 fn has_room(keys: &[SigningKey], now: OffsetDateTime) -> bool {
@@ -200,6 +204,20 @@ fn has_room(keys: &[SigningKey], now: OffsetDateTime) -> bool {
 /// The instant of the planned hand-over from `active` to `standby`.
 fn pending(active: &SigningKey, standby: &SigningKey) -> Option<OffsetDateTime> {
     active.times.sign_until.filter(|at| standby.times.sign_from == Some(*at))
+}
+
+/// Whether the hand-over from `active` to `standby` is so near that a replica whose clock is ahead may sign with the
+/// standby before it learns of anything else, or followed by another. Such a hand-over stands: what has signed must not
+/// wait or leave again.
+fn is_under_way(active: &SigningKey, standby: &SigningKey, schedule: &KeySchedule, now: OffsetDateTime) -> bool {
+    let near = |at| at < now + schedule.handover_lead() || standby.times.sign_until.is_some();
+    pending(active, standby).is_some_and(near)
+}
+
+/// Until when a key stays published that is made at `now` to sign until `at`: by a clock that is ahead, another replica
+/// may have signed with it a little longer.
+fn kept_until(at: OffsetDateTime, schedule: &KeySchedule, now: OffsetDateTime) -> OffsetDateTime {
+    schedule.keep_until(at.max(whole(now + schedule.clock_slack())))
 }
 
 /// Since when `key` has been seen long enough at the public `jwks_uri` to sign; `None` while it has not.
@@ -216,13 +234,15 @@ pub fn published_enough(key: &SigningKey, schedule: &KeySchedule) -> OffsetDateT
 fn succession(active: &SigningKey, standby: &SigningKey, schedule: &KeySchedule, now: OffsetDateTime) -> Option<Step> {
     let (from, to) = (active.kid.clone(), standby.kid.clone());
     let expected = (active.times, standby.times);
-    let planned = pending(active, standby);
+    let (planned, lead) = (pending(active, standby), schedule.handover_lead());
+    if is_under_way(active, standby, schedule, now) {
+        return None;
+    }
     let Some(seen) = seen_enough(standby, schedule) else {
         return planned.map(|_| Step::Postpone { from, to, expected });
     };
     let turn = schedule.turn_until(active.times.sign_from.unwrap_or(active.times.publish_from));
     let due = turn.max(seen).max(published_enough(standby, schedule));
-    let lead = schedule.handover_lead();
     let at = whole(due.max(now + lead));
     let stands = match planned {
         None => false,
@@ -237,6 +257,9 @@ fn whole(at: OffsetDateTime) -> OffsetDateTime {
     let below = at - Duration::nanoseconds(i64::from(at.nanosecond() % 1_000_000));
     if below == at { at } else { below + Duration::MILLISECOND }
 }
+
+#[cfg(test)]
+mod properties;
 
 #[cfg(test)]
 mod tests {
@@ -294,13 +317,18 @@ mod tests {
         }
 
         pub(super) fn apply(&mut self, change: &KeyChange) {
+            self.apply_unchecked(change);
+            check(&self.keys, self.keys[0].issuer, self.now).unwrap();
+        }
+
+        /// As the store would, without its look at the whole.
+        pub(super) fn apply_unchecked(&mut self, change: &KeyChange) {
             let mut made = u32::try_from(self.keys.len()).unwrap();
             let make = |new: &NewKey| {
                 made += 1;
                 key(made - 1, new.kind, new.times)
             };
             self.keys = change.apply(&self.keys, self.now, make).unwrap();
-            check(&self.keys, self.keys[0].issuer, self.now).unwrap();
         }
 
         /// A look that sees everything, then every step that the clock asks for.
@@ -367,8 +395,8 @@ mod tests {
         }
         // The forgotten copy is mended: a lead time later the hand-over is planned.
         house.settle();
-        house.now += DAY;
-        assert_eq!(house.settle(), []);
+        house.pass(DAY);
+        assert_eq!(house.signs().times.sign_until, None);
         house.now += Duration::HOUR;
         let steps = house.settle();
         let at = house.now + house.schedule.handover_lead();
@@ -392,13 +420,38 @@ mod tests {
     }
 
     #[test]
-    fn looks_without_answer_count_for_nothing() {
+    fn threat_40_looks_without_answer_count_for_nothing_and_after_a_long_gap_the_wait_begins_anew() {
         let mut house = House::new();
         house.settle();
-        // Nobody looks for a month: what was seen once is not seen for the lead time.
+        // Nobody looks for a month: what was seen once is not seen for the lead time, nor is it when it is seen again.
         house.now += DAY * 31;
         assert_eq!(house.steps(), []);
-        assert!(matches!(&house.settle()[..], [Step::HandOver { .. }]));
+        assert_eq!(house.settle(), []);
+        house.pass(Duration::hours(24));
+        assert_eq!(house.signs().times.sign_until, None);
+        house.pass(Duration::hours(2));
+        assert_eq!(house.signs().kid, kid(1));
+    }
+
+    #[test]
+    fn threat_16_a_look_that_misses_the_standby_within_the_lead_calls_nothing_off() {
+        let mut house = House::new();
+        house.pass(DAY * 2);
+        let (at, lead) = (house.signs().times.sign_until.unwrap(), house.schedule.handover_lead());
+        for now in [at - lead + Duration::MILLISECOND, at - Duration::MILLISECOND] {
+            house.now = now;
+            let missed = sighting(&house.keys, &[kid(0)], now);
+            house.apply(&missed);
+            assert_eq!(house.steps(), []);
+            let refused = PrepareRefused::HandingOver { until: at };
+            assert_eq!(prepare(&house.keys, &house.schedule, KeyKind::P256, now), Err(refused));
+        }
+        // A replica whose clock is ahead has signed with it by then: it stays, also where another is prepared.
+        house.now = at + Duration::minutes(30);
+        house.steps();
+        let change = prepare(&house.keys, &house.schedule, KeyKind::P256, house.now).unwrap();
+        house.apply(&change);
+        assert_eq!((house.signs().kid.clone(), house.signs().times.is_published(house.now)), (kid(1), true));
     }
 
     #[test]
@@ -416,11 +469,10 @@ mod tests {
     #[test]
     fn of_two_replicas_with_one_plan_the_second_finds_the_keys_changed() {
         let mut house = House::new();
-        house.settle();
         house.now += DAY * 2;
-        let listed: Vec<_> = house.keys.iter().map(|key| key.kid.clone()).collect();
-        let seen = sighting(&house.keys, &listed, house.now);
-        house.apply(&seen);
+        for key in &mut house.keys {
+            (key.times.seen_from, key.times.seen_until) = (Some(EPOCH), Some(house.now));
+        }
         let steps = plan(&house.keys, &house.schedule, house.now);
         let change = steps[0].change(&house.schedule, house.now);
         house.apply(&change);

@@ -1,23 +1,36 @@
 //! What a look at the public `jwks_uri` says about the keys.
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::{KeyChange, Retimed};
 use crate::domain::signing_key::{Kid, SigningKey};
 
+/// After so long without a look nobody knows what verifiers got meanwhile: where the database was away, and with it every
+/// look, a replica may have gone on with an old JWKS. A key that is seen again is seen anew.
+///
+/// Every schedule that is accepted waits at least twelve hours longer before a key signs than the oldest copy of that time
+/// is held (24 hours, or twice as long), and of these an hour at most is for late news.
+pub const GAP_MAX: Duration = Duration::hours(6);
+
+/// What to note after a look, as [`sighting_within`] does, for the gap that production allows.
+pub fn sighting(keys: &[SigningKey], listed: &[Kid], at: OffsetDateTime) -> KeyChange {
+    sighting_within(keys, listed, at, GAP_MAX)
+}
+
 /// What to note after a look at `at` (the instant before the request went out) that was answered with a JWKS of
 /// `listed`: for each key that should stand there, since when it does without a gap. A key that is missing loses
-/// what it had, since a verifier may hold that very answer for a whole max-age. A look without an answer says
-/// nothing and is none.
+/// what it had, since a verifier may hold that very answer for a whole max-age, and so does one that was not looked for
+/// in more than `gap`. A look without an answer says nothing and is none.
 ///
 /// The caller makes sure that looks are noted in their order.
-pub fn sighting(keys: &[SigningKey], listed: &[Kid], at: OffsetDateTime) -> KeyChange {
+pub fn sighting_within(keys: &[SigningKey], listed: &[Kid], at: OffsetDateTime, gap: Duration) -> KeyChange {
     let published = keys.iter().filter(|key| key.times.is_published(at));
     let times = published
         .map(|key| {
             Retimed::new(key, |times| {
                 if listed.contains(&key.kid) {
-                    times.seen_from = times.seen_from.or(Some(at));
+                    let lately = times.seen_until.is_some_and(|until| at - until <= gap);
+                    times.seen_from = times.seen_from.filter(|_| lately).or(Some(at));
                     times.seen_until = times.seen_until.max(Some(at));
                 } else {
                     (times.seen_from, times.seen_until) = (None, None);
@@ -41,14 +54,16 @@ mod tests {
         let listed: Vec<_> = keys.iter().map(|key| key.kid.clone()).collect();
         for (at, listed, seen) in [
             (EPOCH, &listed[..], Some((EPOCH, EPOCH))),
-            (EPOCH + DAY, &listed[..], Some((EPOCH, EPOCH + DAY))),
-            (EPOCH + DAY * 2, &listed[..1], None),
+            (EPOCH + GAP_MAX, &listed[..], Some((EPOCH, EPOCH + GAP_MAX))),
+            (EPOCH + GAP_MAX * 2, &listed[..1], None),
+            (EPOCH + DAY, &listed[..], Some((EPOCH + DAY, EPOCH + DAY))),
+            // Long after, nobody knows what was there between.
             (EPOCH + DAY * 3, &listed[..], Some((EPOCH + DAY * 3, EPOCH + DAY * 3))),
         ] {
             keys = sighting(&keys, listed, at).apply(&keys, at, |_| unreachable!()).unwrap();
             assert_eq!(keys[1].times.seen_from.zip(keys[1].times.seen_until), seen);
         }
-        assert_eq!(keys[0].times.seen_from, Some(EPOCH));
+        assert_eq!(keys[0].times.seen_from, Some(EPOCH + DAY * 3));
         assert!(sighting(&keys, &listed, EPOCH + DAY * 3).is_empty());
     }
 

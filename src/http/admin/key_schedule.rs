@@ -9,18 +9,22 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Admin;
-use super::answers::{OfKeyChange, OfRead};
+use super::answers::{OfChange, OfRead};
+use super::capability::Of;
 use super::signing_keys::{OfTeam, TeamQuery};
+use crate::domain::authority::InstallationReader;
 use crate::domain::id::TeamUid;
 use crate::domain::key_schedule::ScheduleNumbers;
 use crate::domain::rotation::{self, Gap, KeyRef, Proof, Span, Transition};
 use crate::http::error::ProblemAnswer;
 use crate::http::extract::Json as Body;
-use crate::http::resource::fields::{Faults, Fields};
+use crate::http::resource::fields::Fields;
 use crate::http::resource::query::Members;
+use crate::http::resource::version::{IfMatch, IfMatchHeader, Versioned};
 use crate::http::state::IssuerState;
 use crate::issuer::admin::{ChangeNumbers, KeysPlan};
-use crate::issuer::publish::{DISCOVERY_PATH, Document, JWKS_PATH, Published};
+use crate::issuer::oauth::metadata::METADATA_PATH;
+use crate::issuer::publish::{DISCOVERY_PATH, Document, JWKS_PATH};
 use crate::issuer::refusals::Unavailable;
 use crate::wire::admin::signing_key::{
     ChangeKeySchedule, KeyPlan, KeySchedule, PlanGap, PlanProof, PlannedChange, PlannedKey, PublicDocument,
@@ -32,8 +36,6 @@ const GAPS_MAX: usize = 10;
 /// How far a plan looks ahead where nothing else is asked, and at most.
 const DAYS: u32 = 90;
 const DAYS_MAX: u32 = 3650;
-/// A copy that is asked for less often than once a minute is one that something else keeps fresh.
-const MAX_AGE: std::ops::RangeInclusive<u32> = 60..=86_400;
 
 pub(super) fn router() -> OpenApiRouter<IssuerState> {
     OpenApiRouter::new().routes(routes!(plan)).routes(routes!(read, change)).routes(routes!(documents))
@@ -74,7 +76,7 @@ impl<S: Sync> FromRequestParts<S> for Ahead {
 #[utoipa::path(get, path = "/v1/signing-keys/plan", operation_id = "plan_signing_keys", tag = "Signing keys",
     params(AheadQuery),
     responses((status = 200, description = "The plan", body = KeyPlan), OfRead))]
-async fn plan(Admin(admin): Admin, Ahead(team, days): Ahead) -> Result<Json<KeyPlan>, ProblemAnswer> {
+async fn plan(Of(admin): Of<InstallationReader>, Ahead(team, days): Ahead) -> Result<Json<KeyPlan>, ProblemAnswer> {
     let keys = admin.keys_of(team.as_ref()).await?;
     let (plan, proof) = keys.proven_plan(Duration::days(days.into())).await?;
     Ok(Json(planned(&plan, &proof)))
@@ -83,25 +85,28 @@ async fn plan(Admin(admin): Admin, Ahead(team, days): Ahead) -> Result<Json<KeyP
 /// Shows the numbers by which keys follow each other.
 #[utoipa::path(get, path = "/v1/signing-keys/schedule", operation_id = "read_key_schedule", tag = "Signing keys",
     params(TeamQuery),
-    responses((status = 200, description = "The numbers", body = KeySchedule), OfRead))]
-async fn read(Admin(admin): Admin, OfTeam(team): OfTeam) -> Result<Json<KeySchedule>, ProblemAnswer> {
-    Ok(Json(shown(&admin.keys_of(team.as_ref()).await?.list().await?.numbers)))
+    responses((status = 200, description = "The numbers", body = KeySchedule, headers(("ETag" = String))), OfRead))]
+async fn read(
+    Of(admin): Of<InstallationReader>,
+    OfTeam(team): OfTeam,
+) -> Result<Versioned<KeySchedule>, ProblemAnswer> {
+    Ok(versioned(&admin.keys_of(team.as_ref()).await?.numbers().await?))
 }
 
 /// Changes numbers. Those that would leave a verifier without a key are refused with the arithmetic; a hand-over that
 /// would come too early by the new ones is postponed with them.
 #[utoipa::path(patch, path = "/v1/signing-keys/schedule", operation_id = "change_key_schedule", tag = "Signing keys",
-    params(TeamQuery), request_body = ChangeKeySchedule,
-    responses((status = 200, description = "The numbers", body = KeySchedule), OfKeyChange))]
+    params(TeamQuery, IfMatchHeader), request_body = ChangeKeySchedule,
+    responses((status = 200, description = "The numbers", body = KeySchedule, headers(("ETag" = String))), OfChange))]
 async fn change(
     Admin(admin): Admin,
     OfTeam(team): OfTeam,
+    IfMatch(expected): IfMatch,
     Body(body): Body<ChangeKeySchedule>,
-) -> Result<Json<KeySchedule>, ProblemAnswer> {
-    let change = asked(body).map_err(ProblemAnswer::fields)?;
+) -> Result<Versioned<KeySchedule>, ProblemAnswer> {
     let keys = admin.keys_of(team.as_ref()).await?;
-    keys.renumber(change).await?;
-    Ok(Json(shown(&keys.list().await?.numbers)))
+    keys.renumber(asked(body), expected).await?;
+    Ok(versioned(&keys.numbers().await?))
 }
 
 /// Shows the public documents of every issuer as this replica publishes them, for a copy on a CDN.
@@ -110,43 +115,70 @@ async fn change(
     responses((status = 200, description = "The documents and how to serve them", body = PublicDocuments), OfRead))]
 async fn documents(
     State(state): State<IssuerState>,
-    Admin(admin): Admin,
+    Of(admin): Of<InstallationReader>,
 ) -> Result<Json<PublicDocuments>, ProblemAnswer> {
-    let numbers = admin.keys_of(None).await?.list().await?.numbers;
+    let numbers = admin.keys_of(None).await?.numbers().await?;
     let published = state.publication().current().ok_or(Unavailable::Starting)?;
     let root = state.url().path();
-    let mut items = Vec::from(exported(root, &published));
-    for (team, published) in state.teams().all() {
-        items.extend(exported(&format!("{root}/t/{team}"), &published));
+    let mut copy = Copy::default();
+    copy.issuer(root, published.max_age, &published.jwks, &published.discovery);
+    // The same document at both of its addresses (RFC 8414, section 3.1); without a path they are one.
+    let metadata = state.oauth_metadata();
+    copy.add(format!("{root}{METADATA_PATH}"), published.max_age, metadata);
+    if !root.is_empty() {
+        copy.add(format!("{METADATA_PATH}{root}"), published.max_age, metadata);
     }
-    Ok(Json(PublicDocuments { items, export_again_within_seconds: numbers.export_lag }))
+    for (team, published) in state.teams().all() {
+        copy.issuer(&format!("{root}/t/{team}"), published.max_age, &published.jwks, &published.discovery);
+    }
+    Ok(Json(PublicDocuments { items: copy.0, export_again_within_seconds: numbers.export_lag }))
 }
 
-/// The keys before the document that names where they are: a copy that is half made is not found yet.
-fn exported(root: &str, published: &Published) -> [PublicDocument; 2] {
-    let shown = |path: &str, document: &Document| PublicDocument {
-        path: format!("{root}{path}"),
-        body: String::from_utf8_lossy(&document.body).into_owned(),
-        content_type: "application/json".to_owned(),
-        cache_control: format!("public, max-age={}", published.max_age),
-        etag: document.etag.clone(),
-    };
-    [shown(JWKS_PATH, &published.jwks), shown(DISCOVERY_PATH, &published.discovery)]
+/// The documents of a copy, in the order in which it must change.
+#[derive(Default)]
+struct Copy(Vec<PublicDocument>);
+
+impl Copy {
+    /// The keys before the document that names where they are: a copy that is half made is not found yet.
+    fn issuer(&mut self, root: &str, max_age: u32, jwks: &Document, discovery: &Document) {
+        self.add(format!("{root}{JWKS_PATH}"), max_age, jwks);
+        self.add(format!("{root}{DISCOVERY_PATH}"), max_age, discovery);
+    }
+
+    fn add(&mut self, path: String, max_age: u32, document: &Document) {
+        self.0.push(PublicDocument {
+            path,
+            body: String::from_utf8_lossy(&document.body).into_owned(),
+            content_type: "application/json".to_owned(),
+            cache_control: format!("public, max-age={max_age}"),
+            etag: document.etag.clone(),
+        });
+    }
 }
 
-fn asked(body: ChangeKeySchedule) -> Result<ChangeNumbers, Faults> {
-    let mut fields = Fields::default();
-    let max_age = fields.optional("max_age_seconds", body.max_age_seconds, |seconds| {
-        if MAX_AGE.contains(&seconds) { Ok(seconds) } else { Err("must be from 60 to 86400") }
-    });
-    fields.finish(max_age.map(|max_age| ChangeNumbers {
+const fn asked(body: ChangeKeySchedule) -> ChangeNumbers {
+    let ChangeKeySchedule {
+        max_age_seconds: max_age,
+        export_lag_seconds: export_lag,
+        clock_error_seconds: clock_error,
+        oldest_snapshot_seconds: oldest_snapshot,
+        publish_before_sign_seconds: publish_before_sign,
+        keep_after_sign_seconds: keep_after_sign,
+        rotation_period_seconds: rotation_period,
+    } = body;
+    ChangeNumbers {
         max_age,
-        export_lag: body.export_lag_seconds,
-        publish_before_sign: body.publish_before_sign_seconds,
-        keep_after_sign: body.keep_after_sign_seconds,
-        rotation_period: body.rotation_period_seconds,
-        ..ChangeNumbers::default()
-    }))
+        export_lag,
+        clock_error,
+        oldest_snapshot,
+        publish_before_sign,
+        keep_after_sign,
+        rotation_period,
+    }
+}
+
+fn versioned(numbers: &ScheduleNumbers) -> Versioned<KeySchedule> {
+    Versioned(shown(numbers), numbers.version())
 }
 
 const fn shown(numbers: &ScheduleNumbers) -> KeySchedule {

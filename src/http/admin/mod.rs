@@ -29,7 +29,7 @@ mod sessions;
 mod signing_keys;
 mod team_issuers;
 mod teams;
-mod trust_rules;
+pub mod trust_rules;
 mod users;
 mod worker_keys;
 

@@ -10,9 +10,12 @@ use super::answers::{OfChange, OfRead};
 use super::capability::OfTeam;
 use crate::domain::address_range::AddressRange;
 use crate::domain::authority::{TeamAdmin, TeamReader};
+use crate::domain::id::UpstreamUid;
 use crate::domain::lifetime::Lifetime;
 use crate::domain::session_tag::{TagKey, TagValue};
-use crate::domain::team::{ADDRESS_RANGES_MAX, MintingIssuer, OWN_TAGS_MAX, PeopleMint, RolesClaim, Team, TeamPolicy};
+use crate::domain::team::{
+    ADDRESS_RANGES_MAX, MintingIssuer, OWN_TAGS_MAX, PeopleMint, RolesClaim, Team, TeamPolicy, UPSTREAM_PROVIDERS_MAX,
+};
 use crate::http::error::ProblemAnswer;
 use crate::http::extract::Json as Body;
 use crate::http::resource::fields::{Faults, Fields};
@@ -58,7 +61,13 @@ fn asked(body: wire::ChangePolicy) -> Result<impl Fn(&mut TeamPolicy) + Send + S
     });
     let issuer =
         fields.patch("issuer", body.issuer, |word| MintingIssuer::parse(&word).ok_or("must be shared or private"));
-    let codes = Some(body.enrolment_codes);
+    let (codes, amr) = (Some(body.enrolment_codes), Some(body.amr_claim));
+    let providers = list(&mut fields, "upstream_providers", UPSTREAM_PROVIDERS_MAX, body.upstream_providers, |uid| {
+        UpstreamUid::parse(&uid)
+    });
+    if let Some(Patch::Set(providers)) = &providers {
+        refuse_repeats(&mut fields, "upstream_providers", providers);
+    }
     let people = fields.patch("people_mint", body.people_mint, |word| {
         PeopleMint::parse(&word).ok_or("must be anywhere or in_runs_only")
     });
@@ -73,13 +82,15 @@ fn asked(body: wire::ChangePolicy) -> Result<impl Fn(&mut TeamPolicy) + Send + S
     if let Some(Patch::Set(ranges)) = &ranges {
         refuse_repeats(&mut fields, "address_ranges", ranges);
     }
-    let (cap, claim, codes, issuer, people, keys, tags, ranges) =
-        fields.finish((|| Some((cap?, claim?, codes?, issuer?, people?, keys?, tags?, ranges?)))())?;
+    let (cap, claim, codes, providers, amr, issuer, people, keys, tags, ranges) =
+        fields.finish((|| Some((cap?, claim?, codes?, providers?, amr?, issuer?, people?, keys?, tags?, ranges?)))())?;
     Ok(move |policy: &mut TeamPolicy| {
         let new = TeamPolicy::new_team();
         set(&mut policy.lifetime_cap, &cap, new.lifetime_cap);
         set(&mut policy.roles_claim, &claim, new.roles_claim);
         set(&mut policy.enrolment_codes, &codes, new.enrolment_codes);
+        set(&mut policy.upstream_providers, &providers, new.upstream_providers);
+        set(&mut policy.amr_claim, &amr, new.amr_claim);
         set(&mut policy.issuer, &issuer, new.issuer);
         set(&mut policy.people_mint, &people, new.people_mint);
         set(&mut policy.session_tag_keys, &keys, new.session_tag_keys);
@@ -146,6 +157,8 @@ fn shown(team: &Team) -> Versioned<Policy> {
         }
         .to_owned(),
         enrolment_codes: rules.enrolment_codes,
+        upstream_providers: rules.upstream_providers.iter().map(ToString::to_string).collect(),
+        amr_claim: rules.amr_claim,
         issuer: rules.issuer.as_str().to_owned(),
         session_tag_keys: rules.session_tag_keys.iter().map(ToString::to_string).collect(),
         cost_tags: rules.cost_tags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),

@@ -2,7 +2,6 @@
 
 use axum::Json;
 use http::StatusCode;
-use time::OffsetDateTime;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -53,15 +52,15 @@ async fn end(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn shown((session, last_used_at): (Session, Option<OffsetDateTime>)) -> UserSession {
+fn shown(session: Session) -> UserSession {
     UserSession {
         session_id: session.id.to_string(),
-        origin: session.origin.as_str().to_owned(),
+        origin: session.origin.to_string(),
         device: session.device,
         address: session.opened_from.address.map(|address| address.to_string()),
         user_agent: session.opened_from.user_agent,
         created_at: session.created_at,
-        last_used_at,
+        last_used_at: session.last_used_at,
         expires_at: session.expires_at,
     }
 }

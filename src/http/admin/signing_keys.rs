@@ -8,7 +8,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Admin;
-use super::answers::{OfKeyChange, OfRead};
+use super::answers::{OfKeyChange, OfList};
+use super::capability::Of;
+use crate::domain::authority::InstallationReader;
 use crate::domain::id::TeamUid;
 use crate::domain::key_schedule::STS_TOLERANCE;
 use crate::domain::lifetime::LIFETIME_MAX;
@@ -17,10 +19,11 @@ use crate::domain::signing_key::{Algorithm, KeyKind, KeyState, Kid};
 use crate::http::error::{Code, ProblemAnswer};
 use crate::http::extract::{Json as Body, Segments};
 use crate::http::resource::fields::{Faults, Fields};
+use crate::http::resource::page::{self, PageQuery};
 use crate::http::resource::query::Members;
 use crate::http::state::IssuerState;
 use crate::issuer::admin::{self, KeyAdministration, KeyAt, KeysChanged};
-use crate::store::Replica;
+use crate::store::{Page, Replica};
 use crate::wire::admin::signing_key::{
     AcceptedKey, Aftermath, DistrustKey, KeyOperation, KeyOutage, PrepareKey, ReplaceAllKeys, RoleAftermath, RotateKey,
     SigningKey, SigningKeys,
@@ -58,14 +61,33 @@ impl<S: Sync> FromRequestParts<S> for OfTeam {
     }
 }
 
+/// Whose keys, and which of them.
+struct PageOfTeam(Option<TeamUid>, Page);
+
+impl<S: Sync> FromRequestParts<S> for PageOfTeam {
+    type Rejection = ProblemAnswer;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ProblemAnswer> {
+        let mut fields = Fields::default();
+        let mut members = Members::read(parts, &["team", "limit", "after"], &mut fields);
+        let team = fields.optional("team", members.take("team"), |text| TeamUid::parse(&text));
+        let page = page::read(&mut members, &mut fields);
+        fields.finish(team.zip(page).map(|(team, page)| Self(team, page))).map_err(ProblemAnswer::fields)
+    }
+}
+
 /// Lists the issuer's signing keys and what they are now: the signing one first, then those to come, then the rest.
 #[utoipa::path(get, path = "/v1/signing-keys", operation_id = "list_signing_keys", tag = "Signing keys",
-    params(TeamQuery),
-    responses((status = 200, description = "The keys, without anything secret", body = SigningKeys), OfRead))]
-async fn list(Admin(admin): Admin, OfTeam(team): OfTeam) -> Result<Json<SigningKeys>, ProblemAnswer> {
-    let seen = admin.keys_of(team.as_ref()).await?.list().await?;
+    params(TeamQuery, PageQuery),
+    responses((status = 200, description = "A page of keys, without anything secret", body = SigningKeys), OfList))]
+async fn list(
+    Of(admin): Of<InstallationReader>,
+    PageOfTeam(team, page): PageOfTeam,
+) -> Result<Json<SigningKeys>, ProblemAnswer> {
+    let seen = admin.keys_of(team.as_ref()).await?.page(&page).await?;
     Ok(Json(SigningKeys {
         items: seen.keys.iter().map(shown).collect(),
+        next: seen.after.map(page::wrapped),
         warnings: seen.warnings,
         looked_at: seen.looked_at,
         unconfirmed_replicas: replicas(&seen.unconfirmed),

@@ -109,7 +109,8 @@ async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn new(body: CreateTrustRule) -> Result<issuer::NewTrustRule, Faults> {
+/// The rule that a body asks for, or each of its faults.
+pub fn new(body: CreateTrustRule) -> Result<issuer::NewTrustRule, Faults> {
     let mut fields = Fields::default();
     let name = fields.name(&body.name);
     let audience = fields.optional("audience", body.audience, |text| Audience::parse(&text));

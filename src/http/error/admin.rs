@@ -5,6 +5,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::{Code, ProblemAnswer};
 use crate::domain::authority::Withheld;
+use crate::domain::key_schedule::OutOfBounds;
 use crate::issuer::admin::{AdminError, CapabilityError, KeyRefused};
 
 impl From<AdminError> for ProblemAnswer {
@@ -65,6 +66,13 @@ impl From<KeyRefused> for ProblemAnswer {
                     written(outage.surely_until)
                 ),
             ),
+            KeyRefused::HandingOver { until } => Self::new(
+                Code::Conflict,
+                format!("signing moves to the standby at {}: try again after that", written(until)),
+            ),
+            KeyRefused::Bounds(OutOfBounds { number, least, most }) => {
+                Self::field(format!("{number}_seconds"), format!("must be from {least} to {most}"))
+            }
             KeyRefused::Busy
             | KeyRefused::Keys(_)
             | KeyRefused::NoStandby

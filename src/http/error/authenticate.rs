@@ -13,7 +13,7 @@ impl From<AuthError> for ProblemAnswer {
     fn from(error: AuthError) -> Self {
         let words = error.to_string();
         match error {
-            AuthError::Malformed(_) | AuthError::EnrolmentCode | AuthError::Unknown => {
+            AuthError::Malformed(_) | AuthError::EnrolmentCode | AuthError::RefreshToken | AuthError::Unknown => {
                 Self::new(Code::InvalidCredential, words).challenge(INVALID)
             }
             AuthError::Dead(reason) => reason.into(),
@@ -47,6 +47,13 @@ impl From<DeadReason> for ProblemAnswer {
             DeadReason::UserDeleted => (Code::InvalidCredential, "the person was deleted"),
             DeadReason::SessionEnded => (Code::InvalidCredential, "the session was ended: sign in again"),
             DeadReason::SessionExpired => (Code::InvalidCredential, "the session is over: sign in again"),
+            DeadReason::SessionIdle => (Code::InvalidCredential, "the session was not refreshed for too long"),
+            DeadReason::ProviderDisabled => {
+                (Code::InvalidCredential, "the provider at which the session was opened is switched off")
+            }
+            DeadReason::ProviderDeleted => {
+                (Code::InvalidCredential, "the provider at which the session was opened is gone")
+            }
             DeadReason::ServiceAccountDeleted => (Code::InvalidCredential, "the service account was deleted"),
             DeadReason::TeamDeleted => (Code::InvalidCredential, "the team was deleted"),
             DeadReason::UserDisabled => (Code::PrincipalDisabled, "the person is disabled"),

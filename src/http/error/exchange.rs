@@ -14,7 +14,7 @@ impl From<ExchangeError> for ProblemAnswer {
             | ExchangeError::RunAudience => Self::new(Code::InvalidToken, words),
             ExchangeError::TeamNotServed => Self::new(Code::TeamNotServed, words),
             ExchangeError::NotMember | ExchangeError::Dead(_) => Self::new(Code::CallerNotAlive, words),
-            ExchangeError::SignInNotAccepted => Self::new(Code::SignInNotAccepted, words),
+            ExchangeError::SignInNotAccepted(_) => Self::new(Code::SignInNotAccepted, words),
             ExchangeError::WorkerDead(reason) => reason.into(),
             ExchangeError::Refused(refusal) => refusal.into(),
             ExchangeError::Limited(limited) => limited.into(),

@@ -12,7 +12,7 @@ impl From<MintError> for ProblemAnswer {
         match error {
             MintError::TeamRequired(_) => Self::new(Code::TeamRequired, words),
             MintError::TeamNotFound => Self::new(Code::TeamNotFound, words),
-            MintError::SignInNotAccepted => Self::new(Code::SignInNotAccepted, words),
+            MintError::SignInNotAccepted(_) => Self::new(Code::SignInNotAccepted, words),
             MintError::Dead(reason) => reason.into(),
             MintError::Refused(refusal) => refusal.into(),
             MintError::OnBehalfOfRequired => Self::new(Code::OnBehalfOfRequired, words),

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::problem::ProblemAnswer;
 use crate::domain::policy::Refusal;
 use crate::http::error::Code;
-use crate::issuer::oauth::{OAuthError, SubjectTokenRefused};
+use crate::issuer::oauth::{GrantRefused, OAuthError, SubjectTokenRefused};
 use crate::issuer::refusals::{MintError, Unavailable};
 
 /// The challenge of a 401. The token endpoint takes Basic beside the members of the form, and HTTP asks for a
@@ -30,6 +30,14 @@ pub enum OAuthCode {
     InvalidClient,
     /// What is offered for a token is no good, or is another client's.
     InvalidGrant,
+    /// Nobody has approved the device yet (RFC 8628, section 3.5, and the three below).
+    AuthorizationPending,
+    /// The same, and it asks too often.
+    SlowDown,
+    /// The device was denied.
+    AccessDenied,
+    /// The device has waited too long.
+    ExpiredToken,
     /// Another grant than those of the metadata document.
     UnsupportedGrantType,
     /// A scope was asked for, and there are none.
@@ -48,11 +56,15 @@ pub enum OAuthCode {
 
 impl OAuthCode {
     /// Every code there is.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::InvalidRequest,
         Self::BodyTooLarge,
         Self::InvalidClient,
         Self::InvalidGrant,
+        Self::AuthorizationPending,
+        Self::SlowDown,
+        Self::AccessDenied,
+        Self::ExpiredToken,
         Self::UnsupportedGrantType,
         Self::InvalidScope,
         Self::InvalidTarget,
@@ -69,6 +81,10 @@ impl OAuthCode {
             Self::BodyTooLarge => ("invalid_request", S::PAYLOAD_TOO_LARGE),
             Self::InvalidClient => ("invalid_client", S::UNAUTHORIZED),
             Self::InvalidGrant => ("invalid_grant", S::BAD_REQUEST),
+            Self::AuthorizationPending => ("authorization_pending", S::BAD_REQUEST),
+            Self::SlowDown => ("slow_down", S::BAD_REQUEST),
+            Self::AccessDenied => ("access_denied", S::BAD_REQUEST),
+            Self::ExpiredToken => ("expired_token", S::BAD_REQUEST),
             Self::UnsupportedGrantType => ("unsupported_grant_type", S::BAD_REQUEST),
             Self::InvalidScope => ("invalid_scope", S::BAD_REQUEST),
             Self::InvalidTarget => ("invalid_target", S::BAD_REQUEST),
@@ -149,6 +165,7 @@ impl From<OAuthError> for OAuthAnswer {
         match error {
             OAuthError::Client(_) => Self::new(OAuthCode::InvalidClient, words),
             OAuthError::OtherClientsToken => Self::new(OAuthCode::InvalidGrant, words),
+            OAuthError::Grant(refused) => Self::new(of_grant(refused), words),
             OAuthError::TokenType(_) => Self::new(OAuthCode::UnsupportedTokenType, words),
             OAuthError::SubjectToken(SubjectTokenRefused::NoKeys(_)) => {
                 Self { retry_after: Some(RETRY_KEYS), ..Self::new(OAuthCode::Unavailable, words) }
@@ -161,6 +178,18 @@ impl From<OAuthError> for OAuthAnswer {
             }
             OAuthError::Unavailable(unavailable) => unavailable.into(),
         }
+    }
+}
+
+const fn of_grant(refused: GrantRefused) -> OAuthCode {
+    match refused {
+        GrantRefused::Client | GrantRefused::Authenticated => OAuthCode::InvalidClient,
+        GrantRefused::Device => OAuthCode::InvalidRequest,
+        GrantRefused::Pending => OAuthCode::AuthorizationPending,
+        GrantRefused::SlowDown => OAuthCode::SlowDown,
+        GrantRefused::Denied => OAuthCode::AccessDenied,
+        GrantRefused::DeviceExpired => OAuthCode::ExpiredToken,
+        GrantRefused::DeviceCode | GrantRefused::Code | GrantRefused::RefreshToken => OAuthCode::InvalidGrant,
     }
 }
 

@@ -14,7 +14,7 @@ impl From<Unavailable> for ProblemAnswer {
             Unavailable::StaleKeys(_) => "the database does not answer; try again",
             Unavailable::Clock(_) => "this replica's clock is off, so that it mints nothing; try again",
             Unavailable::NoKey(_) => "no signing key is active",
-            Unavailable::Store(_) | Unavailable::Signer(_) | Unavailable::PublicHalf(_) => {
+            Unavailable::Store(_) | Unavailable::Sealed(_) | Unavailable::Signer(_) | Unavailable::PublicHalf(_) => {
                 return Self::internal(error);
             }
         };

@@ -31,6 +31,7 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .routes(routes!(mint::mint))
         .routes(routes!(oauth::metadata::oauth_metadata))
         .routes(routes!(oauth::token::token))
+        .routes(routes!(oauth::device::device_authorization))
         .routes(routes!(oauth::revoke::revoke))
         .routes(routes!(whoami::whoami))
         .routes(routes!(sessions::open, sessions::list))

@@ -5,18 +5,18 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CACHE_CONTROL;
 
+use super::oauth::person;
 use crate::domain::access::SessionOwner;
 use crate::domain::id::SessionId;
 use crate::http::error::{Code, ProblemAnswer};
 use crate::http::extract::{Bearer, ClientOrigin, Json, Segments};
 use crate::http::state::IssuerState;
 use crate::wire::problem::Problem;
-use crate::wire::secret_text::SecretText;
-use crate::wire::session::{OpenSession, OpenedSession, SessionEntry, SessionList};
+use crate::wire::session::{OpenSession, SessionEntry, SessionList, SessionTokens};
 
-/// Redeems an enrolment code, once, for a 12 hour session.
+/// Redeems an enrolment code, once, for a session of 12 hours.
 #[utoipa::path(post, path = "/v1/sessions", tag = "sessions", request_body = OpenSession, responses(
-    (status = 201, description = "The session; its access token is shown this once.", body = OpenedSession),
+    (status = 201, description = "The session; its tokens are shown this once.", body = SessionTokens),
     (status = "default", description = "See the error catalogue.", body = Problem,
         content_type = "application/problem+json")))]
 pub async fn open(
@@ -25,12 +25,7 @@ pub async fn open(
     Json(body): Json<OpenSession>,
 ) -> Result<Response, ProblemAnswer> {
     let opened = state.issuer()?.open_session(&body.code.0, body.device.as_deref(), &origin).await?;
-    let answer = OpenedSession {
-        access_token: SecretText(opened.access_token),
-        expires_at: opened.expires_at,
-        session_id: opened.session.to_string(),
-        user_uid: opened.user.to_string(),
-    };
+    let answer = person::answer(opened);
     Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], axum::Json(answer)).into_response())
 }
 
@@ -46,10 +41,11 @@ pub async fn list(
     let sessions = state.issuer()?.sessions(&owner).await?;
     let items = sessions.into_iter().map(|session| SessionEntry {
         session_id: session.id.to_string(),
-        origin: session.origin.as_str().to_owned(),
+        origin: session.origin.to_string(),
         device: session.device,
         address: session.opened_from.address.map(|address| address.to_string()),
         created_at: session.created_at,
+        last_used_at: session.last_used_at,
         expires_at: session.expires_at,
         current: session.id == owner.session,
     });
@@ -57,7 +53,7 @@ pub async fn list(
     Ok(([(CACHE_CONTROL, "no-store")], axum::Json(answer)).into_response())
 }
 
-/// Ends one of the person's sessions: its access token is nobody's at once.
+/// Ends one of the person's sessions: its tokens are nobody's at once.
 #[utoipa::path(delete, path = "/v1/sessions/{session_id}", tag = "sessions", security(("bearer" = [])),
     params(("session_id" = String, Path, description = "Which session.")), responses(
     (status = 204, description = "It is ended."),

@@ -57,7 +57,8 @@ impl<T: DeserializeOwned + Serialize + 'static> FromRequest<IssuerState> for Cre
     }
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ProblemAnswer> {
+/// The `Idempotency-Key` of a create, where it has one.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ProblemAnswer> {
     let rule = || ProblemAnswer::field("Idempotency-Key", "must be 1 to 200 printable ASCII characters, once");
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     match (values.next(), values.next()) {

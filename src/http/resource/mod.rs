@@ -4,10 +4,10 @@
 //! `ETag`. Does not own any one resource, nor who may have it (`http::admin`, `http::issuer`).
 //! May import: every lower floor, and http's extractors, errors and state.
 
-pub(super) mod create;
+pub mod create;
 pub(super) mod fields;
 pub(super) mod models;
-pub(super) mod page;
+pub mod page;
 pub(super) mod query;
 pub(super) mod runs;
-pub(super) mod version;
+pub mod version;

@@ -28,16 +28,23 @@ pub(in crate::http) struct PageQuery {
 }
 
 /// A list's query that holds nothing but its page.
-pub(in crate::http) struct PageOf(pub(in crate::http) Page);
+pub struct PageOf(pub Page);
+
+impl PageOf {
+    /// Reads the query of `parts`.
+    pub fn read(parts: &Parts) -> Result<Self, ProblemAnswer> {
+        let mut fields = Fields::default();
+        let mut members = Members::read(parts, &["limit", "after"], &mut fields);
+        let page = read(&mut members, &mut fields);
+        fields.finish(page).map(Self).map_err(ProblemAnswer::fields)
+    }
+}
 
 impl<S: Sync> FromRequestParts<S> for PageOf {
     type Rejection = ProblemAnswer;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ProblemAnswer> {
-        let mut fields = Fields::default();
-        let mut members = Members::read(parts, &["limit", "after"], &mut fields);
-        let page = read(&mut members, &mut fields);
-        fields.finish(page).map(Self).map_err(ProblemAnswer::fields)
+        Self::read(parts)
     }
 }
 
@@ -59,8 +66,11 @@ pub(in crate::http) fn read(members: &mut Members, fields: &mut Fields) -> Optio
 
 /// Shapes a page. The store's cursor is wrapped, so that nobody reads or makes one.
 pub(in crate::http) fn answer<T, U>(page: Paged<T>, entry: impl FnMut(T) -> U) -> PageAnswer<U> {
-    PageAnswer {
-        items: page.items.into_iter().map(entry).collect(),
-        next: page.next.map(|cursor| URL_SAFE_NO_PAD.encode(cursor)),
-    }
+    PageAnswer { items: page.items.into_iter().map(entry).collect(), next: page.next.map(wrapped) }
+}
+
+/// A cursor as it is told.
+#[expect(clippy::needless_pass_by_value, reason = "maps an Option of a String")]
+pub(in crate::http) fn wrapped(cursor: String) -> String {
+    URL_SAFE_NO_PAD.encode(cursor)
 }

@@ -3,9 +3,9 @@
 use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
-use http::HeaderValue;
 use http::header::{ETAG, IF_MATCH};
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use utoipa::IntoParams;
 
@@ -22,17 +22,16 @@ pub(in crate::http) struct IfMatchHeader {
 }
 
 /// The version that the caller expects; `None` without the header or with `*`, which any version fits.
-pub(in crate::http) struct IfMatch(pub(in crate::http) Option<i64>);
+pub struct IfMatch(pub Option<i64>);
 
 /// A version that nothing has: versions count from 0.
 const NEVER: i64 = -1;
 const RULE: &str = "must be one ETag as answered, such as \"3\", or *";
 
-impl<S: Sync> FromRequestParts<S> for IfMatch {
-    type Rejection = ProblemAnswer;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ProblemAnswer> {
-        let mut values = parts.headers.get_all(IF_MATCH).iter();
+impl IfMatch {
+    /// Reads the header, which stands once or not at all.
+    pub fn read(headers: &HeaderMap) -> Result<Self, ProblemAnswer> {
+        let mut values = headers.get_all(IF_MATCH).iter();
         match (values.next(), values.next()) {
             (None, _) => Ok(Self(None)),
             (Some(value), None) => expected(value.to_str().unwrap_or_default())
@@ -40,6 +39,14 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
                 .map_err(|rule| ProblemAnswer::field("If-Match", rule)),
             _ => Err(ProblemAnswer::field("If-Match", "must stand only once")),
         }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = ProblemAnswer;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ProblemAnswer> {
+        Self::read(&parts.headers)
     }
 }
 

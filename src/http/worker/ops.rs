@@ -10,6 +10,7 @@ use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::worker::Worker;
 
@@ -17,16 +18,17 @@ use crate::worker::Worker;
 struct Ops {
     worker: Arc<Worker>,
     metrics: PrometheusHandle,
+    stopping: CancellationToken,
 }
 
-/// The ops routes of a worker; `metrics` is the process's (`http::ops::recorder`). They carry no secret, and still
-/// belong on a private listener.
-pub fn router(worker: Arc<Worker>, metrics: PrometheusHandle) -> Router {
+/// The ops routes of a worker; `metrics` is the process's (`http::ops::recorder`), `stopping` is cancelled before the
+/// worker takes no more. They carry no secret, and still belong on a private listener.
+pub fn router(worker: Arc<Worker>, metrics: PrometheusHandle, stopping: CancellationToken) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(render))
-        .with_state(Ops { worker, metrics })
+        .with_state(Ops { worker, metrics, stopping })
 }
 
 async fn healthz() -> Response {
@@ -35,6 +37,10 @@ async fn healthz() -> Response {
 
 /// Whether a caller could be told apart now: without the issuer's keys nobody can.
 async fn readyz(State(ops): State<Ops>) -> Response {
+    if ops.stopping.is_cancelled() {
+        let body = Json(json!({ "ready": false, "parts": { "worker": "this replica is stopping" } }));
+        return (StatusCode::SERVICE_UNAVAILABLE, [(CACHE_CONTROL, "no-store")], body).into_response();
+    }
     let ready = ops.worker.is_ready().await;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let keys = if ready { "ok" } else { "the issuer's keys cannot be read" };

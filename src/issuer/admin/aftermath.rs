@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use time::{Duration, OffsetDateTime};
 
-use super::{AdminError, KeyAdministration, KeyRefused, KeysPlan};
+use super::{AdminError, KeyAdministration, KeyRefused};
 use crate::domain::id::TeamUid;
 use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::role_arn::RoleArn;
-use crate::domain::rotation::{self, Outage, Proof};
+use crate::domain::rotation::{self, Outage};
 use crate::domain::settings::SessionDuration;
 use crate::domain::signing_key::{KeyKind, Kid};
 use crate::iam::deny::{self, Trail};
@@ -50,14 +50,6 @@ pub struct RoleAftermath {
 }
 
 impl KeyAdministration {
-    /// The plan for `ahead`, tried on every copy of the JWKS that a verifier may hold.
-    pub async fn proven_plan(&self, ahead: Duration) -> Result<(KeysPlan, Proof), KeyRefused> {
-        let plan = self.plan(self.ring.now() + ahead).await?;
-        let schedule = self.ring.snapshot().schedule;
-        let proof = rotation::prove(&plan.spans, &schedule, plan.from, plan.until);
-        Ok((plan, proof))
-    }
-
     /// Whether [`KeyAdministration::prepare`] would be refused now.
     pub async fn would_prepare(&self, kind: KeyKind) -> Result<(), KeyRefused> {
         let snapshot = self.ring.reload().await?;

@@ -1,7 +1,5 @@
 //! People's sessions, as those see them who may look.
 
-use time::OffsetDateTime;
-
 use super::{AdminError, Administration, Reading};
 use crate::domain::audit::{Action, Event};
 use crate::domain::id::{SessionId, UserUid};
@@ -10,9 +8,9 @@ use crate::store::Session;
 
 impl Reading {
     /// A person's living sessions, the newest first, each with when it was last used.
-    pub async fn sessions_of(&self, user: &UserUid) -> Result<Vec<(Session, Option<OffsetDateTime>)>, AdminError> {
+    pub async fn sessions_of(&self, user: &UserUid) -> Result<Vec<Session>, AdminError> {
         self.user(user).await?;
-        Ok(self.store().sessions_seen(user, self.now()).await?)
+        Ok(self.store().sessions_of(user, self.now()).await?)
     }
 }
 

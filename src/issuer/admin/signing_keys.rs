@@ -1,66 +1,21 @@
-//! Signing keys in the hands of an operator: looking, planning, and what cannot wait for the clock.
+//! Signing keys in the hands of an operator: what cannot wait for the clock.
 
-use std::sync::Arc;
+use std::ops::Deref;
 
 use time::OffsetDateTime;
 
-use super::{AdminError, Administration, Reading};
+use super::{AdminError, Administration, KeyReading, Reading};
 use crate::crypto::new_key::NewKeyError;
 use crate::domain::audit::Action;
 use crate::domain::id::TeamUid;
 use crate::domain::issuer_url::Development;
-use crate::domain::key_schedule::{KeySchedule, ScheduleError, ScheduleNumbers};
-use crate::domain::rotation::{
-    self, DistrustRefused, KeyChange, Outage, PrepareRefused, RotateRefused, Span, Transition, spans,
-};
+use crate::domain::key_schedule::{KeySchedule, OutOfBounds, ScheduleError, ScheduleNumbers};
+use crate::domain::rotation::{self, DistrustRefused, KeyChange, Outage, PrepareRefused, RotateRefused};
 use crate::domain::signing_key::{self, KeyKind, KeySetError, KeyState, Kid, SigningKey};
-use crate::issuer::keys::{KeyRing, Snapshot};
+use crate::issuer::keys::Snapshot;
 use crate::issuer::refusals::Unavailable;
 use crate::issuer::rotate::{Decided, Done, RotateError};
 use crate::store::{IssuerNumbers, Replica};
-
-/// A key and what it is now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyAt {
-    /// The key; its private half is sealed.
-    pub key: SigningKey,
-    /// What the clock makes of it.
-    pub state: KeyState,
-}
-
-/// An issuer's keys, as they stand.
-#[derive(Debug, Clone)]
-pub struct KeysSeen {
-    /// When.
-    pub at: OffsetDateTime,
-    /// The signing key, those to come, those that were.
-    pub keys: Vec<KeyAt>,
-    /// The numbers that they follow.
-    pub numbers: ScheduleNumbers,
-    /// When the next key begins to sign, if all goes well.
-    pub next: Option<Transition>,
-    /// The last look at the public `jwks_uri` that was answered.
-    pub looked_at: Option<OffsetDateTime>,
-    /// What is wrong out there.
-    pub warnings: Vec<String>,
-    /// Replicas that publish another state of the keys than this one, or do not say.
-    pub unconfirmed: Vec<Replica>,
-}
-
-/// What is to come.
-#[derive(Debug, Clone)]
-pub struct KeysPlan {
-    /// From when.
-    pub from: OffsetDateTime,
-    /// Until when.
-    pub until: OffsetDateTime,
-    /// The numbers that the plan follows.
-    pub numbers: ScheduleNumbers,
-    /// Every key with the instants that it will have.
-    pub spans: Vec<Span>,
-    /// Every dated change, in order.
-    pub transitions: Vec<Transition>,
-}
 
 /// What a change of the keys did, and what stays accepted for how long.
 #[derive(Debug, Clone)]
@@ -99,6 +54,12 @@ pub enum KeyRefused {
     /// There is no one signing key.
     #[error(transparent)]
     Keys(#[from] KeySetError),
+    /// Too late to call off the hand-over to the standby: some replica may sign with it already.
+    #[error("signing moves to the standby at {until}: try again after that")]
+    HandingOver {
+        /// When it does.
+        until: OffsetDateTime,
+    },
     /// There is no standby to move to.
     #[error("there is no standby yet; one is made within seconds")]
     NoStandby,
@@ -134,6 +95,9 @@ pub enum KeyRefused {
     /// Numbers that break a rule of the schedule.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
+    /// Numbers with which the issuer would not keep working.
+    #[error(transparent)]
+    Bounds(#[from] OutOfBounds),
 }
 
 impl From<RotateError> for KeyRefused {
@@ -162,7 +126,7 @@ impl From<PrepareRefused> for KeyRefused {
         match refused {
             PrepareRefused::Keys(error) => Self::Keys(error),
             PrepareRefused::TooMany => Self::TooMany,
-            PrepareRefused::HandingOver { .. } => Self::Busy,
+            PrepareRefused::HandingOver { until } => Self::HandingOver { until },
         }
     }
 }
@@ -213,7 +177,16 @@ impl ChangeNumbers {
 #[derive(Debug, Clone)]
 pub struct KeyAdministration {
     pub(super) admin: Administration,
-    pub(super) ring: Arc<KeyRing>,
+    reading: KeyReading,
+}
+
+/// Who may change keys may look at them.
+impl Deref for KeyAdministration {
+    type Target = KeyReading;
+
+    fn deref(&self) -> &KeyReading {
+        &self.reading
+    }
 }
 
 /// What a command remembers of its decision.
@@ -224,63 +197,14 @@ struct Told {
     outage: Option<Outage>,
 }
 
-impl Reading {
-    /// Every key of the shared issuer: the signing one, those to come, those that were.
-    pub async fn signing_keys(&self) -> Result<Vec<KeyAt>, AdminError> {
-        Ok(in_order(self.store().signing_keys(self.issuer.id()).await?, self.now()))
-    }
-}
-
 impl Administration {
-    /// The keys of the shared issuer or, for a team, of its private one.
+    /// The same, to be changed.
     pub async fn keys_of(&self, team: Option<&TeamUid>) -> Result<KeyAdministration, KeyRefused> {
-        let ring = match team {
-            None => Arc::clone(self.issuer.keys()),
-            Some(team) => self.issuer.private_ring(team).await?.ok_or(AdminError::NotFound("private issuer"))?,
-        };
-        Ok(KeyAdministration { admin: self.clone(), ring })
+        Ok(KeyAdministration { admin: self.clone(), reading: Reading::keys_of(self, team).await? })
     }
-}
-
-fn in_order(keys: Vec<SigningKey>, now: OffsetDateTime) -> Vec<KeyAt> {
-    let mut keys: Vec<_> = keys.into_iter().map(|key| KeyAt { state: key.state(now), key }).collect();
-    keys.sort_by_key(|at| match at.state {
-        KeyState::Active => 0,
-        KeyState::Next => 1,
-        KeyState::Retired => 2,
-        KeyState::Gone => 3,
-        KeyState::Revoked => 4,
-    });
-    keys
 }
 
 impl KeyAdministration {
-    /// The keys as they stand.
-    pub async fn list(&self) -> Result<KeysSeen, KeyRefused> {
-        let (snapshot, now) = (self.ring.reload().await?, self.ring.now());
-        Ok(KeysSeen {
-            at: now,
-            keys: in_order(snapshot.keys.clone(), now),
-            numbers: snapshot.row.schedule,
-            next: rotation::next_hand_over(&snapshot.keys, &snapshot.schedule, now),
-            looked_at: snapshot.row.probed_at,
-            warnings: self.ring.public_warnings(),
-            unconfirmed: self.ring.unconfirmed().await.map_err(AdminError::from)?,
-        })
-    }
-
-    /// What is to come until `until`.
-    pub async fn plan(&self, until: OffsetDateTime) -> Result<KeysPlan, KeyRefused> {
-        let (snapshot, from) = (self.ring.reload().await?, self.ring.now());
-        Ok(KeysPlan {
-            from,
-            until,
-            numbers: snapshot.row.schedule,
-            spans: spans(&snapshot.keys, &snapshot.schedule, from, until),
-            transitions: rotation::forecast(&snapshot.keys, &snapshot.schedule, from, until),
-        })
-    }
-
     /// Replaces the next standby by one of `kind`; a change of algorithm is a rotation to it.
     pub async fn prepare(&self, kind: KeyKind) -> Result<KeysChanged, KeyRefused> {
         self.change(Action::SigningKeyPrepare, None, |snapshot, now| {
@@ -326,12 +250,18 @@ impl KeyAdministration {
         .await
     }
 
-    /// Changes the numbers of the schedule. Those that break a rule are refused with the arithmetic, except under an
-    /// issuer of development; a hand-over that would come too early by the new ones is postponed with them.
-    pub async fn renumber(&self, change: ChangeNumbers) -> Result<KeysChanged, KeyRefused> {
+    /// Changes the numbers of the schedule, if [`ScheduleNumbers::version`] is still `expected` where that is given.
+    /// Those that break a rule are refused with the arithmetic, except under an issuer of development; a hand-over that
+    /// would come too early by the new ones is postponed with them.
+    pub async fn renumber(&self, change: ChangeNumbers, expected: Option<i64>) -> Result<KeysChanged, KeyRefused> {
         let development = if self.ring.url().is_loopback() { Development::On } else { Development::Off };
         let decide = |snapshot: &Snapshot, now| -> Result<_, KeyRefused> {
+            let current = snapshot.row.schedule.version();
+            if expected.is_some_and(|expected| expected != current) {
+                return Err(AdminError::VersionMismatch { current }.into());
+            }
             let numbers = change.of(snapshot.row.schedule);
+            numbers.within_bounds(development)?;
             let new = KeySchedule::new(numbers, development)?;
             Ok(Some(Decided {
                 change: rotation::renumber(&snapshot.keys, &new, now),
@@ -340,8 +270,11 @@ impl KeyAdministration {
             }))
         };
         let target = format!("issuer:{}", self.ring.id());
-        let event = |_: &Told, _: &[SigningKey], _| self.admin.event(Action::AdminUpdate, None, target.clone());
-        self.told(self.ring.change(decide, event).await?).await
+        let action = Action::SigningKeyReschedule;
+        let event = |_: &Told, _: &[SigningKey], _| self.admin.event(action, None, target.clone());
+        let done = self.ring.change(decide, event).await?;
+        count(action);
+        self.told(done).await
     }
 
     async fn change(
@@ -360,7 +293,7 @@ impl KeyAdministration {
             self.admin.event(action, None, target)
         };
         let done = self.ring.change(decide, event).await?;
-        metrics::counter!("brevet_signing_key_commands_total", "action" => action.as_str()).increment(1);
+        count(action);
         self.told(done).await
     }
 
@@ -381,6 +314,10 @@ impl KeyAdministration {
             unconfirmed: self.ring.unconfirmed().await.map_err(AdminError::from)?,
         }))
     }
+}
+
+fn count(action: Action) {
+    metrics::counter!("brevet_signing_key_commands_total", "action" => action.as_str()).increment(1);
 }
 
 fn accepted(outage: Option<Outage>, accept: bool) -> Result<(), KeyRefused> {

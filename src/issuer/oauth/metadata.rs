@@ -12,20 +12,27 @@ use crate::issuer::publish::{Document, JWKS_PATH};
 pub const METADATA_PATH: &str = "/.well-known/oauth-authorization-server";
 /// The path of the token endpoint.
 pub const TOKEN_PATH: &str = "/oauth2/token";
+/// The path of the device authorization endpoint (RFC 8628).
+pub const DEVICE_AUTHORIZATION_PATH: &str = "/oauth2/device_authorization";
 /// The path of the revocation endpoint.
 pub const REVOCATION_PATH: &str = "/oauth2/revoke";
 
 /// What both documents say of the endpoints there are: this one and the discovery document.
 pub fn endpoints(issuer: &IssuerUrl) -> Map<String, Value> {
     let algorithms = Algorithm::ALL.map(Algorithm::as_str);
+    // People's terminals are a public client (RFC 8414, section 2: `none`).
+    let methods: Vec<_> = AUTHENTICATION_METHODS.into_iter().chain(["none"]).collect();
     let members = json!({
+        "device_authorization_endpoint": issuer.join(DEVICE_AUTHORIZATION_PATH),
         "token_endpoint": issuer.join(TOKEN_PATH),
-        "token_endpoint_auth_methods_supported": AUTHENTICATION_METHODS,
+        "token_endpoint_auth_methods_supported": methods,
         "token_endpoint_auth_signing_alg_values_supported": algorithms,
         "revocation_endpoint": issuer.join(REVOCATION_PATH),
-        "revocation_endpoint_auth_methods_supported": AUTHENTICATION_METHODS,
+        "revocation_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
         "grant_types_supported": GrantType::ALL.map(GrantType::as_str),
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": true,
     });
     match members {
         Value::Object(members) => members,

@@ -17,5 +17,5 @@ pub mod token_exchange;
 pub use access_token::IssuedToken;
 pub use client::{Client, Presented};
 pub use grant_type::GrantType;
-pub use refusals::{ClientRefused, OAuthError, SubjectTokenRefused};
+pub use refusals::{ClientRefused, GrantRefused, OAuthError, SubjectTokenRefused};
 pub use token_exchange::{Exchanged, Wanted};

@@ -73,6 +73,43 @@ pub enum SubjectTokenRefused {
     NoKeys(KeysError),
 }
 
+/// Why a person's terminal gets no tokens; a closed list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum GrantRefused {
+    /// Another client than the one there is for people.
+    #[error(
+        "client_id must be brevet-cli: people sign in with that one, and service accounts have grants of their own"
+    )]
+    Client,
+    /// The public client showed a secret.
+    #[error("brevet-cli is a public client: leave secrets and assertions out")]
+    Authenticated,
+    /// The device's name is too long or has control characters.
+    #[error("device_name must have at most 200 characters, none of them a control character")]
+    Device,
+    /// Nobody has decided.
+    #[error("nobody has approved the device yet")]
+    Pending,
+    /// Nobody has decided, and the device asks too often.
+    #[error("nobody has approved the device yet, and it asks too often: wait 5 seconds longer from now on")]
+    SlowDown,
+    /// Somebody denied it, or whoever approved it may not any more.
+    #[error("the device was denied")]
+    Denied,
+    /// Nobody approved it in time.
+    #[error("the device has waited too long: start again")]
+    DeviceExpired,
+    /// Not known, or used.
+    #[error("device_code is not known, or was used before: start again")]
+    DeviceCode,
+    /// Not known, over, used, or another request's; which of these, only the audit row tells.
+    #[error("code is not known, expired, was used before, or was given for another request: sign in again")]
+    Code,
+    /// Not known, used, or its session is over; which of these, only the audit row tells.
+    #[error("refresh_token is not known or its session is over: sign in again")]
+    RefreshToken,
+}
+
 /// Why there is no access token, or why one is not given up.
 #[derive(Debug, thiserror::Error)]
 pub enum OAuthError {
@@ -85,6 +122,9 @@ pub enum OAuthError {
     /// The token to be given up is of a kind that is not given up here.
     #[error("token must be an access token, and {} was presented", .0.with_article())]
     TokenType(CredentialKind),
+    /// A person's terminal gets no tokens.
+    #[error(transparent)]
+    Grant(#[from] GrantRefused),
     /// Someone else's token is not taken.
     #[error(transparent)]
     SubjectToken(SubjectTokenRefused),
@@ -138,6 +178,7 @@ impl From<AuthError> for OAuthError {
         match error {
             AuthError::Malformed(_) => ClientRefused::Malformed.into(),
             AuthError::EnrolmentCode => ClientRefused::OtherKind(CredentialKind::Enrolment).into(),
+            AuthError::RefreshToken => ClientRefused::OtherKind(CredentialKind::Refresh).into(),
             AuthError::Unknown => ClientRefused::Unknown.into(),
             AuthError::Dead(reason) => ClientRefused::Dead(reason).into(),
             AuthError::Limited(limited) => limited.into(),
@@ -154,7 +195,7 @@ impl From<StoreError> for OAuthError {
 
 impl OAuthError {
     /// What the store says of a change that no caller's words can cause to fail.
-    pub(super) fn of_change(error: ChangeError) -> Self {
+    pub(in crate::issuer) fn of_change(error: ChangeError) -> Self {
         match error {
             ChangeError::Store(error) => error.into(),
             ChangeError::NotFound

@@ -23,6 +23,14 @@ pub struct ChangePolicy {
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     #[schema(value_type = Option<bool>)]
     pub enrolment_codes: Patch<bool>,
+    /// The uids of the sign-in providers whose sessions mint for this team, at most 20; a new team lists none.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    #[schema(value_type = Option<Vec<String>>, max_items = 20, example = json!(["okta"]))]
+    pub upstream_providers: Patch<Vec<String>>,
+    /// Whether people's tokens carry `amr`, how their provider authenticated them; a new team's do not.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    #[schema(value_type = Option<bool>)]
+    pub amr_claim: Patch<bool>,
     /// Which issuer mints from now on: `shared`, or the team's `private` one, which must have been made before; a new
     /// team has `shared`.
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
@@ -57,6 +65,10 @@ pub struct Policy {
     pub roles_claim: String,
     /// Whether sessions opened with an enrolment code mint for this team.
     pub enrolment_codes: bool,
+    /// The sign-in providers whose sessions mint for this team.
+    pub upstream_providers: Vec<String>,
+    /// Whether people's tokens carry `amr`.
+    pub amr_claim: bool,
     /// `shared` or `private`: which issuer mints.
     pub issuer: String,
     /// Which labels of a run become session tags.

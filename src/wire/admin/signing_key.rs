@@ -35,11 +35,14 @@ pub struct SigningKey {
     pub seen_from: Option<OffsetDateTime>,
 }
 
-/// Every signing key of the issuer, the signing one first.
+/// A page of the issuer's signing keys, the signing one first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SigningKeys {
-    /// The keys; at most a handful, so there are no pages.
+    /// At most `limit` keys.
     pub items: Vec<SigningKey>,
+    /// What to send as `after` for the next page; absent on the last one. Opaque.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
     /// What is wrong at the public `jwks_uri`: no hand-over is planned while it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -77,12 +80,20 @@ pub struct KeySchedule {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeKeySchedule {
-    /// How long the public documents may be cached, 60 to 86400.
+    /// How long the public documents may be cached, 60 to 86400; under an issuer of development from 1 on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age_seconds: Option<u32>,
     /// How far an exported copy of them may lag behind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub export_lag_seconds: Option<u32>,
+    /// How far a replica's clock may be off the database's, 1 to 60; more than 5 is margin in the sums, since beyond 5
+    /// a replica does not sign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_error_seconds: Option<u32>,
+    /// The oldest reading of the keys that a replica may sign with, 10 to 3600; under an issuer of development from 1
+    /// on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_snapshot_seconds: Option<u32>,
     /// From publication to the first signature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub publish_before_sign_seconds: Option<u32>,

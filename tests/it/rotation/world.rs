@@ -17,26 +17,26 @@ use brevet::domain::rotation::{self, KeyChange, NewKey};
 use brevet::domain::signing_key::{self, KeyKind, KeyTimes, Kid, SigningKey};
 use time::OffsetDateTime;
 
-use super::known::{Fact, Known, Transaction};
+use super::known::{Fact, Known, Shelf, Transaction};
 use super::rows::{at, first_pair, key, kid, number, unchecked};
 
 /// How many replicas there are.
 pub(super) const REPLICAS: usize = 3;
-/// Longest token, in seconds of this world, and for how long after its end a verifier still takes it.
+/// Longest token, in seconds of this world, and what a verifier takes of it after its end.
 pub(super) const LIFETIME: i64 = 1;
-pub(super) const TOLERANCE: i64 = 1;
 
-/// The smallest numbers that keep every rule which the proofs show to be necessary, and one second each of clock
-/// error, stale snapshot and export lag.
+/// The smallest numbers that keep every rule which the proofs show to be necessary, and one second each of max-age (an
+/// export's lag is more of it), of clock error and of late news.
 pub(super) fn numbers() -> ScheduleNumbers {
-    let (max_age, export_lag, clock_error, oldest_snapshot) = (1, 1, 1, 2);
+    let (max_age, export_lag, clock_error, oldest_snapshot) = (1, 0, 1, 1);
     ScheduleNumbers {
         max_age,
         export_lag,
         clock_error,
         oldest_snapshot,
-        publish_before_sign: max_age + export_lag + oldest_snapshot + clock_error,
-        keep_after_sign: 1 + 1 + oldest_snapshot + 2 * clock_error,
+        // An instant stands for a whole second: what is fetched in one is held to the end of another.
+        publish_before_sign: max_age + export_lag + oldest_snapshot + 2 * clock_error + 1,
+        keep_after_sign: 1 + 2 * clock_error,
         rotation_period: 3,
     }
 }
@@ -60,6 +60,10 @@ pub(super) enum Off {
     ClockCheck,
     /// A successor of a distrusted key signs from the very instant of the distrust.
     BackDatedSuccessor,
+    /// A hand-over is called off however near it is.
+    Stands,
+    /// A key that is seen again after nobody could look counts as seen all along.
+    Gaps,
     /// A key that was made for lack of a standby counts against no bound.
     Room,
 }
@@ -78,8 +82,14 @@ pub(super) struct Bounds {
     pub(super) off: [i64; REPLICAS],
     /// Faults and commands of these kinds only; all where it is empty.
     pub(super) only: Vec<Event>,
+    /// Whether a transaction is decided and committed in two steps, between which others may come. What others have
+    /// changed meanwhile makes it do nothing, so that a search without this sees no less (`interleavings` searches
+    /// both ways); but without compare-and-swap this is what breaks.
+    pub(super) split: bool,
     /// The rule that is switched off.
     pub(super) rule: Option<Off>,
+    /// What the search has met.
+    pub(super) shelf: Shelf,
 }
 
 /// What breaks the even course of things.
@@ -103,7 +113,9 @@ pub(super) enum Event {
 pub(super) enum Action {
     /// A second passes.
     Second,
-    /// A replica reads the keys and decides what the clock asks for.
+    /// A replica reads the keys.
+    Read(usize),
+    /// It reads them, and does what the clock asks for.
     Round(usize),
     /// It asks the public `jwks_uri`, and notes what it saw.
     Look(usize),
@@ -130,11 +142,17 @@ enum Intent {
 }
 
 /// What a replica has in hand.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 struct Read {
     keys: Arc<Known>,
     /// By its own clock.
     at: i64,
+}
+
+impl PartialEq for Read {
+    fn eq(&self, other: &Self) -> bool {
+        (self.keys.face, self.at) == (other.keys.face, other.at)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -158,6 +176,8 @@ pub(super) struct World {
     raised: bool,
     keys: Arc<Known>,
     looked: Option<i64>,
+    /// Whether for a whole second nobody could look since the last look.
+    blind: bool,
     made: u32,
     replicas: [Replica; REPLICAS],
     /// What stands before the replicas serves this, and asks none of them.
@@ -193,6 +213,7 @@ impl World {
             now: 0,
             raised: false,
             looked: None,
+            blind: false,
             made: 2,
             replicas: bounds.off.map(replica),
             keys,
@@ -222,6 +243,11 @@ impl World {
         bounds.rule == Some(Off::ClockCheck) || self.replicas[replica].off.abs() <= i64::from(numbers().clock_error)
     }
 
+    /// Whether a replica may look and plan.
+    fn is_able(&self, bounds: &Bounds, n: usize) -> bool {
+        self.replicas[n].up && self.replicas[n].linked && self.keeps_time(bounds, n)
+    }
+
     /// Whether a replica's reading is young enough to sign with.
     fn is_fresh(&self, bounds: &Bounds, replica: usize) -> bool {
         let oldest = i64::from(numbers().oldest_snapshot);
@@ -248,11 +274,10 @@ impl World {
         for n in 0..REPLICAS {
             // Reading what one has changes nothing but its age.
             let (now, keys) = (self.local(n), &self.keys);
-            if let Some(read) =
-                self.replicas[n].read.as_mut().filter(|read| Arc::ptr_eq(&read.keys, keys) || read.keys == *keys)
+            if let Some(read) = self.replicas[n].read.as_mut().filter(|read| read.keys.face == keys.face)
                 && self.replicas[n].linked
             {
-                read.at = now;
+                *read = Read { keys: Arc::clone(keys), at: now };
             }
             let ready = self.replicas[n].up && self.is_fresh(bounds, n) && self.keeps_time(bounds, n);
             if ready {
@@ -276,7 +301,7 @@ impl World {
         self.held.retain(|_, until| *until >= now);
         for n in 0..REPLICAS {
             if let Some(signer) = self.signer(bounds, n) {
-                let until = self.local(n) + LIFETIME + TOLERANCE;
+                let until = self.local(n) + LIFETIME;
                 self.tokens[signer] = self.tokens[signer].max(until);
                 self.handed_over |= signer > 1;
             }
@@ -344,7 +369,9 @@ impl World {
             }
             if replica.linked {
                 actions.push(Action::Look(n));
-                if replica.intent.is_some() {
+                if !bounds.split {
+                    actions.extend([Action::Read(n), Action::Round(n)]);
+                } else if replica.intent.is_some() {
                     actions.push(Action::Commit(n));
                     if bounds.rule == Some(Off::OneTransaction) {
                         actions.push(Action::Half(n));
@@ -385,11 +412,9 @@ impl World {
     /// Whether something must happen before the second is over: upkeep is prompt. Whoever reaches the database finds
     /// something to do, or the public `jwks_uri` shows what no look has noted.
     fn is_due(&self, bounds: &Bounds) -> bool {
-        let able: Vec<usize> = (0..REPLICAS)
-            .filter(|n| self.replicas[*n].up && self.replicas[*n].linked && self.keeps_time(bounds, *n))
-            .collect();
+        let able: Vec<usize> = (0..REPLICAS).filter(|n| self.is_able(bounds, *n)).collect();
         let asks = |n: &usize| self.keys.at(self.local(*n), bounds).asked[usize::from(self.raised)].is_some();
-        let looks = |n: &usize| self.clone().look(bounds, *n).is_some();
+        let looks = |n: &usize| self.seen(bounds, *n).is_some();
         !able.is_empty() && (able.iter().all(asks) || able.iter().any(looks))
     }
 
@@ -398,6 +423,7 @@ impl World {
         let mut world = self.clone();
         match action {
             Action::Second => world.second(bounds),
+            Action::Read(n) => world.read(n).then_some(())?,
             Action::Round(n) => world.round(bounds, n)?,
             Action::Look(n) => world.look(bounds, n)?,
             Action::Commit(n) => world.commit(bounds, n, false)?,
@@ -416,6 +442,7 @@ impl World {
     /// A second passes. A notification may be lost, but who reaches the database has read it anew before what it
     /// read is too old to sign with.
     fn second(&mut self, bounds: &Bounds) {
+        self.blind |= (0..REPLICAS).all(|n| !self.is_able(bounds, n));
         self.now += 1;
         for n in 0..REPLICAS {
             self.replicas[n].intent = None;
@@ -426,50 +453,65 @@ impl World {
         }
     }
 
-    fn round(&mut self, bounds: &Bounds, n: usize) -> Option<()> {
-        let now = self.local(n);
-        let read = Read { keys: Arc::clone(&self.keys), at: now };
+    /// A replica reads the keys; whether that is news to it.
+    fn read(&mut self, n: usize) -> bool {
+        let read = Read { keys: Arc::clone(&self.keys), at: self.local(n) };
         let news = self.replicas[n].read.as_ref() != Some(&read);
         self.replicas[n].read = Some(read);
+        news
+    }
+
+    fn round(&mut self, bounds: &Bounds, n: usize) -> Option<()> {
+        let news = self.read(n);
+        let now = self.local(n);
         let asked = &self.keys.at(now, bounds).asked[usize::from(self.raised)];
         let mut change = asked.clone().filter(|_| self.keeps_time(bounds, n));
         if bounds.rule == Some(Off::Room) && change.is_none() {
             let new = NewKey { kind: KeyKind::P256, times: KeyTimes::published(at(now)) };
             change = Some(Transaction::new(KeyChange { make: vec![new], ..KeyChange::default() }));
         }
-        if change.is_none() && !news {
+        if change.is_none() && !(news && bounds.split) {
             return None;
         }
         self.replicas[n].intent = change.map(|change| Intent::Change { change, outdated: false, excused: None });
-        Some(())
+        if bounds.split { Some(()) } else { self.commit(bounds, n, false) }
     }
 
-    /// The answer may come from any replica that the public is sent to: each of them asks, and gets its own.
-    fn look(&mut self, bounds: &Bounds, n: usize) -> Option<()> {
+    /// The keys after a look by replica `n`; `None` where it changes nothing. The answer may come from any replica that
+    /// the public is sent to: each of them asks, and gets its own.
+    fn seen(&self, bounds: &Bounds, n: usize) -> Option<Vec<SigningKey>> {
+        let now = self.local(n);
+        if !self.keeps_time(bounds, n) || self.looked.is_some_and(|looked| looked > now) {
+            return None;
+        }
         let listed = match self.frozen {
             Some(frozen) => frozen,
             None => self.serving().contains(&n).then(|| self.jwks(bounds, n))?,
         };
-        let now = self.local(n);
-        if self.looked.is_some_and(|looked| looked > now) {
-            return None;
-        }
-        self.looked = Some(now);
         let all = bounds.rule == Some(Off::Sighting);
         let listed: Vec<Kid> = (0..self.made).filter(|n| all || listed & (1 << n) != 0).map(kid).collect();
-        let mut after =
-            rotation::sighting(&self.keys.rows, &listed, at(now)).apply(&self.keys.rows, at(now), unmade).ok()?;
+        // Looks are prompt: between two is a gap only where nobody could look.
+        let gap = if self.blind && bounds.rule != Some(Off::Gaps) { time::Duration::ZERO } else { time::Duration::MAX };
+        let seen = rotation::sighting_within(&self.keys.rows, &listed, at(now), gap);
+        let mut after = seen.apply(&self.keys.rows, at(now), unmade).ok()?;
         // How often it was seen before it was seen long enough, and after, nobody asks.
         let enough = [false, true].map(|raised| schedule(bounds, raised));
         for key in &mut after {
+            if key.times.sign_from.is_some_and(|from| from < at(self.now - i64::from(numbers().clock_error))) {
+                // It signs by every clock: since when it was seen nobody asks any more.
+                (key.times.seen_from, key.times.seen_until) = (None, None);
+            }
             if let KeyTimes { seen_from: Some(from), seen_until: Some(until), .. } = &mut key.times {
                 let [first, last] = enough.map(|schedule| schedule.may_sign_from(*from));
                 *until = if *until < first { *from } else { (*until).min(last) };
             }
         }
-        if self.keys.rows == after {
-            return None;
-        }
+        (self.keys.rows != after).then_some(after)
+    }
+
+    fn look(&mut self, bounds: &Bounds, n: usize) -> Option<()> {
+        let after = self.seen(bounds, n)?;
+        (self.looked, self.blind) = (Some(self.local(n)), false);
         self.write(bounds, after);
         Some(())
     }
@@ -579,7 +621,10 @@ impl World {
                 let step = rotation::rotate_now(&self.keys.rows, &schedule, now).ok()?;
                 change(step.change(&schedule, now), None)
             }
-            Event::Prepare => change(rotation::prepare(&self.keys.rows, &schedule, KeyKind::P256, now).ok()?, None),
+            Event::Prepare => {
+                let leading = leading(bounds, self.raised);
+                change(rotation::prepare(&self.keys.rows, &leading, KeyKind::P256, now).ok()?, None)
+            }
             Event::DistrustSigning | Event::DistrustStandby => {
                 let key = match event {
                     Event::DistrustSigning => signing_key::signing_key(&self.keys.rows, now).ok()?,
@@ -605,6 +650,9 @@ impl World {
             Some(intent) => {
                 self.commands += 1;
                 self.replicas[n].intent = Some(intent);
+                if !bounds.split {
+                    return self.commit(bounds, n, false);
+                }
             }
         }
         Some(())
@@ -614,6 +662,15 @@ impl World {
 /// The schedule, before and after an operator has raised max-age.
 fn schedule(bounds: &Bounds, raised: bool) -> KeySchedule {
     unchecked(numbers_of(bounds, raised))
+}
+
+/// The schedule by which hand-overs are led up to and called off.
+pub(super) fn leading(bounds: &Bounds, raised: bool) -> KeySchedule {
+    let numbers = numbers_of(bounds, raised);
+    match bounds.rule {
+        Some(Off::Stands) => unchecked(ScheduleNumbers { oldest_snapshot: 0, clock_error: 0, ..numbers }),
+        _ => unchecked(numbers),
+    }
 }
 
 /// Its numbers; raised, max-age is two seconds longer.
@@ -639,7 +696,7 @@ fn unmade(_: &NewKey) -> SigningKey {
 // Two worlds are one where nothing that may still happen can tell them apart: what is over counts as never.
 impl Hash for World {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.now, self.raised, self.made, self.frozen, self.faults, self.commands).hash(state);
+        (self.now, self.raised, self.made, self.frozen, self.faults, self.commands, self.blind).hash(state);
         (&self.held, self.fault, self.handed_over).hash(state);
         let slack = i64::from(numbers().clock_error);
         self.looked.filter(|looked| *looked >= self.now - slack).hash(state);
@@ -651,7 +708,7 @@ impl Hash for World {
         for replica in &self.replicas {
             (replica.up, replica.linked, replica.off, replica.saved, &replica.intent).hash(state);
             (Some(replica.ready_at) == last).hash(state);
-            replica.read.as_ref().map(|read| (read.at, &read.keys)).hash(state);
+            replica.read.as_ref().map(|read| (read.at, read.keys.face)).hash(state);
         }
     }
 }

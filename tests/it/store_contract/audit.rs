@@ -198,6 +198,19 @@ async fn on_postgresql_each_month_has_its_partition() {
         assert_eq!(count(&mut connection, "audit_events_2026_12").await, 1);
         assert_eq!(count(&mut connection, "audit_events_2027_02").await, 0);
         assert_eq!(count(&mut connection, "audit_events_default").await, 1);
+        // A month whose retention is over goes as a whole, and no day before its end.
+        let old = NOW - 500 * Duration::DAY;
+        world.store.make_audit_partitions(old).await.unwrap();
+        writer.append(Event { at: old, ..scene.event() }).unwrap().committed().await.unwrap();
+        assert_eq!(count(&mut connection, "audit_events_2025_07").await, 1);
+        let dropped =
+            world.store.drop_audit_partitions_before(time::macros::datetime!(2025-08-31 23:59 UTC)).await.unwrap();
+        assert_eq!(dropped, ["audit_events_2025_07"]);
+        let left =
+            world.store.drop_audit_partitions_before(time::macros::datetime!(2025-09-01 0:00 UTC)).await.unwrap();
+        assert_eq!(left, ["audit_events_2025_08"]);
+        let all = count(&mut connection, "audit_events").await;
+        assert!(all > 3 && count(&mut connection, "audit_events_default").await == 1, "{all}");
         // A month whose rows the default partition already holds stays there, and nothing fails.
         world.store.make_audit_partitions(NOW + 4000 * Duration::DAY).await.unwrap();
         assert_eq!(count(&mut connection, "audit_events_default").await, 1);

@@ -224,12 +224,13 @@ async fn ended_access_tokens_are_forgotten_and_live_ones_are_not() {
         let scene = Scene::set(store).await;
         let token = access_token(store, &scene, &scene.account, DerivesFrom::Key(scene.account_key)).await;
         let end = NOW + Duration::hours(12);
-        assert_eq!(store.forget_access_tokens_before(end, 10).await.unwrap(), 0);
+        assert_eq!(store.forget_tokens_before(end, 10).await.unwrap(), 0);
         assert!(store.credential_of_id(token, NOW).await.unwrap().is_some());
-        assert_eq!(store.forget_access_tokens_before(end + Duration::SECOND, 10).await.unwrap(), 1);
+        // An access token of a person goes as well, and their refresh token with its session.
+        assert_eq!(store.forget_tokens_before(end + Duration::SECOND, 10).await.unwrap(), 3);
         assert!(store.credential_of_id(token, NOW).await.unwrap().is_none());
-        // A person's are not its to forget, nor are keys.
-        assert!(store.credential_of_id(scene.access, NOW).await.unwrap().is_some());
+        assert!(store.credential_of_id(scene.access, NOW).await.unwrap().is_none());
+        // Keys are not its to forget.
         assert!(store.credential_of_id(scene.account_key, NOW).await.unwrap().is_some());
     }
 }

@@ -4,10 +4,12 @@ use brevet::domain::audit::{Action, Decision};
 use brevet::domain::credential::CredentialKind;
 use brevet::domain::id::TokenId;
 use brevet::domain::principal::Principal;
+use brevet::domain::session::{Authentication, SessionOrigin};
 use brevet::domain::settings::ProviderLayer;
 use brevet::domain::signing_key::{KeyTimes, Kid};
 use brevet::store::{
-    AuditWriter, DeadReason, Release, ServiceAccountChange, Store, TeamChange, UserChange, Verdict, WorkerKeyChange,
+    AuditWriter, Behind, DeadReason, Release, ServiceAccountChange, Store, TeamChange, UserChange, Verdict,
+    WorkerKeyChange,
 };
 use futures_util::future::BoxFuture;
 use time::Duration;
@@ -295,10 +297,12 @@ async fn many_minted_tokens_are_looked_at_in_one_question() {
 
         let never = super::world::fresh();
         let found = store.minted_tokens(&[tokens[0], tokens[1], never, exchanged], NOW).await.unwrap();
-        let expected = [
-            (tokens[0], (CredentialKind::Access, None)),
-            (tokens[1], (CredentialKind::ServiceAccount, Some(DeadReason::CredentialRevoked))),
-        ];
+        let by = Authentication { origin: SessionOrigin::EnrolmentCode, amr: Vec::new() };
+        let (person, agent) = (
+            Behind { kind: CredentialKind::Access, session: Some(by) },
+            Behind { kind: CredentialKind::ServiceAccount, session: None },
+        );
+        let expected = [(tokens[0], (person, None)), (tokens[1], (agent, Some(DeadReason::CredentialRevoked)))];
         assert_eq!(found, expected.into(), "{}", world.name);
         assert_eq!(store.minted_tokens(&[], NOW).await.unwrap().len(), 0);
     }

@@ -64,7 +64,7 @@ async fn count_like(world: &World, table: &str, column: &str) -> i64 {
             let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
             sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
         }
-        brevet::store::Target::Postgres { url } => {
+        brevet::store::Target::Postgres { url } | brevet::store::Target::Pooled { direct: url, .. } => {
             let mut connection = sqlx::PgConnection::connect(url.expose()).await.unwrap();
             sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
         }
@@ -110,7 +110,7 @@ async fn a_code_that_opens_nothing_says_why_and_is_not_spent() {
         assert_eq!(redeem(code.hash, NOW).await, Err(RedeemError::UserDead));
         let on = UserChange { disabled_at: Some(None), ..UserChange::default() };
         store.update_user(&scene.user, None, &on, &event()).await.unwrap();
-        assert_eq!(redeem(code.hash, NOW).await.unwrap().user, scene.user);
+        assert_eq!(redeem(code.hash, NOW).await.unwrap().0.user, scene.user);
         assert_eq!(redeem(code.hash, NOW).await, Err(RedeemError::Used));
         assert_eq!(redeem(code.hash, NOW + Duration::hours(1)).await, Err(RedeemError::Used));
         let withdrawn = new_code(&scene.user);

@@ -10,6 +10,7 @@ use brevet::domain::id::{CredentialId, RunId, SessionId, TeamUid};
 use brevet::domain::platform::{PlatformRight, PlatformRights};
 use brevet::domain::principal::Principal;
 use brevet::domain::run::{Opener, Run, RunTerms};
+use brevet::domain::session::{Authentication, SessionOrigin};
 use brevet::domain::settings::ProviderLayer;
 use brevet::store::{
     AuditWriter, ChangeError, DeadReason, Page, PlatformKeyChange, Release, RunFilter, Store, Ticket, Verdict,
@@ -63,7 +64,7 @@ const fn each(behind: &'static [Behind], in_run: DeadReason, outside: DeadReason
 use Behind as B;
 use DeadReason as D;
 
-const CUTS: [(&str, &[Stops]); 17] = [
+const CUTS: [(&str, &[Stops]); 20] = [
     ("UPDATE users SET disabled_at = 1", &[both(PEOPLE, D::UserDisabled)]),
     ("UPDATE users SET deleted_at = 1", &[both(PEOPLE, D::UserDeleted)]),
     ("UPDATE memberships SET removed_at = 1", &[(PEOPLE, Some(D::MembershipEnded), None)]),
@@ -71,6 +72,19 @@ const CUTS: [(&str, &[Stops]); 17] = [
     ("UPDATE service_accounts SET deleted_at = 1", &[both(AGENTS, D::ServiceAccountDeleted)]),
     ("UPDATE sessions SET ended_at = 1", &[both(&[B::Session], D::SessionEnded)]),
     ("UPDATE sessions SET expires_at = 1", &[both(&[B::Session], D::SessionExpired)]),
+    ("UPDATE sessions SET idle_at = 1", &[both(&[B::Session], D::SessionIdle)]),
+    (
+        "INSERT INTO upstream_providers (uid, uid_fold, name, issuer, client_id, settings, version, created_at, updated_at,
+            disabled_at) VALUES ('okta', 'okta', '', '', '', '{}', 1, 0, 0, 1);
+         UPDATE sessions SET provider_uid = 'okta'",
+        &[both(&[B::Session], D::ProviderDisabled)],
+    ),
+    (
+        "INSERT INTO upstream_providers (uid, uid_fold, name, issuer, client_id, settings, version, created_at, updated_at,
+            deleted_at) VALUES ('okta', 'okta', '', '', '', '{}', 1, 0, 0, 1);
+         UPDATE sessions SET provider_uid = 'okta'",
+        &[both(&[B::Session], D::ProviderDeleted)],
+    ),
     (
         "UPDATE credentials SET revoked_at = 1 WHERE kind = 'service_account_key'",
         &[each(&[B::Key], D::RunOpenerRevoked, D::CredentialRevoked), both(&[B::OfKey], D::ParentKeyRevoked)],
@@ -94,6 +108,11 @@ const CUTS: [(&str, &[Stops]); 17] = [
     ("DELETE FROM platform_key_teams", &[both(PLATFORMS, D::PlatformTeamRemoved)]),
     ("UPDATE platform_keys SET rights = 'register_teams'", &[both(PLATFORMS, D::PlatformRightRemoved)]),
 ];
+
+/// How the scene's session was opened.
+fn by_code() -> Authentication {
+    Authentication { origin: SessionOrigin::EnrolmentCode, amr: Vec::new() }
+}
 
 /// Everything that can stand behind a token, in one house.
 struct Cast {
@@ -134,7 +153,7 @@ impl Cast {
             id: RunId::parse(&format!("{:0>20}", &id[id.len() - 12..])).unwrap(),
             team: self.scene.team.clone(),
             principal,
-            opener: Opener { kind, credential: opener, session },
+            opener: Opener { kind, credential: opener, session, by: session.map(|_| by_code()) },
             terms: RunTerms {
                 audiences: vec![Audience::sts()],
                 role: None,
@@ -212,7 +231,9 @@ async fn threat_23_every_link_behind_a_run_or_a_derived_token_stops_it_and_is_na
                 assert_eq!(found == Verdict::NotAlive, stops.is_some(), "{what}: {found:?}");
                 let expected = stops.and_then(|(_, in_run, outside)| if run.is_some() { *in_run } else { *outside });
                 let looked_at = store.minted_tokens(&[token], NOW).await.unwrap();
-                assert_eq!(looked_at[&token], (credential.0, expected), "{what}: the token's liveness");
+                let session = (behind == Behind::Session).then(by_code);
+                let found = brevet::store::Behind { kind: credential.0, session };
+                assert_eq!(looked_at[&token], (found, expected), "{what}: the token's liveness");
                 // Of a platform key by itself nobody can tell for whom it would act.
                 if run.is_some() || credential.0 != CredentialKind::Platform {
                     let record = store.credential_of_id(credential.1, NOW).await.unwrap().unwrap();

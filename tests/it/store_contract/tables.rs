@@ -5,6 +5,7 @@ use brevet::domain::audience::Audience;
 use brevet::domain::id::CredentialId;
 use brevet::domain::issuer_url::{Development, IssuerUrl};
 use brevet::domain::region::Region;
+use brevet::domain::session::{Authentication, SessionOrigin};
 use brevet::domain::settings::ProviderLayer;
 use brevet::domain::signing_key::{KeyTimes, SigningKey};
 use brevet::domain::team::AudienceRule;
@@ -199,7 +200,8 @@ async fn a_credential_tells_whose_it_is_and_why_it_is_dead() {
         let scene = Scene::set(&store).await;
         let event = || scene.event();
         let find = async |id| store.credential(&hash(id), NOW).await.unwrap().unwrap();
-        let person = Identity::Person { user: scene.user.clone(), session: scene.session };
+        let by = Authentication { origin: SessionOrigin::EnrolmentCode, amr: Vec::new() };
+        let person = Identity::Person { user: scene.user.clone(), session: scene.session, by };
         assert_eq!(find(scene.access).await.identity, person, "{name}");
         let agent = Identity::ServiceAccount { uid: scene.account.clone(), team: scene.team.clone() };
         assert_eq!(find(scene.account_key).await.identity, agent);

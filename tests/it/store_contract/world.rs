@@ -19,7 +19,7 @@ use brevet::domain::signing_key::{KeyKind, KeyTimes, Kid, PublicKey, SigningKey}
 use brevet::domain::team::{Membership, ServiceAccount, Team, TeamPolicy, User};
 use brevet::store::{
     Administrator, ChangeError, KeysUpdate, MemberReach, NewCredential, NewEnrolmentCode, NewSession, Proof, Release,
-    SessionOrigin, Store, Target,
+    Store, Target,
 };
 use tempfile::TempDir;
 use time::macros::datetime;
@@ -64,6 +64,14 @@ impl World {
             let name = "postgres";
             worlds.push(Self { target, store, replica, name, folder: None, database: Some(database) });
         }
+        if let Some((database, pooler)) = postgres::pooled_database() {
+            let (url, direct) = (Secret::new(pooler), Secret::new(database.url()));
+            let target = Target::Pooled { url, direct };
+            let store = Store::connect(&target).await.unwrap();
+            let replica = Store::connect(&target).await.unwrap();
+            let name = "pooled";
+            worlds.push(Self { target, store, replica, name, folder: None, database: Some(database) });
+        }
         for world in &worlds {
             world.store.migrate(NOW).await.unwrap();
         }
@@ -71,16 +79,19 @@ impl World {
     }
 
     pub(super) const fn is_postgres(&self) -> bool {
-        matches!(self.target, Target::Postgres { .. })
+        matches!(self.target, Target::Postgres { .. } | Target::Pooled { .. })
     }
 
     /// Deletes every row, for the next scene.
     pub(super) async fn empty(&self) {
         self.sabotage(
             "DELETE FROM audit_events; DELETE FROM provider_settings; DELETE FROM enrolment_codes;
+             DELETE FROM authorization_codes; DELETE FROM device_grants; DELETE FROM sign_ins;
+             DELETE FROM upstream_identities; DELETE FROM installation_keys;
              DELETE FROM worker_key_teams; DELETE FROM platform_key_teams; DELETE FROM platform_keys; DELETE FROM runs;
              DELETE FROM public_keys; DELETE FROM trust_rules;
-             DELETE FROM worker_keys; DELETE FROM credentials; DELETE FROM sessions; DELETE FROM service_accounts;
+             DELETE FROM worker_keys; DELETE FROM credentials; DELETE FROM sessions; DELETE FROM upstream_providers;
+             DELETE FROM service_accounts;
              DELETE FROM memberships; DELETE FROM users; DELETE FROM teams; DELETE FROM signing_keys;
              DELETE FROM replicas; DELETE FROM issuers",
         )
@@ -96,7 +107,7 @@ impl World {
                 let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
                 sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
             }
-            Target::Postgres { url } => {
+            Target::Postgres { url } | Target::Pooled { direct: url, .. } => {
                 let mut connection = sqlx::PgConnection::connect(url.expose()).await.unwrap();
                 sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
             }
@@ -341,11 +352,5 @@ pub(super) fn new_code(user: &UserUid) -> NewEnrolmentCode {
 }
 
 pub(super) fn new_session() -> NewSession {
-    NewSession {
-        id: fresh(),
-        access: credential(),
-        origin: SessionOrigin::EnrolmentCode,
-        device: Some("laptop".to_owned()),
-        expires_at: NOW + Duration::hours(12),
-    }
+    NewSession { id: fresh(), access: credential(), refresh: credential(), device: Some("laptop".to_owned()) }
 }

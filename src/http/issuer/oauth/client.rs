@@ -15,7 +15,7 @@ use crate::issuer::oauth::Presented;
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// Reads what a request shows of its client: one way only (RFC 6749, section 2.3).
-pub(super) fn presented(headers: &HeaderMap, form: &Form) -> Result<Presented, OAuthAnswer> {
+pub fn presented(headers: &HeaderMap, form: &Form) -> Result<Presented, OAuthAnswer> {
     let named = form.get("client_id");
     let (basic, posted, asserted) = (basic(headers)?, form.get("client_secret"), asserted(form)?);
     match (basic, posted, asserted) {

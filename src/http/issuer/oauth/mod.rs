@@ -1,13 +1,15 @@
-//! `/oauth2`: the token endpoint, revocation, and the document that tells of both.
+//! `/oauth2`: the token endpoint, device authorization, revocation, and the document that tells of them.
 //!
 //! Owns forms, how clients name themselves, and the shapes of answers. Does not own what is granted
 //! (`issuer::oauth`) nor the shape of errors (`http::error::oauth`).
 //! May import: what its parent may.
 
 mod asked;
-mod client;
+pub mod client;
+pub mod device;
 pub mod form;
 pub mod metadata;
+pub(in crate::http::issuer) mod person;
 pub mod revoke;
 pub mod token;
-mod token_exchange;
+pub mod token_exchange;

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::asked::{Asked, refuse_narrowing};
 use super::client;
 use super::form::Form;
+use super::person;
 use super::token_exchange::{ExchangeAnswer, exchange};
 use crate::domain::audit::Action;
 use crate::http::error::oauth::{OAuthAnswer, OAuthCode, OAuthProblem};
@@ -17,14 +18,16 @@ use crate::http::extract::ClientOrigin;
 use crate::http::state::IssuerState;
 use crate::issuer::oauth::{GrantType, IssuedToken};
 use crate::wire::secret_text::SecretText;
+use crate::wire::session::SessionTokens;
 
 /// The parameters of the form, for the OpenAPI document.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what the grants read")]
 pub struct TokenRequest {
-    /// `client_credentials` or `urn:ietf:params:oauth:grant-type:token-exchange`.
+    /// `client_credentials`, `urn:ietf:params:oauth:grant-type:token-exchange`, or for people `authorization_code`,
+    /// `urn:ietf:params:oauth:grant-type:device_code`, `refresh_token`.
     grant_type: String,
-    /// The service account's uid. Not needed beside `Authorization: Basic`.
+    /// The service account's uid, not needed beside `Authorization: Basic`; for people `brevet-cli`.
     client_id: Option<String>,
     /// A key of the service account. Not beside `Authorization: Basic`.
     client_secret: Option<String>,
@@ -40,6 +43,16 @@ pub struct TokenRequest {
     requested_token_type: Option<String>,
     /// Token exchange: for whom the identity token is.
     audience: Option<String>,
+    /// Device grant: what the device authorization endpoint gave.
+    device_code: Option<String>,
+    /// Authorization code: what the browser brought back.
+    code: Option<String>,
+    /// Authorization code: the same as at the authorization endpoint, byte for byte.
+    redirect_uri: Option<String>,
+    /// Authorization code: what `code_challenge` was made of (RFC 7636).
+    code_verifier: Option<String>,
+    /// Refresh: the newest refresh token of the session.
+    refresh_token: Option<String>,
 }
 
 /// The answer to a grant (RFC 6749, section 5.1).
@@ -65,6 +78,8 @@ enum TokenAnswers {
     Token(TokenAnswer),
     /// To a token exchange.
     Exchange(ExchangeAnswer),
+    /// To a person's device, code or refresh token.
+    Session(SessionTokens),
 }
 
 impl From<IssuedToken> for TokenAnswer {
@@ -79,11 +94,11 @@ impl IntoResponse for TokenAnswer {
     }
 }
 
-/// Gives a service account a short-lived access token.
+/// Gives a service account a short-lived access token, and a person's terminal the tokens of its session.
 #[utoipa::path(post, path = "/oauth2/token", tag = "oauth", security(("client_secret_basic" = []), ()),
     request_body(content = TokenRequest, content_type = "application/x-www-form-urlencoded"), responses(
     (status = 200, description = "The access token. An exchange also says `issued_token_type`.", body = inline(TokenAnswers)),
-    (status = 400, description = "`invalid_request`, `unsupported_grant_type`, `invalid_scope`, `invalid_target`, `invalid_grant`",
+    (status = 400, description = "`invalid_request`, `unsupported_grant_type`, `invalid_scope`, `invalid_target`, `invalid_grant`; to a device also `authorization_pending`, `slow_down`, `access_denied`, `expired_token`",
         body = OAuthProblem),
     (status = 401, description = "`invalid_client`", body = OAuthProblem, headers(("WWW-Authenticate" = String))),
     (status = 413, description = "`invalid_request`: the body is too large", body = OAuthProblem),
@@ -106,7 +121,14 @@ pub async fn token(
     match grant {
         GrantType::ClientCredentials => client_credentials(&state, &asked).await.map(IntoResponse::into_response),
         GrantType::TokenExchange => exchange(&state, &asked).await.map(IntoResponse::into_response),
+        GrantType::AuthorizationCode => person::code(&state, &asked).await.map(unstored),
+        GrantType::DeviceCode => person::device(&state, &asked).await.map(unstored),
+        GrantType::RefreshToken => person::refresh(&state, &asked).await.map(unstored),
     }
+}
+
+fn unstored(tokens: SessionTokens) -> Response {
+    ([(CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")], axum::Json(tokens)).into_response()
 }
 
 /// The client's authentication is its grant (RFC 6749, section 4.4).

@@ -75,7 +75,7 @@ fn answer(exchanged: Exchanged, now: OffsetDateTime) -> ExchangeAnswer {
 }
 
 /// What is asked for; every parameter of the RFC is read, and none is ignored.
-fn wanted(form: &Form) -> Result<Wanted, OAuthAnswer> {
+pub fn wanted(form: &Form) -> Result<Wanted, OAuthAnswer> {
     let text = |name| form.get(name).map(crate::domain::secret::Secret::expose);
     if text("actor_token").or(text("actor_token_type")).is_some() {
         return Err(OAuthAnswer::invalid_request("actor_token is not taken: a workload speaks for itself"));

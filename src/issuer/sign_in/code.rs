@@ -1,0 +1,126 @@
+//! Authorization codes (RFC 6749, section 4.1): from the browser back to a terminal on the same host (RFC 8252).
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use time::Duration;
+use zeroize::Zeroizing;
+
+use super::refusals::SignInRefused;
+use super::session::SessionTokens;
+use super::{check_client, is_device_name};
+use crate::domain::audit::{Action, Decision, Origin};
+use crate::domain::credential::SecretHash;
+use crate::domain::id::{SessionId, UserUid};
+use crate::domain::pkce::CodeChallenge;
+use crate::domain::principal::Principal;
+use crate::domain::secret::Secret;
+use crate::domain::session::{CLI_CLIENT_ID, SignedIn};
+use crate::issuer::Issuer;
+use crate::issuer::oauth::OAuthError;
+use crate::issuer::oauth::refusals::GrantRefused;
+use crate::issuer::refusals::Unavailable;
+use crate::store::{ChangeError, CodeError, CodeShown, NewAuthorizationCode};
+
+/// How long a code can be redeemed: the terminal is waiting for it.
+pub const CODE_LIFE: Duration = Duration::seconds(60);
+
+/// What a terminal asked for at the authorization endpoint, checked: what its code is bound to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthorizationAsked {
+    /// `client_id`.
+    pub client_id: String,
+    /// `redirect_uri`, byte for byte; it must come again with the code.
+    pub redirect_uri: String,
+    /// `code_challenge`.
+    pub code_challenge: CodeChallenge,
+    /// What to call the device.
+    pub device: Option<String>,
+}
+
+impl Issuer {
+    /// A code for whoever has just signed in, to be sent to the terminal's redirect.
+    pub async fn issue_code(
+        &self,
+        asked: &AuthorizationAsked,
+        signed_in: &SignedIn,
+        origin: &Origin,
+    ) -> Result<Secret, SignInRefused> {
+        if asked.client_id != CLI_CLIENT_ID {
+            return Err(SignInRefused::Client);
+        }
+        if !asked.device.as_deref().is_none_or(is_device_name) {
+            return Err(SignInRefused::Device);
+        }
+        let code = self.random_secret();
+        let mut event = self.event(Action::DeviceApprove, Decision::Allowed, origin);
+        event.principal = Some(Principal::User(signed_in.user.clone()));
+        event.target = Some("authorization_code".to_owned());
+        let new = NewAuthorizationCode {
+            hash: SecretHash::of(code.expose()),
+            client: asked.client_id.clone(),
+            redirect_uri: asked.redirect_uri.clone(),
+            challenge: asked.code_challenge.clone(),
+            device: asked.device.clone(),
+            signed_in: signed_in.clone(),
+            expires_at: event.at + CODE_LIFE,
+        };
+        self.store().create_authorization_code(&new, &event).await.map_err(Unavailable::from)?;
+        Ok(code)
+    }
+
+    /// Redeems a code for a session, once. Shown again, it ends the session that came of it (RFC 6749, section 4.1.2):
+    /// somebody else has it.
+    pub async fn redeem_code(
+        &self,
+        code: &Secret,
+        shown: CodeShown<'_>,
+        origin: &Origin,
+    ) -> Result<SessionTokens, OAuthError> {
+        check_client(shown.client)?;
+        self.count_limited(self.0.limits.anonymous(origin), Action::SessionOpen, origin)?;
+        self.count_limited(self.0.limits.failing(origin), Action::SessionOpen, origin)?;
+        let now = self.now();
+        let (session, pair) = self.new_session(None, now);
+        let mut event = self.event(Action::SessionOpen, Decision::Allowed, origin);
+        event.target = Some(format!("session:{}", session.id));
+        let hash = SecretHash::of(code.expose());
+        let reason = match self.store().redeem_authorization_code(&hash, shown, &session, &event).await {
+            Ok(opened) => return Ok(pair.given(opened, now)),
+            Err(CodeError::Store(error)) => return Err(error.into()),
+            Err(CodeError::Unknown) => "authorization_code_unknown",
+            Err(CodeError::Expired) => "authorization_code_expired",
+            Err(CodeError::Other(_)) => "authorization_code_mismatch",
+            Err(CodeError::Refused(refused)) => refused.reason().unwrap_or("sign_in_withdrawn"),
+            Err(CodeError::Reused(session)) => {
+                if let Some((user, session)) = session {
+                    self.end_of_code(&user, session, origin).await?;
+                }
+                "authorization_code_reused"
+            }
+        };
+        self.count_sign_in(Action::SessionOpen, reason, origin);
+        self.0.limits.failure(origin)?;
+        Err(GrantRefused::Code.into())
+    }
+
+    /// When it has returned, nothing is minted in the session.
+    async fn end_of_code(&self, user: &UserUid, session: SessionId, origin: &Origin) -> Result<(), OAuthError> {
+        let mut event = self.event(Action::SessionEnd, Decision::Allowed, origin);
+        event.principal = Some(Principal::User(user.clone()));
+        event.target = Some(format!("session:{session}"));
+        match self.store().end_session(user, session, &event).await {
+            // It had ended before.
+            Ok(()) | Err(ChangeError::NotFound) => {}
+            Err(error) => return Err(OAuthError::of_change(error)),
+        }
+        self.forget();
+        Ok(())
+    }
+
+    /// 32 random bytes in base64url: a code that only its hash is kept of.
+    pub(super) fn random_secret(&self) -> Secret {
+        let mut bytes = Zeroizing::new([0; 32]);
+        self.entropy().fill(&mut *bytes);
+        Secret::new(URL_SAFE_NO_PAD.encode(bytes.as_slice()))
+    }
+}

@@ -1,0 +1,161 @@
+//! What a person's terminal does with a session over its life, with the real binary.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::support::process;
+use crate::support::served::Served;
+
+/// A served issuer with Ann of team red signed in.
+fn signed_in() -> Served {
+    let served = Served::start();
+    served.furnish();
+    let code = served.admin(&["admin", "enrolment-codes", "create", "--user", "ann"]);
+    served.succeeds(None, &["login", "--code", &code, "--device", "test"]);
+    served
+}
+
+fn session_file(served: &Served) -> PathBuf {
+    let folder = served.home.path().join(".local/state/brevet");
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|file| file.extension().is_some_and(|extension| extension == "json")).last().expect("a session")
+}
+
+fn saved(served: &Served) -> Value {
+    serde_json::from_str(&fs::read_to_string(session_file(served)).unwrap()).unwrap()
+}
+
+/// Lets the access token have run out, as the terminal sees it.
+fn spend(served: &Served) {
+    let mut session = saved(served);
+    session["expires_at"] = "2020-01-01T00:00:00Z".into();
+    fs::write(session_file(served), session.to_string()).unwrap();
+}
+
+fn refreshes(served: &Served) -> usize {
+    let rows = served.admin(&["admin", "audit", "--action", "session.refresh", "--json"]);
+    serde_json::from_str::<Value>(&rows).unwrap()["items"].as_array().unwrap().len()
+}
+
+#[test]
+fn threat_32_two_hundred_parallel_commands_refresh_once() {
+    let served = signed_in();
+    spend(&served);
+    let children: Vec<_> = (0..200)
+        .map(|_| {
+            let mut command = served.home.brevet(["token"]);
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let mut tokens = std::collections::BTreeSet::new();
+    for child in children {
+        let ended = child.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        tokens.insert(String::from_utf8(ended.stdout).unwrap());
+    }
+    assert_eq!(tokens.len(), 200, "each has a token of its own");
+    assert_eq!(refreshes(&served), 1);
+    served.succeeds(None, &["token"]);
+    assert_eq!(refreshes(&served), 1, "what the one got serves those after it");
+}
+
+#[test]
+fn threat_32_a_holder_of_the_lock_who_is_killed_blocks_nobody() {
+    let served = signed_in();
+    spend(&served);
+    let lock = session_file(&served).with_extension("lock");
+    let mut holder = Command::new("flock").arg(&lock).args(["sleep", "600"]).spawn().unwrap();
+    // The lock is the kernel's: whoever asks without waiting is refused for as long as it is held.
+    let is_held = || !Command::new("flock").arg("--nonblock").arg(&lock).arg("true").status().unwrap().success();
+    while !is_held() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let waiting = process::start(served.home.brevet(["token"]));
+    // `flock` runs its command as a child, which has the lock too.
+    let children = Command::new("pkill").args(["-KILL", "-P", &holder.id().to_string()]).status().unwrap();
+    assert!(children.success());
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    let ended = waiting.finish();
+    assert_eq!(ended.code(), Some(0), "{ended:#?}");
+    assert_eq!(ended.stdout.trim().split('.').count(), 3);
+}
+
+#[test]
+fn a_refresh_whose_answer_was_lost_is_made_up_for() {
+    let served = signed_in();
+    spend(&served);
+    let before = fs::read_to_string(session_file(&served)).unwrap();
+    served.succeeds(None, &["token"]);
+    // As if the command had been killed between the answer and the file: the old refresh token is all there is.
+    fs::write(session_file(&served), before).unwrap();
+    served.succeeds(None, &["token"]);
+    assert_eq!(refreshes(&served), 2);
+}
+
+#[test]
+fn threat_23_a_session_that_an_administrator_ended_is_over_in_plain_words() {
+    let served = signed_in();
+    served.admin(&["admin", "sessions", "end", "ann"]);
+    spend(&served);
+    let refused = served.brevet(None, &["token"]);
+    assert_eq!(refused.code(), Some(1));
+    assert!(refused.stderr.contains("was ended"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("sign in again with `brevet login`"), "{}", refused.stderr);
+    let again = served.brevet(None, &["token"]);
+    assert!(again.stderr.contains("not signed in"), "a dead refresh token is not shown twice: {}", again.stderr);
+}
+
+#[test]
+fn a_token_goes_into_a_private_file_and_into_googles_form() {
+    let served = signed_in();
+    let file = served.home.path().join("aws.jwt");
+    let path = file.to_str().unwrap();
+    let watching = process::start(served.home.brevet(["token", "--output-file", path, "--watch"]));
+    watching.wait_for("good until");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_to_string(&file).unwrap().split('.').count(), 3);
+    watching.terminate();
+    let ended = watching.finish();
+    assert_eq!((ended.code(), ended.stdout.as_str()), (Some(0), ""), "{ended:#?}");
+    assert!(file.exists(), "the last token stays");
+
+    let answer = served.succeeds(None, &["token", "--format", "gcp-executable"]);
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!((&answer["version"], &answer["success"]), (&1.into(), &true.into()));
+    assert_eq!(answer["token_type"], "urn:ietf:params:oauth:token-type:jwt");
+    assert!(answer["expiration_time"].is_i64() && answer["id_token"].as_str().unwrap().starts_with("eyJ"));
+    let refused = served.brevet(None, &["token", "--format", "gcp-executable", "--team", "other"]);
+    assert_eq!(refused.code(), Some(1));
+    let answer: Value = serde_json::from_str(&refused.stdout).unwrap();
+    assert_eq!((&answer["success"], &answer["code"]), (&false.into(), &"1".into()));
+    assert!(answer["message"].as_str().is_some_and(|message| !message.is_empty()));
+}
+
+#[test]
+fn a_runner_without_a_home_works_by_its_token_and_is_told_so() {
+    let served = signed_in();
+    let bearer = saved(&served)["access_token"].as_str().unwrap().to_owned();
+    let without_home = |token: Option<&str>| {
+        let mut command = served.home.brevet(["token", "--issuer", &served.url]);
+        command.env_remove("HOME");
+        if let Some(token) = token {
+            command.env("BREVET_TOKEN", token);
+        }
+        process::run(command)
+    };
+    let ended = without_home(Some(&bearer));
+    assert_eq!(ended.code(), Some(0), "{ended:#?}");
+    let refused = without_home(None);
+    assert_eq!(refused.code(), Some(1));
+    assert!(refused.stderr.contains("or set BREVET_TOKEN"), "{}", refused.stderr);
+    let mut command = served.home.brevet(["login", "--issuer", &served.url, "--device-code"]);
+    command.env_remove("HOME");
+    let refused = process::run(command);
+    assert_eq!(refused.code(), Some(2));
+    assert!(refused.stderr.contains("there is no home to keep a session in"), "{}", refused.stderr);
+}
