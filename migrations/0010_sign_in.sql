@@ -54,7 +54,7 @@ ALTER TABLE credentials ADD COLUMN replaced_at BIGINT;
 ALTER TABLE credentials ADD COLUMN replaced_by TEXT;
 ALTER TABLE credentials ADD COLUMN retried_at BIGINT;
 
--- RFC 8628. Only hashes of the codes are here; the short one's under a sealed key, because it could be guessed.
+-- RFC 8628. Only hashes of the codes are here; the short one's under a key of the installation, because it could be guessed.
 CREATE TABLE device_grants (
     id TEXT NOT NULL PRIMARY KEY,
     device_code_hash TEXT NOT NULL UNIQUE,

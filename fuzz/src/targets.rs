@@ -30,6 +30,7 @@ use brevet::domain::foreign_issuer::ForeignIssuer;
 use brevet::domain::id::{RunId, TeamUid, TokenId};
 use brevet::domain::issuer_url::{Development, IssuerUrl};
 use brevet::domain::label;
+use brevet::domain::pkce::CodeChallenge;
 use brevet::domain::principal::Principal;
 use brevet::domain::region::Region;
 use brevet::domain::role_arn::RoleArn;
@@ -39,6 +40,7 @@ use brevet::domain::settings::{ModelId, SessionDuration};
 use brevet::domain::signing_key::{KeyKind, Kid, PublicKey};
 use brevet::domain::subject::Subject;
 use brevet::domain::trust::TrustRule;
+use brevet::domain::user_code::UserCode;
 use brevet::fetch::{self, Reach};
 use brevet::http::admin::trust_rules;
 use brevet::http::issuer::oauth::form::Form;
@@ -68,7 +70,7 @@ use time::OffsetDateTime;
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub(crate) const TARGETS: [Target; 22] = [
+pub(crate) const TARGETS: [Target; 23] = [
     ("credential", credential),
     ("subject", subject),
     ("role_arn", role_arn),
@@ -91,6 +93,7 @@ pub(crate) const TARGETS: [Target; 22] = [
     ("oauth_client", oauth_client),
     ("sts_answer", sts_answer),
     ("bedrock_answer", bedrock_answer),
+    ("sign_in_words", sign_in_words),
 ];
 
 const ISSUER: &str = "https://id.example.com/brevet";
@@ -494,4 +497,19 @@ fn bedrock_answer(data: &[u8]) {
     for name in ["set-cookie", "authorization", "content-length", "transfer-encoding", "connection"] {
         assert!(!passed.contains_key(name), "{name} is not the caller's");
     }
+}
+
+/// What people type and clients send while somebody signs in.
+fn sign_in_words(data: &[u8]) {
+    text(data, |text| {
+        if let Ok(code) = UserCode::parse(text) {
+            let shown = code.to_text();
+            assert_eq!(UserCode::parse(&shown).expect("as it is shown").to_text(), shown);
+            assert!(shown.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') && shown.len() == 9);
+        }
+        if let Ok(challenge) = CodeChallenge::parse(text) {
+            assert_eq!(challenge.as_str(), text);
+            assert!(!challenge.verifies(text), "a challenge is not its own verifier");
+        }
+    });
 }

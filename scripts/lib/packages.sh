@@ -36,6 +36,15 @@ nginx_program() {
     return 1
 }
 
+# The Chromium at hand, if any.
+chromium_program() {
+    local program
+    for program in chromium chromium-browser google-chrome; do
+        if command -v "$program"; then return; fi
+    done
+    return 1
+}
+
 # PgBouncer, if any: as a program of the system, or unpacked by scripts/install with its libraries.
 pgbouncer_program() {
     local program
@@ -58,6 +67,7 @@ missing_packages() {
         python_with_venv >/dev/null || echo python3-venv
         command -v node >/dev/null || echo nodejs
         command -v npm >/dev/null || echo npm
+        chromium_program >/dev/null || echo chromium
     fi
 }
 

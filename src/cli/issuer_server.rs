@@ -33,7 +33,7 @@ use crate::issuer::publications::TeamPublications;
 use crate::issuer::publish::Publication;
 use crate::issuer::upkeep::Serving;
 use crate::issuer::{Issuer, Parts};
-use crate::oidc::KeyCache;
+use crate::oidc::{KeyCache, RelyingParty};
 use crate::store::{AuditWriter, IssuerRow, Store, StoreError};
 
 /// Where the last public documents are kept, for a start without the database; in the data folder.
@@ -152,6 +152,7 @@ impl IssuerServer {
         let (clock, entropy) = (Arc::clone(&host.clock), Arc::clone(&host.entropy));
         let ring = KeyRing::open(settings.url.clone(), row.id, store.clone(), kek, clock, entropy);
         let ring = Arc::new(ring.await.map_err(Failure::refused)?);
+        let outside = foreign(&settings.outbound)?;
         let issuer = Issuer::new(Parts {
             url: settings.url.clone(),
             id: row.id,
@@ -159,11 +160,13 @@ impl IssuerServer {
             audit: AuditWriter::start(store.clone()),
             keys: ring,
             teams,
-            foreign_keys: KeyCache::new(&foreign(&settings.outbound)?, Arc::clone(&host.clock)),
+            foreign_keys: KeyCache::new(&outside, Arc::clone(&host.clock)),
+            upstream: RelyingParty::new(&outside, Arc::clone(&host.clock)),
             clock: Arc::clone(&host.clock),
             entropy: Arc::clone(&host.entropy),
             limits,
         });
+        issuer.user_code_key().await.map_err(Failure::refused)?;
         issuer.round(&publication).await;
         let keys = store.signing_keys(row.id).await.map_err(store_failure)?;
         // Last: nothing that fails after it could lose the key.

@@ -13,6 +13,7 @@ use crate::wire::admin::audience::{Audiences, SetAudiences};
 use crate::wire::admin::audit::AuditEvent;
 use crate::wire::admin::effective_settings::EffectiveSettings;
 use crate::wire::admin::enrolment_code::{CreateEnrolmentCode, EnrolmentCode};
+use crate::wire::admin::identity::{CreateIdentity, Identities, Identity};
 use crate::wire::admin::member::{ChangeMember, CreateMember, Member};
 use crate::wire::admin::page::{Page, WithKey};
 use crate::wire::admin::platform_key::{ChangePlatformKey, CreatePlatformKey, PlatformKey};
@@ -30,6 +31,7 @@ use crate::wire::admin::signing_key::PublicDocuments;
 use crate::wire::admin::team::{ChangeTeam, CreateTeam, Team};
 use crate::wire::admin::team_issuer::TeamIssuers;
 use crate::wire::admin::trust_rule::{ChangeTrustRule, CreateTrustRule, TrustRule};
+use crate::wire::admin::upstream_provider::{ChangeUpstreamProvider, CreateUpstreamProvider, UpstreamProvider};
 use crate::wire::admin::user::{ChangeUser, CreateUser, User};
 use crate::wire::admin::worker_key::{ChangeWorkerKey, CreateWorkerKey, WorkerKey};
 use crate::wire::run::Run;
@@ -274,6 +276,40 @@ impl Admin {
     /// `DELETE …/service-accounts/{uid}/trust-rules/{id}`
     pub async fn delete_trust_rule(&self, team: &str, uid: &str, id: &str) -> Answer<()> {
         self.client.delete(&self.key, &path(["teams", team, "service-accounts", uid, "trust-rules", id])).await
+    }
+
+    /// `GET /v1/upstream-providers`
+    pub async fn upstream_providers(&self) -> Answer<Vec<UpstreamProvider>> {
+        self.all("/v1/upstream-providers").await
+    }
+    /// `POST /v1/upstream-providers`
+    pub async fn create_upstream_provider(&self, body: &CreateUpstreamProvider) -> Answer<UpstreamProvider> {
+        self.send(Method::POST, "/v1/upstream-providers", body).await
+    }
+    /// `GET /v1/upstream-providers/{uid}`
+    pub async fn upstream_provider(&self, uid: &str) -> Answer<UpstreamProvider> {
+        self.get(&path(["upstream-providers", uid])).await
+    }
+    /// `PATCH /v1/upstream-providers/{uid}`
+    pub async fn change_upstream_provider(&self, uid: &str, body: &ChangeUpstreamProvider) -> Answer<UpstreamProvider> {
+        self.send(Method::PATCH, &path(["upstream-providers", uid]), body).await
+    }
+    /// `DELETE /v1/upstream-providers/{uid}`
+    pub async fn delete_upstream_provider(&self, uid: &str) -> Answer<()> {
+        self.client.delete(&self.key, &path(["upstream-providers", uid])).await
+    }
+
+    /// `GET /v1/users/{user}/identities`
+    pub async fn identities(&self, user: &str) -> Answer<Identities> {
+        self.get(&path(["users", user, "identities"])).await
+    }
+    /// `POST /v1/users/{user}/identities`
+    pub async fn link_identity(&self, user: &str, body: &CreateIdentity) -> Answer<Identity> {
+        self.send(Method::POST, &path(["users", user, "identities"]), body).await
+    }
+    /// `DELETE /v1/users/{user}/identities/{provider}/{subject}`
+    pub async fn unlink_identity(&self, user: &str, provider: &str, subject: &str) -> Answer<()> {
+        self.client.delete(&self.key, &path(["users", user, "identities", provider, subject])).await
     }
 
     /// `GET /v1/worker-keys`

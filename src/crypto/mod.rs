@@ -17,7 +17,7 @@ pub mod new_key;
 pub mod seal;
 mod second_opinion;
 pub mod signer;
-mod strict_json;
+pub(crate) mod strict_json;
 pub mod verify;
 pub mod verifying_key;
 

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::hex;
 use crate::domain::entropy::Entropy;
-use crate::domain::id::IssuerId;
+use crate::domain::id::{IssuerId, UpstreamUid};
 use crate::domain::sealed::{KEK_ID_LEN, SEALED_VERSION, Sealed};
 use crate::domain::secret::{Secret, SecretBytes};
 use crate::domain::signing_key::Kid;
@@ -69,6 +69,11 @@ impl Sealing {
     /// A key of the installation, by its name.
     pub fn installation_key(name: &str) -> Self {
         Self(format!("installation-key {name}"))
+    }
+
+    /// Our secret at the sign-in provider `uid`.
+    pub fn upstream_client_secret(uid: &UpstreamUid) -> Self {
+        Self(format!("upstream-client-secret {uid}"))
     }
 
     fn associated_data(&self, kek_id: &str) -> Aad<String> {

@@ -30,6 +30,10 @@ pub enum Action {
     DeviceApprove,
     /// A person denied a device.
     DeviceDeny,
+    /// A person came into a team by signing in.
+    MemberJoin,
+    /// A provider ended sessions that began there, or tried to.
+    UpstreamLogout,
     /// A credential that is not known, expired or revoked was presented.
     Authenticate,
     /// Something was made through the admin API; `target` says what.
@@ -86,6 +90,8 @@ impl Action {
         Self::SignIn,
         Self::DeviceApprove,
         Self::DeviceDeny,
+        Self::MemberJoin,
+        Self::UpstreamLogout,
         Self::Authenticate,
         Self::AdminCreate,
         Self::AdminUpdate,
@@ -121,6 +127,8 @@ impl Action {
             Self::SignIn => "sign_in",
             Self::DeviceApprove => "device.approve",
             Self::DeviceDeny => "device.deny",
+            Self::MemberJoin => "member.join",
+            Self::UpstreamLogout => "upstream.logout",
             Self::Authenticate => "authenticate",
             Self::AdminCreate => "admin.create",
             Self::AdminUpdate => "admin.update",

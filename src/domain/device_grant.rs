@@ -215,7 +215,7 @@ mod tests {
                     Step::Approve(_) | Step::Deny => {
                         let decided = match &step {
                             Step::Approve(who) => Decided::Approve(*who),
-                            _ => Decided::Deny,
+                            Step::Deny | Step::Wait(_) | Step::Poll => Decided::Deny,
                         };
                         let expected = match (model.decision(), at < 600) {
                             (Some(_), _) => Err(UndecidableGrant::Decided),

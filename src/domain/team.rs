@@ -14,6 +14,7 @@ use super::role::TeamRole;
 use super::role_arn::RoleArn;
 use super::session::SessionOrigin;
 use super::session_tag::{TAGS_MAX, TAGS_RESERVED, TagKey, TagValue};
+use super::upstream::Joining;
 
 /// Most audiences a team may list.
 pub const AUDIENCES_MAX: usize = 20;
@@ -132,6 +133,8 @@ pub struct TeamPolicy {
     pub upstream_providers: Vec<UpstreamUid>,
     /// Whether people's tokens say how their provider authenticated them.
     pub amr_claim: bool,
+    /// Who of which provider's people comes into the team by signing in; nobody where empty.
+    pub joins: Vec<Joining>,
     /// Which labels of a run become session tags; other labels stay labels.
     pub session_tag_keys: Vec<TagKey>,
     /// Session tags that every token for STS carries where tags are on; no label changes them.
@@ -290,6 +293,7 @@ impl TeamPolicy {
             enrolment_codes: true,
             upstream_providers: Vec::new(),
             amr_claim: false,
+            joins: Vec::new(),
             session_tag_keys: Vec::new(),
             cost_tags: BTreeMap::new(),
             address_ranges: Vec::new(),

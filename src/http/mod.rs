@@ -10,6 +10,7 @@ pub mod issuer;
 pub mod layer;
 pub mod loopback;
 pub mod ops;
+pub mod pages;
 pub mod paths;
 pub mod resource;
 pub mod serve;

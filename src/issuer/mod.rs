@@ -58,7 +58,7 @@ use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::run::Run;
 use crate::domain::secret::SecretBytes;
 use crate::limit::admission::Admission;
-use crate::oidc::KeyCache;
+use crate::oidc::{KeyCache, RelyingParty};
 use crate::store::{AuditWriter, Store, TeamFacts};
 
 /// How long what the audit statement proves anyway is remembered between requests.
@@ -84,6 +84,8 @@ pub struct Parts {
     pub teams: Arc<TeamPublications>,
     /// The keys of foreign issuers.
     pub foreign_keys: KeyCache,
+    /// What we are at the providers where people sign in.
+    pub upstream: RelyingParty,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes ids and secrets.
@@ -104,6 +106,7 @@ struct Inner {
     rings: Rings,
     teams: Arc<TeamPublications>,
     foreign_keys: KeyCache,
+    upstream: RelyingParty,
     refreshing: tokio::sync::Mutex<()>,
     looked: Mutex<Option<time::Duration>>,
     clock: Arc<dyn Clock>,
@@ -129,6 +132,7 @@ impl Issuer {
             rings: Rings::new(parts.keys),
             teams: parts.teams,
             foreign_keys: parts.foreign_keys,
+            upstream: parts.upstream,
             refreshing: tokio::sync::Mutex::default(),
             looked: Mutex::default(),
             clock: parts.clock,
@@ -176,6 +180,11 @@ impl Issuer {
     /// The keys of foreign issuers, and of clients that serve their own.
     fn foreign_keys(&self) -> &KeyCache {
         &self.0.foreign_keys
+    }
+
+    /// What we are at the providers where people sign in.
+    fn upstream(&self) -> &RelyingParty {
+        &self.0.upstream
     }
 
     /// The time.

@@ -161,12 +161,12 @@ pub enum Unavailable {
     /// No key signs now.
     #[error(transparent)]
     NoKey(#[from] KeySetError),
-    /// A key of the installation does not open.
-    #[error("a key of the installation does not open: {0}")]
-    Sealed(#[from] SealError),
     /// The active key does not open or sign.
     #[error(transparent)]
     Signer(#[from] SignerError),
+    /// A key of the installation does not open.
+    #[error("a key of the installation does not open: {0}")]
+    Sealed(#[from] SealError),
     /// A published key's public half is no sound key.
     #[error("the public half of a signing key {0}")]
     PublicHalf(#[from] VerifyingKeyError),

@@ -115,15 +115,24 @@ pub async fn lost(store: &Store, kek: &Kek, now: OffsetDateTime) -> Result<Vec<I
     Ok(rows)
 }
 
-/// Forgets the installation's own keys that nobody can open with `kek`: they are made anew when they are next needed,
-/// and what was kept under them (user codes of ten minutes) is lost with them.
+/// Forgets what nobody can open with `kek` and what can be had again: the installation's own keys, which are made anew
+/// when they are next needed (what was kept under them, user codes of ten minutes, is lost with them), and our secrets
+/// at sign-in providers, which the operator sets again; nobody signs in there before.
 pub async fn forget_lost(store: &Store, kek: &Kek, host: &Host) -> Result<(), ChangeError> {
     for sealed in store.sealed().await? {
-        let SealedPlace::InstallationKey { issuer, name } = &sealed.place else { continue };
-        if kek.knows(&sealed.text).is_err() {
-            let mut event = host.event(*issuer, Action::AdminDelete);
-            event.target = Some(sealed.place.to_string());
-            store.forget_installation_key(name, &sealed.text, &event).await?;
+        if kek.knows(&sealed.text).is_ok() {
+            continue;
+        }
+        let mut event = host.event(issuer_of(&sealed.place), Action::AdminDelete);
+        event.target = Some(sealed.place.to_string());
+        match &sealed.place {
+            SealedPlace::SigningKey { .. } => {}
+            SealedPlace::InstallationKey { name, .. } => {
+                store.forget_installation_key(name, &sealed.text, &event).await?;
+            }
+            SealedPlace::UpstreamClientSecret { provider, .. } => {
+                store.forget_upstream_secret(provider, &sealed.text, &event).await?;
+            }
         }
     }
     Ok(())
@@ -180,6 +189,7 @@ fn sealed_anew(kek: &Kek, old: &SealedText, host: &Host) -> Result<Sealed, Resea
     let sealing = match &old.place {
         SealedPlace::SigningKey { issuer, kid } => Sealing::signing_key(*issuer, kid),
         SealedPlace::InstallationKey { name, .. } => Sealing::installation_key(name),
+        SealedPlace::UpstreamClientSecret { provider, .. } => Sealing::upstream_client_secret(provider),
     };
     let plain = kek.open(&old.text, &sealing).map_err(error)?;
     kek.seal(host.entropy.as_ref(), &plain, &sealing).map_err(error)
@@ -187,6 +197,8 @@ fn sealed_anew(kek: &Kek, old: &SealedText, host: &Host) -> Result<Sealed, Resea
 
 const fn issuer_of(place: &SealedPlace) -> IssuerId {
     match place {
-        SealedPlace::SigningKey { issuer, .. } | SealedPlace::InstallationKey { issuer, .. } => *issuer,
+        SealedPlace::SigningKey { issuer, .. }
+        | SealedPlace::InstallationKey { issuer, .. }
+        | SealedPlace::UpstreamClientSecret { issuer, .. } => *issuer,
     }
 }

@@ -44,7 +44,7 @@ impl Issuer {
         self.store().make_audit_partitions(now).await?;
         let idempotency_keys = self.store().forget_idempotency_before(now - REPEATS).await?;
         let presented_tokens = self.store().forget_presented_before(now - PRESENTED).await?;
-        let sign_ins = self.store().forget_sign_ins_before(now - SIGN_INS).await?;
+        let sign_ins = self.store().forget_pending_before(now - SIGN_INS).await?;
         let mut access_tokens = 0;
         loop {
             let deleted = self.store().forget_tokens_before(now - ACCESS_TOKENS, BATCH).await?;

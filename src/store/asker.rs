@@ -31,6 +31,13 @@ impl Db {
     pub(super) async fn change_alone_in_office(&self, event: &Event) -> Result<Change, StoreError> {
         asked(self.begin_alone().await?, event, true).await
     }
+
+    /// The same for what only an office allows, though it is no administration: ending a team's run.
+    pub(super) async fn change_alone_in_office(&self, event: &Event) -> Result<Change, StoreError> {
+        let mut tx = self.begin_alone().await?;
+        let may = may_administer(&mut tx, event).await?;
+        judged(tx, may, event).await
+    }
 }
 
 impl Change {
@@ -55,8 +62,13 @@ impl DerefMut for Change {
     }
 }
 
-async fn asked(mut tx: Tx, event: &Event, by_office: bool) -> Result<Change, StoreError> {
-    if !by_office || still_may(&mut tx, event).await? {
+async fn asked(mut tx: Tx, event: &Event) -> Result<Change, StoreError> {
+    let may = still_may(&mut tx, event).await?;
+    judged(tx, may, event).await
+}
+
+async fn judged(mut tx: Tx, may: bool, event: &Event) -> Result<Change, StoreError> {
+    if may {
         return Ok(Change(tx));
     }
     let refusal = Event { decision: Decision::Refused, reason: Some("not_permitted"), ..event.clone() };
@@ -67,6 +79,11 @@ async fn asked(mut tx: Tx, event: &Event, by_office: bool) -> Result<Change, Sto
 
 /// Whether credential, session and office behind a change are still what they were at the door.
 async fn still_may(tx: &mut Tx, event: &Event) -> Result<bool, StoreError> {
+    if is_administration(event.action) { may_administer(tx, event).await } else { Ok(true) }
+}
+
+/// The same, whatever the action: for what only an office allows.
+async fn may_administer(tx: &mut Tx, event: &Event) -> Result<bool, StoreError> {
     let Some((_, credential)) = event.credential else { return Ok(true) };
     let sql = "SELECT c.user_uid, c.administrator_id, p.role AS office, m.role, k.rights, l.team_uid AS listed,
             CAST(CASE WHEN t.disabled_at IS NULL THEN 1 ELSE 0 END AS BIGINT) AS team_enabled,

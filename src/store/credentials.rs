@@ -8,7 +8,7 @@ use super::Store;
 use super::db::{Db, Row, Tx};
 use super::error::{ChangeError, StoreError};
 use super::liveness::{DeadReason, dead, liveness};
-use super::sessions::authentication;
+use super::signed_in_json::authentication;
 use crate::domain::access::Identity;
 use crate::domain::audience::Audience;
 use crate::domain::credential::{CredentialKind, SecretHash};

@@ -210,7 +210,8 @@ impl Store {
     }
 }
 
-async fn insert(tx: &mut Tx, membership: &Membership) -> Result<(), ChangeError> {
+/// Saves a membership of a person who is not in the team.
+pub(super) async fn insert(tx: &mut Tx, membership: &Membership) -> Result<(), ChangeError> {
     let (team, user) = (&membership.team, &membership.user);
     let known = member!("m.team_uid = $1 AND m.user_uid = $2");
     if tx.fetch_optional(known, [team.into(), user.into()]).await?.is_some() {

@@ -22,7 +22,7 @@ const fn both(version: i64, name: &'static str, sql: &'static str) -> Migration 
 }
 
 /// Every migration, in order. A published one never changes: its checksum is in every store.
-const MIGRATIONS: [Migration; 6] = [
+const MIGRATIONS: [Migration; 7] = [
     both(1, "house", include_str!("../../migrations/0001_house.sql")),
     Migration {
         version: 2,
@@ -34,6 +34,7 @@ const MIGRATIONS: [Migration; 6] = [
     both(4, "issuers_of_teams", include_str!("../../migrations/0004_issuers_of_teams.sql")),
     both(5, "access", include_str!("../../migrations/0005_access.sql")),
     both(9, "roles", include_str!("../../migrations/0009_roles.sql")),
+    both(10, "sign_in", include_str!("../../migrations/0010_sign_in.sql")),
 ];
 
 /// The schema this program reads and writes.

@@ -13,6 +13,7 @@ use crate::domain::principal::{ActorType, Principal};
 use crate::domain::role_arn::RoleArn;
 use crate::domain::session_tag::{TagKey, TagValue};
 use crate::domain::team::{AudienceRule, MintingIssuer, PeopleMint, RoleRule, RolesClaim, TeamPolicy, WhoMay};
+use crate::domain::upstream::{EmailDomain, Group, JoinBy, Joining};
 
 const CORRUPT: StoreError = StoreError::Corrupt("policy");
 
@@ -42,6 +43,8 @@ struct PolicyJson {
     upstream_providers: Vec<String>,
     #[serde(default, skip_serializing_if = "is_off")]
     amr_claim: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    joins: Vec<JoiningJson>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -72,6 +75,21 @@ enum WhoJson {
     These(Vec<String>),
 }
 
+/// `Store::admit` looks for `"provider":"<uid>"` in the text.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JoiningJson {
+    provider: String,
+    by: JoinByJson,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum JoinByJson {
+    EmailDomain(String),
+    Group(String),
+}
+
 pub(super) fn write(policy: &TeamPolicy) -> Result<String, StoreError> {
     let json = PolicyJson {
         audiences: policy.audiences.iter().map(write_audience).collect(),
@@ -86,8 +104,17 @@ pub(super) fn write(policy: &TeamPolicy) -> Result<String, StoreError> {
         private_issuer: policy.issuer == MintingIssuer::Private,
         upstream_providers: policy.upstream_providers.iter().map(ToString::to_string).collect(),
         amr_claim: policy.amr_claim,
+        joins: policy.joins.iter().map(write_joining).collect(),
     };
     serde_json::to_string(&json).map_err(|_| CORRUPT)
+}
+
+fn write_joining(rule: &Joining) -> JoiningJson {
+    let by = match &rule.by {
+        JoinBy::EmailDomain(domain) => JoinByJson::EmailDomain(domain.to_string()),
+        JoinBy::Group(group) => JoinByJson::Group(group.as_str().to_owned()),
+    };
+    JoiningJson { provider: rule.provider.to_string(), by }
 }
 
 fn write_audience(rule: &AudienceRule) -> AudienceJson {
@@ -126,11 +153,20 @@ pub(super) fn read(text: &str) -> Result<TeamPolicy, StoreError> {
         issuer: if json.private_issuer { MintingIssuer::Private } else { MintingIssuer::Shared },
         upstream_providers: parsed(&json.upstream_providers, |uid| UpstreamUid::parse(uid).ok())?,
         amr_claim: json.amr_claim,
+        joins: parsed(&json.joins, read_joining)?,
     })
 }
 
 fn parsed<I: IntoIterator, T>(items: I, parse: impl Fn(I::Item) -> Option<T>) -> Result<Vec<T>, StoreError> {
     items.into_iter().map(parse).collect::<Option<_>>().ok_or(CORRUPT)
+}
+
+fn read_joining(json: &JoiningJson) -> Option<Joining> {
+    let by = match &json.by {
+        JoinByJson::EmailDomain(domain) => JoinBy::EmailDomain(EmailDomain::parse(domain).ok()?),
+        JoinByJson::Group(group) => JoinBy::Group(Group::parse(group).ok()?),
+    };
+    Some(Joining { provider: UpstreamUid::parse(&json.provider).ok()?, by })
 }
 
 fn read_audience(json: &AudienceJson) -> Option<AudienceRule> {
@@ -179,6 +215,16 @@ mod tests {
             issuer: MintingIssuer::Private,
             upstream_providers: vec![UpstreamUid::parse("okta").unwrap()],
             amr_claim: true,
+            joins: vec![
+                Joining {
+                    provider: UpstreamUid::parse("okta").unwrap(),
+                    by: JoinBy::EmailDomain(EmailDomain::parse("acme.example").unwrap()),
+                },
+                Joining {
+                    provider: UpstreamUid::parse("okta").unwrap(),
+                    by: JoinBy::Group(Group::parse("eng \" x").unwrap()),
+                },
+            ],
         };
         for policy in [policy, TeamPolicy::new_team()] {
             assert_eq!(read(&write(&policy).unwrap()), Ok(policy));
@@ -197,6 +243,8 @@ mod tests {
             r#""cost_tags":{"AWS:x":""}"#,
             r#""address_ranges":["10.0.0.1/8"]"#,
             r#""upstream_providers":["a/b"]"#,
+            r#""joins":[{"provider":"okta","by":{"email_domain":"ACME.example"}}]"#,
+            r#""joins":[{"provider":"okta","by":{"name":"x"}}]"#,
             r#""something":1"#,
         ] {
             assert_eq!(read(&format!("{},{later}}}", &first[..end])), Err(CORRUPT), "{later}");

@@ -3,6 +3,7 @@
 use time::OffsetDateTime;
 
 use super::Store;
+use super::db::Tx;
 use super::error::StoreError;
 use crate::domain::credential::SecretHash;
 
@@ -39,21 +40,11 @@ impl Store {
             return Ok(Presented::Spent);
         }
         let mut tx = self.db.begin().await?;
-        // One statement: a second presentation waits for the row and then sees the count of the first. An id of
-        // whatever length and characters is kept as its hash; the one that the foreign issuer wrote is never shown.
-        let sql = "INSERT INTO presented_tokens (scope, issuer, token_id, uses, remember_until)
-            VALUES ($1, $2, $3, 1, $4)
-            ON CONFLICT (scope, issuer, token_id) DO UPDATE SET uses = presented_tokens.uses + 1,
-                remember_until = CASE WHEN excluded.remember_until > presented_tokens.remember_until
-                    THEN excluded.remember_until ELSE presented_tokens.remember_until END
-            WHERE presented_tokens.uses < $5
-            RETURNING uses";
-        let id = SecretHash::of(token_id).to_hex();
         let mut uses = 0;
         for scope in scopes {
-            let args = [(*scope).into(), issuer.into(), id.clone().into(), remember_until.into(), uses_max.into()];
-            let Some(row) = tx.fetch_optional(sql, args).await? else { return Ok(Presented::Spent) };
-            uses = row.number("uses")?.max(uses);
+            let presented = present(&mut tx, scope, issuer, token_id, uses_max, remember_until).await?;
+            let Some(counted) = presented else { return Ok(Presented::Spent) };
+            uses = counted.max(uses);
         }
         tx.commit().await?;
         Ok(Presented::Accepted { uses })
@@ -66,4 +57,28 @@ impl Store {
         tx.commit().await?;
         Ok(forgotten)
     }
+}
+
+/// Notes a presentation, and tells how often the token has counted; `None` where that is as often as it may. The note
+/// stands once `tx` is committed.
+pub(super) async fn present(
+    tx: &mut Tx,
+    scope: &str,
+    issuer: &str,
+    token_id: &str,
+    uses_max: u32,
+    remember_until: OffsetDateTime,
+) -> Result<Option<u32>, StoreError> {
+    // One statement: a second presentation waits for the row and then sees the count of the first. An id of whatever
+    // length and characters is kept as its hash; the one that the foreign issuer wrote is never shown.
+    let sql = "INSERT INTO presented_tokens (scope, issuer, token_id, uses, remember_until)
+        VALUES ($1, $2, $3, 1, $4)
+        ON CONFLICT (scope, issuer, token_id) DO UPDATE SET uses = presented_tokens.uses + 1,
+            remember_until = CASE WHEN excluded.remember_until > presented_tokens.remember_until
+                THEN excluded.remember_until ELSE presented_tokens.remember_until END
+        WHERE presented_tokens.uses < $5
+        RETURNING uses";
+    let id = SecretHash::of(token_id).to_hex();
+    let args = [scope.into(), issuer.into(), id.into(), remember_until.into(), uses_max.into()];
+    tx.fetch_optional(sql, args).await?.map(|row| row.number("uses")).transpose()
 }

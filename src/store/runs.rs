@@ -8,7 +8,7 @@ use super::db::Row;
 use super::error::{ChangeError, StoreError};
 use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
-use super::sessions::authentication;
+use super::signed_in_json::authentication;
 use super::{run_json, settings_json};
 use crate::domain::access::RunsOf;
 use crate::domain::audit::Event;

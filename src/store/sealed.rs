@@ -8,7 +8,7 @@ use super::Store;
 use super::db::Row;
 use super::error::{ChangeError, StoreError};
 use crate::domain::audit::Event;
-use crate::domain::id::IssuerId;
+use crate::domain::id::{IssuerId, UpstreamUid};
 use crate::domain::sealed::Sealed;
 use crate::domain::signing_key::Kid;
 
@@ -29,6 +29,13 @@ pub enum SealedPlace {
         /// Its name.
         name: String,
     },
+    /// Our secret at a sign-in provider: `upstream_providers.sealed_client_secret`.
+    UpstreamClientSecret {
+        /// The shared issuer, under which its audit rows are.
+        issuer: IssuerId,
+        /// At which provider.
+        provider: UpstreamUid,
+    },
 }
 
 impl fmt::Display for SealedPlace {
@@ -37,6 +44,7 @@ impl fmt::Display for SealedPlace {
         match self {
             Self::SigningKey { kid, .. } => write!(f, "signing_key:{kid}"),
             Self::InstallationKey { name, .. } => write!(f, "installation_key:{name}"),
+            Self::UpstreamClientSecret { provider, .. } => write!(f, "upstream_provider:{provider}"),
         }
     }
 }
@@ -70,6 +78,11 @@ impl Store {
         for row in self.db.fetch_all(sql, []).await? {
             sealed.push(installation_key(&row)?);
         }
+        let sql = "SELECT p.uid, p.sealed_client_secret, i.id AS issuer_id FROM upstream_providers p
+            JOIN issuers i ON i.team_uid IS NULL WHERE p.sealed_client_secret IS NOT NULL ORDER BY p.uid";
+        for row in self.db.fetch_all(sql, []).await? {
+            sealed.push(upstream_client_secret(&row)?);
+        }
         Ok(sealed)
     }
 
@@ -87,6 +100,11 @@ impl Store {
             SealedPlace::InstallationKey { name, .. } => {
                 let sql = "UPDATE installation_keys SET sealed_key = $1 WHERE name = $2 AND sealed_key = $3";
                 tx.execute(sql, [new.as_str().into(), name.as_str().into(), old.text.as_str().into()]).await?
+            }
+            SealedPlace::UpstreamClientSecret { provider, .. } => {
+                let sql = "UPDATE upstream_providers SET sealed_client_secret = $1
+                    WHERE uid = $2 AND sealed_client_secret = $3";
+                tx.execute(sql, [new.as_str().into(), provider.into(), old.text.as_str().into()]).await?
             }
         };
         if changed == 0 {
@@ -116,6 +134,14 @@ fn installation_key(row: &Row) -> Result<SealedText, StoreError> {
     })
 }
 
+fn upstream_client_secret(row: &Row) -> Result<SealedText, StoreError> {
+    Ok(SealedText {
+        place: SealedPlace::UpstreamClientSecret { issuer: row.handle("issuer_id")?, provider: row.uid("uid")? },
+        text: row.parsed("sealed_client_secret", |text| Sealed::parse(text).ok())?,
+        unneeded_from: None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -127,7 +153,7 @@ mod tests {
             let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
             columns.extend(words.filter(|word| word.starts_with("sealed")).map(str::to_owned));
         }
-        let listed = ["sealed_private", "sealed_key"].map(str::to_owned);
+        let listed = ["sealed_private", "sealed_key", "sealed_client_secret"].map(str::to_owned);
         assert_eq!(columns, listed.into(), "a sealed column needs its place in `SealedPlace`, or reseal misses it");
     }
 }

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use super::credentials::{self, NewCredential, Owner};
 use super::db::{Row, Tx};
 use super::error::{ChangeError, StoreError};
-use super::{Store, signed_in_json};
+use super::{Store, pending_sessions, signed_in_json};
 use crate::domain::audit::{Event, Origin};
 use crate::domain::id::{CredentialId, SessionId, UpstreamUid, UserUid};
 use crate::domain::session::{Authentication, SESSION_IDLE, SessionOrigin, SignedIn};
@@ -64,7 +64,7 @@ impl OpenError {
     pub const fn reason(&self) -> Option<&'static str> {
         match self {
             Self::UserDead => Some("user_not_alive"),
-            Self::ProviderDead => Some("provider_not_alive"),
+            Self::ProviderDead => Some("sign_in_provider_not_alive"),
             Self::Withdrawn => Some("sign_in_withdrawn"),
             Self::Over => Some("sign_in_over"),
             Self::Store(_) => None,
@@ -129,7 +129,7 @@ impl Store {
         let mut tx = self.db.change_alone(event).await?;
         let sql = "UPDATE sessions SET ended_at = $2 WHERE user_uid = $1 AND ended_at IS NULL AND expires_at > $2";
         let ended = tx.execute(sql, [user.into(), event.at.into()]).await?;
-        forget_pending(&mut tx, user, event.at).await?;
+        pending_sessions::end_of_person(&mut tx, user, event.at).await?;
         tx.commit_with(event).await?;
         Ok(ended)
     }
@@ -144,22 +144,7 @@ impl Store {
         let sql = "SELECT s.origin AS session_origin, s.amr AS session_amr
             FROM credentials c JOIN sessions s ON s.id = c.session_id WHERE c.id = $1";
         let row = self.db.fetch_optional(sql, [credential.into()]).await?;
-        row.as_ref().map_or(Ok(None), authentication)
-    }
-
-    /// Forgets device grants, authorization codes and ways through the pages that were over before `before`.
-    pub async fn forget_sign_ins_before(&self, before: OffsetDateTime) -> Result<u64, StoreError> {
-        let mut tx = self.db.begin().await?;
-        let mut forgotten = 0;
-        for sql in [
-            "DELETE FROM device_grants WHERE expires_at < $1",
-            "DELETE FROM authorization_codes WHERE expires_at < $1",
-            "DELETE FROM sign_ins WHERE expires_at < $1",
-        ] {
-            forgotten += tx.execute(sql, [before.into()]).await?;
-        }
-        tx.commit().await?;
-        Ok(forgotten)
+        row.as_ref().map_or(Ok(None), signed_in_json::authentication)
     }
 
     /// Ends a living session of `user`; another's is not found. When it has returned, nothing is minted in it.
@@ -176,20 +161,6 @@ impl Store {
         }
         Ok(tx.commit_with(event).await?)
     }
-}
-
-/// Ends what a person has approved or begun and no device or terminal has fetched: device grants, authorization codes,
-/// and the ways of browsers through the pages.
-pub(super) async fn forget_pending(tx: &mut Tx, user: &UserUid, at: OffsetDateTime) -> Result<(), StoreError> {
-    for sql in [
-        "UPDATE device_grants SET denied_at = $2, signed_in = NULL
-            WHERE user_uid = $1 AND redeemed_at IS NULL AND denied_at IS NULL",
-        "UPDATE authorization_codes SET redeemed_at = $2 WHERE user_uid = $1 AND redeemed_at IS NULL",
-        "UPDATE sign_ins SET finished_at = $2 WHERE user_uid = $1 AND finished_at IS NULL",
-    ] {
-        tx.execute(sql, [user.into(), at.into()]).await?;
-    }
-    Ok(())
 }
 
 /// Saves a session of whoever signed in, with its tokens, if the sign-in still holds.
@@ -278,13 +249,6 @@ async fn check(tx: &mut Tx, signed_in: &SignedIn, now: OffsetDateTime) -> Result
         }
     }
     if signed_in.ends_at <= now { Err(OpenError::Over) } else { Ok(()) }
-}
-
-/// How the session of `row` was opened, from the columns `session_origin` and `session_amr`; `None` where it has none.
-pub(super) fn authentication(row: &Row) -> Result<Option<Authentication>, StoreError> {
-    let Some(origin) = row.optional_parsed("session_origin", SessionOrigin::parse)? else { return Ok(None) };
-    let amr = row.optional_parsed("session_amr", signed_in_json::read_amr)?.unwrap_or_default();
-    Ok(Some(Authentication { origin, amr }))
 }
 
 fn session(row: &Row) -> Result<Session, StoreError> {

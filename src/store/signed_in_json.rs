@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::db::{instant, millis};
+use super::db::{Row, instant, millis};
 use super::error::StoreError;
 use crate::domain::id::{CredentialId, UserUid};
-use crate::domain::session::{SessionOrigin, SignedIn};
+use crate::domain::session::{Authentication, SessionOrigin, SignedIn};
 
 const CORRUPT: StoreError = StoreError::Corrupt("signed_in");
 
@@ -66,8 +66,15 @@ pub(super) fn write_amr(amr: &[String]) -> Result<Option<String>, StoreError> {
     serde_json::to_string(amr).map(Some).map_err(|_| StoreError::Corrupt("amr"))
 }
 
-pub(super) fn read_amr(text: &str) -> Option<Vec<String>> {
+fn read_amr(text: &str) -> Option<Vec<String>> {
     serde_json::from_str(text).ok()
+}
+
+/// How the session of `row` was opened, from the columns `session_origin` and `session_amr`; `None` where it has none.
+pub(super) fn authentication(row: &Row) -> Result<Option<Authentication>, StoreError> {
+    let Some(origin) = row.optional_parsed("session_origin", SessionOrigin::parse)? else { return Ok(None) };
+    let amr = row.optional_parsed("session_amr", read_amr)?.unwrap_or_default();
+    Ok(Some(Authentication { origin, amr }))
 }
 
 #[cfg(test)]

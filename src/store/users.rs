@@ -8,6 +8,7 @@ use super::db::{Row, Tx};
 use super::error::{ChangeError, StoreError, check_version};
 use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
+use super::upstream_identities;
 use crate::domain::audit::Event;
 use crate::domain::id::{TeamUid, UserUid};
 use crate::domain::team::User;
@@ -123,6 +124,7 @@ pub(super) async fn end(tx: &mut Tx, uid: &UserUid, at: OffsetDateTime) -> Resul
     ] {
         tx.execute(sql, [uid.into()]).await?;
     }
+    upstream_identities::erase_person(tx, uid).await?;
     audit::erase_person(tx, uid).await?;
     idempotency::forget_mentions(tx, uid.as_str()).await
 }

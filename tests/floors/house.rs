@@ -58,6 +58,7 @@ pub(crate) const FENCES: &[Fence] = &[
     Fence { outside: "rcgen", only_in: &["crypto"] },
     Fence { outside: "rsa", only_in: &["crypto"] },
     Fence { outside: "axum", only_in: &["http", "sandbox"] },
+    Fence { outside: "askama", only_in: &["http::pages"] },
     Fence { outside: "openidconnect", only_in: &["oidc"] },
     Fence { outside: "reqwest", only_in: &["fetch"] },
     Fence { outside: "aws_sdk_sts", only_in: &["aws"] },

@@ -72,6 +72,7 @@ const MATRIX: &[(&str, &str, May, u16)] = &[
     ("POST", "/oauth2/token", Anyone, 400),
     ("POST", "/oauth2/device_authorization", Anyone, 400),
     ("POST", "/oauth2/revoke", Anyone, 400),
+    ("POST", "/oauth2/backchannel_logout", Anyone, 400),
     ("POST", "/v1/identity-tokens", Principal, 415),
     ("GET", "/v1/whoami", Known, 200),
     ("POST", "/v1/sessions", Anyone, 415),
@@ -143,6 +144,14 @@ const MATRIX: &[(&str, &str, May, u16)] = &[
     ("GET", "/v1/teams/{team}/runs/{run_id}", Reads, 404),
     ("DELETE", "/v1/teams/{team}/runs/{run_id}", Rules, 404),
     ("POST", "/v1/enrolment-codes", Enrols, 415),
+    ("GET", "/v1/upstream-providers", Reader, 200),
+    ("POST", "/v1/upstream-providers", Operator, 415),
+    ("GET", "/v1/upstream-providers/{uid}", Reader, 404),
+    ("PATCH", "/v1/upstream-providers/{uid}", Operator, 415),
+    ("DELETE", "/v1/upstream-providers/{uid}", Operator, 404),
+    ("GET", "/v1/users/{user}/identities", Reader, 404),
+    ("POST", "/v1/users/{user}/identities", Operator, 415),
+    ("DELETE", "/v1/users/{user}/identities/{provider}/{subject}", Operator, 404),
     ("GET", "/v1/worker-keys", Reader, 200),
     ("POST", "/v1/worker-keys", Operator, 415),
     ("GET", "/v1/worker-keys/{id}", Reader, 404),
@@ -370,6 +379,7 @@ async fn callers() -> (House, Vec<CallerKind>) {
 /// A path of the document with names of things that are not there.
 fn concrete(path: &str) -> String {
     let path = path.replace("{team}", "nobody").replace("{user}", "nobody").replace("{uid}", "nobody");
+    let path = path.replace("{provider}", "nobody").replace("{subject}", "nobody");
     let id = "01890a5d-ac96-774b-bcce-b302099a8057";
     path.replace("{id}", id).replace("{session_id}", id).replace("{run_id}", "0123456789abcdefABCD")
 }

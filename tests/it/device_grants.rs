@@ -4,7 +4,9 @@ use brevet::domain::audit::{Action, Origin};
 use brevet::domain::clock::Clock;
 use brevet::domain::id::TeamUid;
 use brevet::domain::session::SignedIn;
+use brevet::issuer::limits::LimitNumbers;
 use brevet::issuer::sign_in::{DeviceAsked, DeviceRefused};
+use brevet::limit::rate::Rate;
 use http::StatusCode;
 use serde_json::{Value, json};
 use time::Duration;
@@ -131,7 +133,9 @@ async fn a_person_who_was_switched_off_lets_no_device_in() {
     let off = brevet::store::UserChange { disabled_at: Some(Some(app.clock.now())), ..Default::default() };
     app.store.update_user(&signed_in.user, None, &off, &app.event()).await.unwrap();
     assert_eq!(error(&app, &begun).await, "access_denied");
-    assert_eq!(app.rows(Action::SessionOpen).await.len(), 0);
+    app.issuer.audit().drain().await;
+    assert_eq!(app.refusals(Action::SessionOpen).await, ["user_not_alive"]);
+    assert_eq!(app.rows(Action::SessionOpen).await.len(), 1, "none was opened");
 }
 
 #[tokio::test]
@@ -167,7 +171,9 @@ async fn requests_that_break_a_rule_get_an_exact_answer() {
 /// 20^8 codes are no secret from whoever may try them as fast as a machine can.
 #[tokio::test]
 async fn user_codes_are_tried_a_few_times_a_minute_from_one_address_and_in_all() {
-    let app = App::with(Options::default()).await;
+    // So few come back in a minute that none does while the test runs.
+    let limits = LimitNumbers { failures: Rate::new(1, 30).unwrap(), ..LimitNumbers::for_cores(2).unwrap() };
+    let app = App::with(Options { limits, ..Options::default() }).await;
     let begun = begin(&app, &[]).await;
     let at = |last: u8| Origin { address: Some([203, 0, 113, last].into()), user_agent: None };
     let guess = async |from: Origin| app.issuer.device_asked("BCDF-GHJK", &from).await;
@@ -198,14 +204,20 @@ async fn user_codes_are_tried_a_few_times_a_minute_from_one_address_and_in_all()
 
 #[tokio::test]
 async fn threat_41_devices_that_ask_are_so_many_from_one_address() {
-    let app = App::start().await;
-    let mut statuses = Vec::new();
-    for _ in 0..125 {
-        statuses.push(app.form(BEGIN, &[("client_id", "brevet-cli")]).await.status);
+    let limits = LimitNumbers { failures: Rate::new(1, 5).unwrap(), ..LimitNumbers::for_cores(2).unwrap() };
+    let app = App::with(Options { limits, ..Options::default() }).await;
+    for _ in 0..5 {
+        begin(&app, &[]).await;
     }
-    assert_eq!(statuses[..120], [StatusCode::OK; 120]);
-    assert_eq!(statuses.last(), Some(&StatusCode::TOO_MANY_REQUESTS));
-    assert_eq!(app.rows(Action::SessionOpen).await.len(), 0, "and none of them is a row of its own");
+    let answer = app.form(BEGIN, &[("client_id", "brevet-cli")]).await;
+    assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{answer}");
+    assert_eq!(
+        (answer.json()["error"].as_str(), answer.header("retry-after").is_some()),
+        (Some("temporarily_unavailable"), true)
+    );
+    app.issuer.audit().drain().await;
+    assert_eq!(app.refusals(Action::SessionOpen).await, ["rate_limited"], "those that ask are no rows of their own");
+    assert_eq!(app.rows(Action::SessionOpen).await.len(), 1);
 }
 
 /// The table holds nothing from which a code could be computed without the installation's key.

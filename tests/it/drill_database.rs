@@ -72,7 +72,7 @@ fn threat_42_a_database_in_trouble_costs_no_row_and_hangs_nobody() {
         let began = Instant::now();
         trouble.begin(&mut replicas);
         while began.elapsed() < HELD {
-            // Whoever verifies tokens notices nothing. Asked past nginx, which leaves out replicas that refuse mints.
+            // Whoever verifies tokens notices nothing, whichever replica they ask.
             for replica in 0..REPLICAS {
                 let answered = status(&replicas.address(replica), "/.well-known/jwks.json");
                 assert_eq!(answered, Some(200), "the keys are published without the database ({trouble:?})");

@@ -1,6 +1,8 @@
 //! `/v1/signing-keys` and its schedule over HTTP: versions, pages, who may look, and what is noted.
 
 use brevet::domain::audit::Action;
+use brevet::domain::clock::Clock as _;
+use brevet::domain::signing_key::signing_key;
 use http::StatusCode;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
@@ -97,12 +99,9 @@ async fn a_prepare_while_signing_moves_is_refused_with_the_date() {
     let operator = house.must("POST", "/v1/administrators", Some(json!({"name": "Ada"}))).await;
     let operator = operator["key"].as_str().unwrap().to_owned();
     house.app.plan_hand_over().await;
-    let at = {
-        let keys = house.app.issuer.keys().snapshot();
-        let now = brevet::domain::clock::Clock::now(house.clock.as_ref());
-        brevet::domain::signing_key::signing_key(&keys.keys, now).unwrap().times.sign_until.unwrap()
-    };
-    house.clock.set(at - Duration::seconds(30));
+    let now = house.clock.now();
+    let at = signing_key(&house.app.issuer.keys().snapshot().keys, now).unwrap().times.sign_until.unwrap();
+    house.clock.advance(at - Duration::seconds(30) - now);
     house.app.issuer.round(&house.app.publication).await;
     let body = json!({"algorithm": "ES256"});
     let refused = house.call(&operator, "POST", "/v1/signing-keys/prepare", Some(body)).await;

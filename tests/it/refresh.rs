@@ -150,7 +150,7 @@ async fn threat_23_a_session_ends_with_its_provider_and_with_idleness() {
     let tokens = refreshed(&app, &tokens).await;
     app.clock.advance(Duration::days(7));
     refused(&app, &text(&tokens, "refresh_token")).await;
-    assert_eq!(app.refusals(Action::SessionRefresh).await, ["provider_disabled", "session_idle"]);
+    assert_eq!(app.refusals(Action::SessionRefresh).await, ["sign_in_provider_disabled", "session_idle"]);
 }
 
 #[tokio::test]

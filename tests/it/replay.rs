@@ -141,7 +141,7 @@ fn threat_23_an_exchange_held_while_its_rule_changes_gives_nothing() {
             let (status, answer) = asking.await.unwrap().unwrap();
             assert_eq!(
                 (status.as_u16(), text(&answer, "error").as_str()),
-                (400, "invalid_grant"),
+                (400, "invalid_request"),
                 "{change}: {answer}"
             );
             assert_eq!(count(&mut watch, ISSUED).await, issued, "{change}");

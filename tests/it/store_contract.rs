@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is how a broken expectation is told")]
 
 mod audit;
+mod browsers;
 mod derived;
 mod files;
 mod liveness;
@@ -17,4 +18,5 @@ mod schema;
 mod sign_in;
 mod states;
 mod tables;
+mod upstream;
 mod world;

@@ -38,7 +38,7 @@ use brevet::issuer::limits::LimitNumbers;
 use brevet::issuer::publications::TeamPublications;
 use brevet::issuer::publish::Publication;
 use brevet::issuer::{Issuer, Parts, bootstrap};
-use brevet::oidc::KeyCache;
+use brevet::oidc::{KeyCache, RelyingParty};
 use brevet::store::{
     AuditWriter, EventFilter, MemberReach, NewCredential, NewEnrolmentCode, Page, Store, Target, TeamChange,
 };
@@ -133,6 +133,11 @@ impl App {
         Self::stand(url, clock::START, options).await
     }
 
+    /// The same with the clock standing at `now`.
+    pub(crate) async fn at_when(url: IssuerUrl, now: OffsetDateTime, options: Options) -> Self {
+        Self::stand(url, now, options).await
+    }
+
     /// With the clock standing at `now`: to mint over PostgreSQL, whose clock is compared with ours, it must be the
     /// host's.
     pub(crate) async fn when(now: OffsetDateTime, options: Options) -> Self {
@@ -163,6 +168,7 @@ impl App {
         let issuer = Issuer::new(Parts {
             teams: teams.clone(),
             foreign_keys: KeyCache::new(&loopback(), clock.clone()),
+            upstream: RelyingParty::new(&loopback(), clock.clone()),
             url: url.clone(),
             id,
             store: store.clone(),

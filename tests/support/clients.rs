@@ -5,8 +5,9 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use super::process::{self, Ended, Home};
+use super::process::{self, Ended, Home, Running};
 use super::{unmet, variable};
 
 /// A client about to run, in an empty home of its own.
@@ -29,6 +30,13 @@ pub(crate) fn node(program: &str) -> Option<Client> {
     let mut client = Client::new(known("BREVET_TEST_NODE", "the Node clients")?);
     client.command.env("BREVET_TEST_NODE_MODULES", modules).arg(folder().join(program));
     Some(client)
+}
+
+/// A Node program of `tests/clients/` that drives a browser, and the Chromium for it; or `None` after saying that the
+/// test is skipped.
+pub(crate) fn chromium(program: &str) -> Option<(Client, String)> {
+    let chromium = known("BREVET_TEST_CHROMIUM", "Chromium")?;
+    Some((node(program)?, chromium.into_string().expect("a path in UTF-8")))
 }
 
 /// The AWS CLI (version 1), without any profile, region or cache; or `None` after saying that the test is skipped.
@@ -93,9 +101,20 @@ impl Client {
         &mut self.command
     }
 
+    /// Starts it and lets it run, in a home that it needs as long.
+    pub(crate) fn start(self) -> (Running, Home) {
+        (process::start(self.command), self.home)
+    }
+
     /// Runs it to its end.
     #[track_caller]
     pub(crate) fn run(self) -> Ended {
         process::run(self.command)
+    }
+
+    /// The same for one that takes its time.
+    #[track_caller]
+    pub(crate) fn run_within(self, patience: Duration) -> Ended {
+        process::start(self.command).finish_within(patience)
     }
 }

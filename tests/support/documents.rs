@@ -1,15 +1,18 @@
 //! A loopback HTTP server of fixed documents, for clients that fetch an issuer's discovery and keys.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+/// By path: the status with further headers, and the body.
+type Bodies = BTreeMap<String, (String, String)>;
+
 /// Serves until the test process ends; whatever it does not have is 404.
 pub(crate) struct Documents {
     origin: String,
-    bodies: Arc<Mutex<BTreeMap<String, String>>>,
+    bodies: Arc<Mutex<Bodies>>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
@@ -42,23 +45,38 @@ impl Documents {
 
     /// Serves `body` at `path` from now on, as JSON.
     pub(crate) fn put(&self, path: &str, body: String) {
-        self.bodies.lock().expect("no server panics").insert(path.to_owned(), body);
+        self.answer(path, "200 OK", body);
+    }
+
+    /// Answers at `path` with `status` from now on, behind which further headers may stand, each after a line break.
+    pub(crate) fn answer(&self, path: &str, status: &str, body: String) {
+        self.bodies.lock().expect("no server panics").insert(path.to_owned(), (status.to_owned(), body));
     }
 }
 
-fn answer(
-    stream: &TcpStream,
-    bodies: &Mutex<BTreeMap<String, String>>,
-    asked: &Mutex<Vec<String>>,
-) -> std::io::Result<()> {
-    let mut lines = BufReader::new(stream).lines();
-    let request = lines.next().transpose()?.unwrap_or_default();
-    while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
+fn answer(stream: &TcpStream, bodies: &Mutex<Bodies>, asked: &Mutex<Vec<String>>) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    let mut line = || {
+        let mut text = String::new();
+        reader.read_line(&mut text).map(|_| text.trim_end().to_owned())
+    };
+    let request = line()?;
+    let mut length = 0;
+    loop {
+        let header = line()?.to_ascii_lowercase();
+        if header.is_empty() {
+            break;
+        }
+        if let Some(value) = header.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap_or(0);
+        }
+    }
+    reader.read_exact(&mut vec![0; length])?;
     let path = request.split(' ').nth(1).unwrap_or_default();
+    let path = path.split('?').next().unwrap_or_default();
     asked.lock().expect("no server panics").push(path.to_owned());
-    let body = bodies.lock().expect("no server panics").get(path).cloned();
-    let status = if body.is_some() { "200 OK" } else { "404 Not Found" };
-    let body = body.unwrap_or_default();
+    let known = bodies.lock().expect("no server panics").get(path).cloned();
+    let (status, body) = known.unwrap_or_else(|| ("404 Not Found".to_owned(), String::new()));
     let mut stream = stream;
     write!(
         stream,

@@ -95,7 +95,8 @@ impl Drop for LeashedPostgres {
     }
 }
 
-/// nginx on one loopback port before several upstreams, of which it leaves out those that fail.
+/// nginx on one loopback port before several upstreams. It asks each anew for every request: told to leave out one that
+/// failed, it would do so for a second or two after it is back, and have nobody left where the other one stops meanwhile.
 pub(crate) struct Nginx {
     child: Child,
     folder: TempDir,
@@ -106,7 +107,7 @@ impl Nginx {
     pub(crate) fn start(port: u16, upstreams: &[u16]) -> Option<Self> {
         let mut servers = String::new();
         for port in upstreams {
-            write!(servers, "server 127.0.0.1:{port} max_fails=1 fail_timeout=1s; ").expect("a string grows");
+            write!(servers, "server 127.0.0.1:{port} max_fails=0; ").expect("a string grows");
         }
         // A mint that met a replica without the database goes to the other one.
         Self::serving(

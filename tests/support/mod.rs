@@ -5,6 +5,7 @@
 //! and returns; `scripts/test` makes the lack a failure.
 
 pub(crate) mod app;
+pub(crate) mod browser;
 pub(crate) mod caller;
 pub(crate) mod chaos;
 pub(crate) mod clients;

@@ -142,8 +142,14 @@ impl Running {
 
     /// Waits for the end of the child and of all it wrote.
     #[track_caller]
-    pub(crate) fn finish(mut self) -> Ended {
-        let deadline = Instant::now() + PATIENCE;
+    pub(crate) fn finish(self) -> Ended {
+        self.finish_within(PATIENCE)
+    }
+
+    /// The same for what takes its time.
+    #[track_caller]
+    pub(crate) fn finish_within(mut self, patience: Duration) -> Ended {
+        let deadline = Instant::now() + patience;
         let (state, changed) = &*self.captured;
         let mut captured = state.lock().expect("no reader panics");
         while captured.ended < 2 {

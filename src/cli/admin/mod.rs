@@ -7,6 +7,7 @@ mod administrators;
 mod audiences;
 mod audit;
 mod enrolment_codes;
+mod identities;
 mod init;
 mod issuer;
 mod members;
@@ -21,6 +22,7 @@ mod service_accounts;
 mod sessions;
 mod teams;
 mod trust_rules;
+mod upstream_providers;
 mod users;
 mod worker_keys;
 
@@ -43,6 +45,10 @@ pub(super) enum Admin {
     Teams(teams::Teams),
     #[command(subcommand)]
     Users(users::Users),
+    #[command(subcommand)]
+    Identities(identities::Identities),
+    #[command(subcommand)]
+    UpstreamProviders(upstream_providers::UpstreamProviders),
     #[command(subcommand)]
     Members(members::Members),
     #[command(subcommand)]
@@ -83,6 +89,8 @@ impl Admin {
             Self::Init(command) => command.run(run).await,
             Self::Teams(command) => command.run(run).await,
             Self::Users(command) => command.run(run).await,
+            Self::Identities(command) => command.run(run).await,
+            Self::UpstreamProviders(command) => command.run(run).await,
             Self::Members(command) => command.run(run).await,
             Self::ServiceAccounts(command) => command.run(run).await,
             Self::PublicKeys(command) => command.run(run).await,

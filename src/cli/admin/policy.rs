@@ -8,7 +8,7 @@ use crate::cli::arguments::{self, AdminFlags};
 use crate::cli::outcome::Failure;
 use crate::cli::output::{Paint, fields};
 use crate::cli::remote::admin;
-use crate::wire::admin::policy::{ChangePolicy, Policy as Shown};
+use crate::wire::admin::policy::{ChangePolicy, Joining, Policy as Shown};
 use crate::wire::patch::Patch;
 
 /// What a team allows its principals
@@ -47,6 +47,12 @@ pub(in crate::cli) enum Policy {
         /// Whether people's tokens say how their provider authenticated them (amr): on or off
         #[arg(long, value_name = "ON|OFF", value_parser = on_off)]
         amr_claim: Option<bool>,
+        /// Who of a provider's people joins by signing in, once for each rule; replaces the whole list
+        #[arg(long = "join", value_name = "PROVIDER:domain=D|PROVIDER:group=G", value_parser = joining)]
+        joins: Vec<Joining>,
+        /// Let nobody join by signing in
+        #[arg(long, conflicts_with = "joins")]
+        no_joins: bool,
         /// Which issuer mints: shared, or the team's private one (made with `brevet admin issuer make`)
         #[arg(long, value_parser = ["shared", "private"])]
         minted_by: Option<String>,
@@ -83,6 +89,8 @@ impl Policy {
                 enrolment_codes,
                 upstream_providers,
                 amr_claim,
+                joins,
+                no_joins,
                 minted_by,
                 session_tag_keys,
                 cost_tag,
@@ -97,6 +105,11 @@ impl Policy {
                     enrolment_codes: set(enrolment_codes),
                     upstream_providers: set(upstream_providers.as_deref().map(entries)),
                     amr_claim: set(amr_claim),
+                    joins: match (joins.is_empty(), no_joins) {
+                        (false, _) => Patch::Set(joins),
+                        (true, true) => Patch::Clear,
+                        (true, false) => Patch::Keep,
+                    },
                     issuer: set(minted_by),
                     session_tag_keys: set(session_tag_keys.as_deref().map(entries)),
                     cost_tags: match (cost_tag.is_empty(), no_cost_tags) {
@@ -124,6 +137,25 @@ fn key_value(text: &str) -> Result<(String, String), String> {
         .ok_or_else(|| "must be KEY=VALUE".to_owned())
 }
 
+fn joining(text: &str) -> Result<Joining, String> {
+    let parts = text.split_once(':').and_then(|(provider, by)| Some((provider, by.split_once('=')?)));
+    let (email_domain, group) = match parts {
+        Some((_, ("domain", domain))) => (Some(domain.to_owned()), None),
+        Some((_, ("group", group))) => (None, Some(group.to_owned())),
+        _ => return Err("must be PROVIDER:domain=DOMAIN or PROVIDER:group=GROUP".to_owned()),
+    };
+    let provider_uid = parts.map(|(provider, _)| provider.to_owned()).unwrap_or_default();
+    Ok(Joining { provider_uid, email_domain, group })
+}
+
+fn rule(joining: &Joining) -> String {
+    let Joining { provider_uid, email_domain, group } = joining;
+    match (email_domain, group) {
+        (Some(domain), _) => format!("{provider_uid}:domain={domain}"),
+        (None, group) => format!("{provider_uid}:group={}", group.as_deref().unwrap_or_default()),
+    }
+}
+
 fn show(paint: Paint, policy: &Shown) -> String {
     let tags: Vec<_> = policy.cost_tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
     fields(
@@ -133,6 +165,7 @@ fn show(paint: Paint, policy: &Shown) -> String {
             ("roles claim", policy.roles_claim.clone()),
             ("enrolment codes", if policy.enrolment_codes { "on" } else { "off" }.to_owned()),
             ("sign-in providers", listed(&policy.upstream_providers, "none")),
+            ("joins", listed(&policy.joins.iter().map(rule).collect::<Vec<_>>(), "nobody")),
             ("amr claim", if policy.amr_claim { "on" } else { "off" }.to_owned()),
             ("issuer", policy.issuer.clone()),
             ("session tag keys", listed(&policy.session_tag_keys, "none")),

@@ -12,6 +12,7 @@ mod audit;
 mod capability;
 mod effective_settings;
 mod enrolment_codes;
+mod identities;
 mod key_schedule;
 mod members;
 mod names;
@@ -30,6 +31,7 @@ mod signing_keys;
 mod team_issuers;
 mod teams;
 pub mod trust_rules;
+mod upstream_providers;
 mod users;
 mod worker_keys;
 
@@ -77,6 +79,8 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .merge(effective_settings::router())
         .merge(users::router())
         .merge(sessions::router())
+        .merge(identities::router())
+        .merge(upstream_providers::router())
         .merge(remaining_sessions::router())
         .merge(runs::router())
         .merge(members::router())

@@ -16,6 +16,7 @@ use crate::domain::session_tag::{TagKey, TagValue};
 use crate::domain::team::{
     ADDRESS_RANGES_MAX, MintingIssuer, OWN_TAGS_MAX, PeopleMint, RolesClaim, Team, TeamPolicy, UPSTREAM_PROVIDERS_MAX,
 };
+use crate::domain::upstream::{EmailDomain, Group, JOINS_MAX, JoinBy, Joining};
 use crate::http::error::ProblemAnswer;
 use crate::http::extract::Json as Body;
 use crate::http::resource::fields::{Faults, Fields};
@@ -68,6 +69,10 @@ fn asked(body: wire::ChangePolicy) -> Result<impl Fn(&mut TeamPolicy) + Send + S
     if let Some(Patch::Set(providers)) = &providers {
         refuse_repeats(&mut fields, "upstream_providers", providers);
     }
+    let joining = body.joins.try_map(|rules| joins(&mut fields, rules).ok_or(())).ok();
+    if let Some(Patch::Set(rules)) = &joining {
+        refuse_repeats(&mut fields, "joins", rules);
+    }
     let people = fields.patch("people_mint", body.people_mint, |word| {
         PeopleMint::parse(&word).ok_or("must be anywhere or in_runs_only")
     });
@@ -82,8 +87,9 @@ fn asked(body: wire::ChangePolicy) -> Result<impl Fn(&mut TeamPolicy) + Send + S
     if let Some(Patch::Set(ranges)) = &ranges {
         refuse_repeats(&mut fields, "address_ranges", ranges);
     }
-    let (cap, claim, codes, providers, amr, issuer, people, keys, tags, ranges) =
-        fields.finish((|| Some((cap?, claim?, codes?, providers?, amr?, issuer?, people?, keys?, tags?, ranges?)))())?;
+    let (cap, claim, codes, providers, amr, joining, issuer, people, keys, tags, ranges) = fields.finish((|| {
+        Some((cap?, claim?, codes?, providers?, amr?, joining?, issuer?, people?, keys?, tags?, ranges?))
+    })())?;
     Ok(move |policy: &mut TeamPolicy| {
         let new = TeamPolicy::new_team();
         set(&mut policy.lifetime_cap, &cap, new.lifetime_cap);
@@ -91,12 +97,38 @@ fn asked(body: wire::ChangePolicy) -> Result<impl Fn(&mut TeamPolicy) + Send + S
         set(&mut policy.enrolment_codes, &codes, new.enrolment_codes);
         set(&mut policy.upstream_providers, &providers, new.upstream_providers);
         set(&mut policy.amr_claim, &amr, new.amr_claim);
+        set(&mut policy.joins, &joining, new.joins);
         set(&mut policy.issuer, &issuer, new.issuer);
         set(&mut policy.people_mint, &people, new.people_mint);
         set(&mut policy.session_tag_keys, &keys, new.session_tag_keys);
         set(&mut policy.cost_tags, &tags, new.cost_tags);
         set(&mut policy.address_ranges, &ranges, new.address_ranges);
     })
+}
+
+fn joins(fields: &mut Fields, list: Vec<wire::Joining>) -> Option<Vec<Joining>> {
+    fields.list("joins", JOINS_MAX, list, |fields, at, rule| {
+        let provider = fields.parse(format!("{at}.provider_uid"), UpstreamUid::parse(&rule.provider_uid));
+        let by = match (rule.email_domain, rule.group) {
+            (Some(domain), None) => {
+                fields.parse(format!("{at}.email_domain"), EmailDomain::parse(&domain)).map(JoinBy::EmailDomain)
+            }
+            (None, Some(group)) => fields.parse(format!("{at}.group"), Group::parse(&group)).map(JoinBy::Group),
+            (None, None) | (Some(_), Some(_)) => {
+                fields.refuse(at, "must hold exactly one of email_domain and group");
+                None
+            }
+        };
+        Some(Joining { provider: provider?, by: by? })
+    })
+}
+
+fn shown_joining(rule: &Joining) -> wire::Joining {
+    let (email_domain, group) = match &rule.by {
+        JoinBy::EmailDomain(domain) => (Some(domain.to_string()), None),
+        JoinBy::Group(group) => (None, Some(group.as_str().to_owned())),
+    };
+    wire::Joining { provider_uid: rule.provider.to_string(), email_domain, group }
 }
 
 fn list<T, E: Display>(
@@ -159,6 +191,7 @@ fn shown(team: &Team) -> Versioned<Policy> {
         enrolment_codes: rules.enrolment_codes,
         upstream_providers: rules.upstream_providers.iter().map(ToString::to_string).collect(),
         amr_claim: rules.amr_claim,
+        joins: rules.joins.iter().map(shown_joining).collect(),
         issuer: rules.issuer.as_str().to_owned(),
         session_tag_keys: rules.session_tag_keys.iter().map(ToString::to_string).collect(),
         cost_tags: rules.cost_tags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),

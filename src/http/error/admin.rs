@@ -20,7 +20,7 @@ impl From<AdminError> for ProblemAnswer {
             AdminError::LastAdministrator | AdminError::Conflict(_) => Self::new(Code::Conflict, detail),
             AdminError::Field { field, rule } => Self::field(field, rule),
             AdminError::Denied(denied) => denied.into(),
-            error @ AdminError::NewKey(_) => Self::internal(error),
+            error @ (AdminError::NewKey(_) | AdminError::Seal(_)) => Self::internal(error),
             AdminError::AskerEnded => {
                 Self::new(Code::InvalidCredential, detail).challenge(super::authenticate::INVALID)
             }

@@ -11,6 +11,7 @@ pub mod code;
 pub mod exchange;
 pub mod mint;
 pub mod oauth;
+pub mod page;
 pub mod problem;
 pub mod session;
 pub mod unavailable;

@@ -11,6 +11,7 @@ use crate::domain::policy::Refusal;
 use crate::http::error::Code;
 use crate::issuer::oauth::{GrantRefused, OAuthError, SubjectTokenRefused};
 use crate::issuer::refusals::{MintError, Unavailable};
+use crate::issuer::sign_in::upstream_logout::LogoutRefused;
 
 /// The challenge of a 401. The token endpoint takes Basic beside the members of the form, and HTTP asks for a
 /// challenge with every 401 (RFC 9110, section 15.5.2).
@@ -190,6 +191,19 @@ const fn of_grant(refused: GrantRefused) -> OAuthCode {
         GrantRefused::Denied => OAuthCode::AccessDenied,
         GrantRefused::DeviceExpired => OAuthCode::ExpiredToken,
         GrantRefused::DeviceCode | GrantRefused::Code | GrantRefused::RefreshToken => OAuthCode::InvalidGrant,
+    }
+}
+
+impl From<LogoutRefused> for OAuthAnswer {
+    fn from(refused: LogoutRefused) -> Self {
+        let words = refused.to_string();
+        let later = |code, seconds, words| Self { retry_after: Some(seconds), ..Self::new(code, words) };
+        match refused {
+            LogoutRefused::Token(_) | LogoutRefused::Unknown | LogoutRefused::Replayed => Self::invalid_request(words),
+            LogoutRefused::Provider(_) => later(OAuthCode::Unavailable, RETRY_KEYS, words),
+            LogoutRefused::Limited(limited) => later(OAuthCode::RateLimited, limited.retry_after, words),
+            LogoutRefused::Unavailable(unavailable) => unavailable.into(),
+        }
     }
 }
 

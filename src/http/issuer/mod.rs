@@ -1,4 +1,4 @@
-//! The issuer's public routes: documents, mint, sessions, runs, whoami, exchange.
+//! The issuer's public routes: documents, pages, mint, sessions, runs, whoami, exchange.
 //!
 //! Owns how they parse and what their answers look like. Does not own what they do (`issuer`) nor the shape of
 //! errors (`http::error`).
@@ -18,8 +18,8 @@ use axum::extract::DefaultBodyLimit;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
-use super::paths;
 use super::state::IssuerState;
+use super::{pages, paths};
 
 /// The public routes with their OpenAPI description, to be merged with others or served by themselves.
 pub fn routes() -> OpenApiRouter<IssuerState> {
@@ -33,6 +33,7 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .routes(routes!(oauth::token::token))
         .routes(routes!(oauth::device::device_authorization))
         .routes(routes!(oauth::revoke::revoke))
+        .routes(routes!(oauth::backchannel_logout::backchannel_logout))
         .routes(routes!(whoami::whoami))
         .routes(routes!(sessions::open, sessions::list))
         .routes(routes!(sessions::end))
@@ -40,6 +41,7 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .routes(routes!(runs::read, runs::end))
         .routes(routes!(exchange::exchange))
         .routes(routes!(exchange::liveness).layer(DefaultBodyLimit::max(exchange::LIVENESS_BODY_MAX)))
+        .merge(pages::routes())
 }
 
 /// The public listener by itself.

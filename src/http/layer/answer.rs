@@ -10,6 +10,7 @@ use http::{HeaderValue, Method};
 use super::request_id::RequestId;
 use crate::http::error::ProblemAnswer;
 use crate::http::error::oauth::OAuthAnswer;
+use crate::http::error::page::PageFault;
 
 /// Writes the body of each [`ProblemAnswer`], with the request's id.
 pub async fn write(request: Request, next: Next) -> Response {
@@ -18,6 +19,10 @@ pub async fn write(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if let Some(oauth) = response.extensions_mut().remove::<OAuthAnswer>() {
         log_fault(&response, &id, oauth.code().as_str(), oauth.cause());
+        return response;
+    }
+    if let Some(page) = response.extensions_mut().remove::<PageFault>() {
+        log_fault(&response, &id, page.code.as_str(), page.cause.as_deref());
         return response;
     }
     let Some(problem) = response.extensions_mut().remove::<ProblemAnswer>() else { return response };

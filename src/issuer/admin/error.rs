@@ -1,6 +1,7 @@
 //! Why a request to the admin API was not done.
 
 use crate::crypto::new_key::NewKeyError;
+use crate::crypto::seal::SealError;
 use std::borrow::Cow;
 
 use crate::domain::access::Denied;
@@ -47,6 +48,9 @@ pub enum AdminError {
     /// A key could not be made.
     #[error("a signing key could not be made: {0}")]
     NewKey(#[from] NewKeyError),
+    /// A secret could not be sealed.
+    #[error("a secret could not be sealed: {0}")]
+    Seal(#[from] SealError),
     /// The caller was switched off before the change was made.
     #[error("the credential has lost the right meanwhile; nothing was changed")]
     AskerEnded,
@@ -82,6 +86,12 @@ impl AdminError {
             }
             "issuer_was_deleted" => Self::Conflict("the team's private issuer was destroyed, which is for ever"),
             "too_many_issuers" => Self::Conflict("an installation has at most 1000 private issuers"),
+            "upstream_client" => Self::Conflict(
+                "a provider with this issuer and client_id is there; each client there is one provider here",
+            ),
+            "no_such_provider" => Self::field("provider_uid", "must be the uid of an upstream provider"),
+            "subject_linked" => Self::Conflict("the provider's subject is linked to a person; unlink it there first"),
+            "identities_max" => Self::Conflict("a person has at most 50 identities"),
             "public_keys_max" => Self::Conflict("a service account has at most 20 live public keys; revoke one first"),
             "trust_rules_max" => Self::Conflict("the service account has 20 trust rules, and no more are taken"),
             _ => Self::Conflict(word),

@@ -10,6 +10,7 @@ mod audit;
 mod capability;
 mod enrolment_codes;
 mod error;
+mod identities;
 mod key_reading;
 mod members;
 mod platform_keys;
@@ -26,6 +27,7 @@ mod signing_keys;
 mod team_issuers;
 mod teams;
 mod trust_rules;
+mod upstream_providers;
 mod users;
 mod worker_keys;
 
@@ -46,6 +48,7 @@ pub use signing_keys::{ChangeNumbers, KeyAdministration, KeyRefused, KeysChanged
 pub use team_issuers::TeamIssuers;
 pub use teams::{ChangeTeam, NewTeam};
 pub use trust_rules::{ChangeTrustRule, NewTrustRule};
+pub use upstream_providers::{ChangeUpstreamProvider, NewUpstreamProvider, UpstreamSeen};
 pub use users::{ChangeUser, NewUser};
 pub use worker_keys::NewWorkerKey;
 

@@ -4,6 +4,7 @@ use super::{AdminError, Administration};
 use crate::domain::audit::Action;
 use crate::domain::id::TeamUid;
 use crate::domain::team::{AudienceRule, Team, TeamPolicy};
+use crate::domain::upstream::{JoinBy, Joining};
 use crate::store::TeamChange;
 
 /// How often a change without `If-Match` is made again on what somebody else changed in between.
@@ -34,8 +35,10 @@ impl Administration {
         edit: &(impl Fn(&mut TeamPolicy) + Send + Sync),
     ) -> Result<Team, AdminError> {
         let team = self.team(uid).await?;
+        let before = team.policy.joins.clone();
         let mut policy = team.policy;
         edit(&mut policy);
+        self.refuse_idle_joins(&policy.joins, &before).await?;
         self.refuse_reserved(&policy)?;
         policy.check_tags().map_err(|conflict| AdminError::field(conflict.field(), conflict.rule()))?;
         let event = self.event(Action::AdminUpdate, Some(uid), format!("policy:{uid}"));
@@ -51,5 +54,26 @@ impl Administration {
             Some(at) => Err(AdminError::field(format!("items.{at}.audience"), "must not be the issuer's own URL")),
             None => Ok(()),
         }
+    }
+
+    /// A rule of joining that could let nobody in is a fault while it is new; one that lost its ground since stays, and
+    /// lets nobody in.
+    async fn refuse_idle_joins(&self, joins: &[Joining], before: &[Joining]) -> Result<(), AdminError> {
+        for (at, rule) in joins.iter().enumerate().filter(|(_, rule)| !before.contains(rule)) {
+            let fault = |member: &str, rule| Err(AdminError::field(format!("joins.{at}.{member}"), rule));
+            let Some(provider) = self.store().upstream_provider(&rule.provider).await? else {
+                return fault("provider_uid", "must be the uid of an upstream provider");
+            };
+            match &rule.by {
+                JoinBy::EmailDomain(domain) if !provider.settings.email_domains.contains(domain) => {
+                    return fault("email_domain", "must be a domain that the operator has tied to the provider");
+                }
+                JoinBy::Group(_) if provider.settings.groups_claim.is_none() => {
+                    return fault("group", "needs a provider whose settings name a groups_claim");
+                }
+                JoinBy::EmailDomain(_) | JoinBy::Group(_) => {}
+            }
+        }
+        Ok(())
     }
 }

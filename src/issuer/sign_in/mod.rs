@@ -4,11 +4,14 @@
 //! (`http::issuer::oauth`) nor who a provider says somebody is.
 //! May import: what its parent may.
 
+pub mod browser;
 pub mod code;
 pub mod device;
 pub mod refresh;
 pub mod refusals;
 pub mod session;
+pub mod upstream;
+pub mod upstream_logout;
 
 pub use code::AuthorizationAsked;
 pub use device::{DeviceAsked, DeviceAuthorization};

@@ -31,6 +31,11 @@ pub struct ChangePolicy {
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     #[schema(value_type = Option<bool>)]
     pub amr_claim: Patch<bool>,
+    /// Which of a provider's people come into the team by signing in, at most 50 rules; a new team has none. Whoever was
+    /// removed or disabled in the team does not come back so.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    #[schema(value_type = Option<Vec<Joining>>, max_items = 50)]
+    pub joins: Patch<Vec<Joining>>,
     /// Which issuer mints from now on: `shared`, or the team's `private` one, which must have been made before; a new
     /// team has `shared`.
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
@@ -56,6 +61,22 @@ pub struct ChangePolicy {
     pub people_mint: Patch<String>,
 }
 
+/// A rule by which a provider's people come into a team: exactly one of `email_domain` and `group`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Joining {
+    /// The provider's uid.
+    #[schema(example = "okta")]
+    pub provider_uid: String,
+    /// Those with a verified address of this domain, which the operator has tied to the provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "acme.example")]
+    pub email_domain: Option<String>,
+    /// Those with this group, word for word, in the claim that the provider's settings name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+}
+
 /// What a team allows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Policy {
@@ -69,6 +90,8 @@ pub struct Policy {
     pub upstream_providers: Vec<String>,
     /// Whether people's tokens carry `amr`.
     pub amr_claim: bool,
+    /// Which of a provider's people come into the team by signing in.
+    pub joins: Vec<Joining>,
     /// `shared` or `private`: which issuer mints.
     pub issuer: String,
     /// Which labels of a run become session tags.

@@ -18,7 +18,7 @@ impl Model for Search {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World> {
-        vec![World::new(&self.0)]
+        vec![World::after_quiet(&self.0)]
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
@@ -39,6 +39,7 @@ impl Model for Search {
 
 fn bounds() -> Bounds {
     Bounds {
+        quiet: 0,
         horizon: 6,
         faults: 0,
         commands: 0,
@@ -130,23 +131,39 @@ fn threat_16_no_crash_lost_database_wrong_clock_or_frozen_copy_breaks_a_verifier
     }
 }
 
-/// A fault and a command in one course: here each fault and each command once, in the drill all pairs.
+/// A fault and a command in one course, at its begin and, after some quiet seconds, where the first standby has waited
+/// and signing moves to it: here each fault and each command, in the drill all pairs.
 #[test]
 fn threat_16_no_fault_together_with_a_command_breaks_a_verifier() {
     let short = [
-        (Event::Kill, Event::DistrustStandby, 1),
-        (Event::Kill, Event::Rotate, 2),
-        (Event::Cut, Event::DistrustSigning, 1),
-        (Event::Outage, Event::ReplaceAll, 2),
-        (Event::WrongClock, Event::Prepare, 3),
-        (Event::Freeze, Event::RaiseMaxAge, 4),
+        (Event::Kill, Event::Rotate, 0, 2),
+        (Event::Kill, Event::DistrustStandby, HANDS_OVER, 1),
+        (Event::Cut, Event::DistrustSigning, HANDS_OVER, 1),
+        (Event::Outage, Event::ReplaceAll, HANDS_OVER, 1),
+        (Event::WrongClock, Event::Prepare, HANDS_OVER, 2),
+        (Event::Freeze, Event::RaiseMaxAge, 0, 4),
     ];
-    let all = || FAULTS.iter().flat_map(|fault| COMMANDS.iter().map(|(command, _)| (*fault, *command, 3)));
-    let pairs: Vec<_> = if longer() == 0 { short.to_vec() } else { all().collect() };
-    for (fault, command, horizon) in pairs {
-        let both = Bounds { horizon, faults: 1, commands: 1, only: vec![fault, command], ..bounds() };
-        holds(&format!("{fault:?} and {command:?}"), both);
+    let all = || {
+        [(HANDS_OVER, 1), (0, 3)].into_iter().flat_map(|(quiet, seconds)| {
+            let with = move |fault: Event| COMMANDS.map(|(command, _)| (fault, command, quiet, seconds));
+            FAULTS.into_iter().flat_map(with)
+        })
+    };
+    let courses: Vec<_> = if longer() == 0 { short.to_vec() } else { all().collect() };
+    for (fault, command, quiet, seconds) in courses {
+        let only = vec![fault, command];
+        let both = Bounds { quiet, horizon: quiet + seconds, faults: 1, commands: 1, only, ..bounds() };
+        holds(&format!("{fault:?} and {command:?} after {quiet} s"), both);
     }
+}
+
+/// So many seconds into the even course a hand-over is under way.
+const HANDS_OVER: i64 = 6;
+
+#[test]
+fn after_the_quiet_seconds_a_hand_over_is_under_way() {
+    let world = World::after_quiet(&Bounds { quiet: HANDS_OVER, horizon: HANDS_OVER + 1, ..bounds() });
+    assert_eq!((world.now, world.fault, world.hands_over_in()), (HANDS_OVER, None, Some(1)));
 }
 
 /// A world without `rule`, in which `event` may happen once.

@@ -71,6 +71,8 @@ pub(super) enum Off {
 /// What may happen, and how much of it.
 #[derive(Debug, Clone)]
 pub(super) struct Bounds {
+    /// Seconds in which all goes its even course and at once, before the search begins.
+    pub(super) quiet: i64,
     /// Seconds until the end of the world.
     pub(super) horizon: i64,
     /// How often a process may be killed, the database be lost to a replica or to all, a clock go wrong, or what
@@ -228,6 +230,26 @@ impl World {
         };
         world.settle(bounds);
         world
+    }
+
+    /// The world after the quiet seconds: in each all replicas look, do what the clock asks for, and read.
+    pub(super) fn after_quiet(bounds: &Bounds) -> Self {
+        let mut world = Self::new(bounds);
+        while world.now < bounds.quiet {
+            for action in [Action::Look, Action::Round, Action::Look, Action::Read].map(|act| (0..REPLICAS).map(act)) {
+                for action in action {
+                    world = world.after(bounds, action).unwrap_or(world);
+                }
+            }
+            world = world.after(bounds, Action::Second).unwrap();
+        }
+        world
+    }
+
+    /// In how many seconds a planned hand-over is due.
+    pub(super) fn hands_over_in(&self) -> Option<i64> {
+        let signs = signing_key::signing_key(&self.keys.rows, at(self.now)).ok()?;
+        Some(signs.times.sign_until?.unix_timestamp() - self.now)
     }
 
     fn local(&self, replica: usize) -> i64 {

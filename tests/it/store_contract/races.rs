@@ -10,17 +10,14 @@ use brevet::store::{
 };
 use futures_util::future::join_all;
 
-use crate::support::variable;
-
 use super::world::{
     NOW, Scene, World, administrator, credential, event, fresh, issuer_url, new_code, new_session, signing_key,
 };
 
-/// Minting tasks of one trial, and how often an agent is switched off under their hands: the short form.
+/// Minting tasks of one trial, and how often an agent is switched off under their hands. `drill_disable` does the same
+/// over HTTP with everything that can be switched off.
 const MINTERS: usize = 4;
 const TRIALS: usize = 150;
-/// Minting tasks of the drill (`scripts/drill disable`).
-const DRILL_MINTERS: usize = 64;
 
 async fn minted(store: &Store) -> usize {
     let filter = EventFilter { action: Some(Action::TokenMint), ..EventFilter::default() };
@@ -48,27 +45,14 @@ async fn mint(writer: AuditWriter, scene: Arc<Scene>, version: i64, stop: Arc<At
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn threat_42_when_a_disable_has_returned_no_row_commits_and_every_released_token_has_one() {
-    race(MINTERS, TRIALS).await;
-}
-
-/// The same with 64 minting at once, `BREVET_DRILL_TRIES` times.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-#[ignore = "scripts/drill disable runs it"]
-async fn drill_disable() {
-    let tries = variable("BREVET_DRILL_TRIES").and_then(|tries| tries.to_str()?.parse().ok()).unwrap_or(2_000);
-    race(DRILL_MINTERS, tries).await;
-}
-
-/// On two replicas where the database can have two: minters go on through a disable, which alternates between them.
-async fn race(minters: usize, trials: usize) {
     for world in World::each().await {
         let scene = Arc::new(Scene::set(&world.store).await);
         let version = world.store.team(&scene.team).await.unwrap().unwrap().version;
         let writers = [AuditWriter::start(world.store.clone()), AuditWriter::start(world.replica.clone())];
         let mut late_refusals = 0;
-        for trial in 0..trials {
+        for trial in 0..TRIALS {
             let stop = Arc::new(AtomicBool::new(false));
-            let tasks: Vec<_> = (0..minters)
+            let tasks: Vec<_> = (0..MINTERS)
                 .map(|n| tokio::spawn(mint(writers[n % 2].clone(), scene.clone(), version, stop.clone())))
                 .collect();
             tokio::task::yield_now().await;
@@ -92,7 +76,7 @@ async fn race(minters: usize, trials: usize) {
             let on = ServiceAccountChange { disabled_at: Some(None), ..ServiceAccountChange::default() };
             replica.update_service_account(&scene.account, None, &on, &scene.event()).await.unwrap();
         }
-        assert_eq!(late_refusals, trials * 3, "{}", world.name);
+        assert_eq!(late_refusals, TRIALS * 3, "{}", world.name);
     }
 }
 

@@ -406,6 +406,41 @@ async fn ending_a_persons_sessions_ends_what_waits_to_become_one() {
     }
 }
 
+/// Threat 23: logged out at the provider between the browser and the device.
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_23_a_logout_at_the_provider_ends_what_waits_to_become_a_session() {
+    for world in World::each().await {
+        let (store, name) = (&world.store, world.name);
+        let scene = Scene::set(store).await;
+        world.sabotage(PROVIDER).await;
+        let event = at(&scene, Action::DeviceApprove, NOW);
+        let (okta, other) = (UpstreamUid::parse("okta").unwrap(), UpstreamUid::parse("other").unwrap());
+        for (provider, subject, sid, ends) in [
+            (&okta, Some("s1"), None, true),
+            (&okta, None, Some("sid-1"), true),
+            (&okta, Some("s1"), Some("sid-1"), true),
+            (&okta, Some("s1"), Some("sid-2"), false),
+            (&okta, Some("s2"), None, false),
+            (&other, Some("s1"), None, false),
+        ] {
+            let (grant, waits) = (new_grant(), new_grant());
+            for grant in [&grant, &waits] {
+                assert!(store.create_device_grant(grant, NOW).await.unwrap());
+            }
+            store.decide_device_grant(grant.id, Decided::Approve(at_provider(&scene)), &event).await.unwrap();
+            let code = new_authorization_code(at_provider(&scene));
+            store.create_authorization_code(&code, &event).await.unwrap();
+            store.end_pending_of_subject(provider, subject, sid, NOW).await.unwrap();
+            let what = format!("{name}: {provider} {subject:?} {sid:?}");
+            let answer = poll(store, &scene, &grant, NOW).await;
+            assert_eq!(answer == DevicePoll::No(Polled::Denied), ends, "{what}: {answer:?}");
+            let answer = redeem(store, &scene, &code.hash, SHOWN).await;
+            assert_eq!(answer == Err(CodeError::Reused(None)), ends, "{what}: {answer:?}");
+            assert_eq!(poll(store, &scene, &waits, NOW).await, DevicePoll::No(Polled::Pending), "{what}: nobody's yet");
+        }
+    }
+}
+
 /// The tokens of a session end with it, however long they were made for.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_token_outlives_its_session() {

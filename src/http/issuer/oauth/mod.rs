@@ -1,10 +1,11 @@
-//! `/oauth2`: the token endpoint, device authorization, revocation, and the document that tells of them.
+//! `/oauth2`: the token endpoint, device authorization, revocation, logout by providers, and the document that tells of them.
 //!
 //! Owns forms, how clients name themselves, and the shapes of answers. Does not own what is granted
 //! (`issuer::oauth`) nor the shape of errors (`http::error::oauth`).
 //! May import: what its parent may.
 
 mod asked;
+pub mod backchannel_logout;
 pub mod client;
 pub mod device;
 pub mod form;

@@ -1,0 +1,350 @@
+//! Off means off, over HTTP: on two replicas 64 connections mint with something that is switched off under their hands,
+//! each kind in turn. No row of a mint commits after that has returned, and every token received has a row before it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use brevet::config::host::SystemClock;
+use brevet::domain::clock::Clock as _;
+use futures_util::future::join_all;
+use http::StatusCode;
+use serde_json::{Value, json};
+use sqlx::postgres::{PgPool, PgPoolOptions};
+
+use crate::support::caller::{Caller, text};
+use crate::support::foreign_issuer::jwks;
+use crate::support::pair::Pair;
+use crate::support::token_keys::{jwk, sign};
+use crate::support::variable;
+
+/// Connections that mint, over both replicas.
+const CONNECTIONS: usize = 64;
+/// Tokens that are received before something is switched off: every connection has asked by then, and most wait.
+const WARM: usize = 16;
+/// How often somebody asks in vain afterwards, on each replica.
+const LATE: usize = 4;
+
+/// What can be switched off under somebody's hands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Person,
+    ServiceAccount,
+    Key,
+    Run,
+    PlatformKey,
+    Team,
+    Membership,
+    TrustRule,
+    PublicKey,
+    Session,
+}
+
+const KINDS: [Kind; 10] = [
+    Kind::Person,
+    Kind::ServiceAccount,
+    Kind::Key,
+    Kind::Run,
+    Kind::PlatformKey,
+    Kind::Team,
+    Kind::Membership,
+    Kind::TrustRule,
+    Kind::PublicKey,
+    Kind::Session,
+];
+
+/// A request of the operator's.
+type Asked = (&'static str, String, Option<Value>);
+
+/// One credential, how it mints, and what ends that.
+struct Trial {
+    bearer: String,
+    mint: Value,
+    off: Asked,
+    /// What makes it as it was.
+    undo: Option<Asked>,
+}
+
+/// What is there all the time.
+struct Stage {
+    issuer: String,
+    operators: [Caller; 2],
+    /// Keys of three agents: one that stays, one that is switched off, one whose team is.
+    stays: String,
+    sleepy: String,
+    owl: String,
+}
+
+const TRUSTED: &str = "https://ci.example.com";
+
+impl Stage {
+    async fn set(pair: &Pair) -> Self {
+        let operator = pair.admin(0);
+        let role = json!({"role_arn": "arn:aws:iam::111122223333:role/drill", "region": "eu-central-1"});
+        for team in ["drill", "night"] {
+            operator.must("POST", "/v1/teams", Some(json!({"uid": team, "name": team}))).await;
+            operator.must("PATCH", &format!("/v1/teams/{team}/provider-settings"), Some(role.clone())).await;
+        }
+        for person in ["pat", "mel"] {
+            let member = json!({"uid": person, "name": person});
+            operator.must("POST", "/v1/teams/drill/members", Some(member)).await;
+        }
+        let mut keys = Vec::new();
+        for (team, agent) in [("drill", "base"), ("drill", "sleepy"), ("night", "owl")] {
+            let path = format!("/v1/teams/{team}/service-accounts");
+            operator.must("POST", &path, Some(json!({"uid": agent, "name": agent}))).await;
+            keys.push(text(&operator.must("POST", &format!("{path}/{agent}/keys"), Some(json!({}))).await, "key"));
+        }
+        let [stays, sleepy, owl] = keys.try_into().unwrap();
+        Self { issuer: pair.issuer.clone(), operators: [operator, pair.admin(1)], stays, sleepy, owl }
+    }
+
+    async fn prepare(&self, kind: Kind, number: usize) -> Trial {
+        let operator = &self.operators[0];
+        let trial = |bearer: &str, off: Asked, undo: Option<Asked>| Trial {
+            bearer: bearer.to_owned(),
+            mint: json!({}),
+            off,
+            undo,
+        };
+        let disabled = |path: &str, disabled: bool| ("PATCH", path.to_owned(), Some(json!({ "disabled": disabled })));
+        let switched = |bearer: &str, path: &str| trial(bearer, disabled(path, true), Some(disabled(path, false)));
+        let gone = |bearer: &str, path: String| trial(bearer, ("DELETE", path, None), None);
+        let base = "/v1/teams/drill/service-accounts/base";
+        let at = |answer: &Value, list: &str| format!("{list}/{}", text(answer, "id"));
+        match kind {
+            Kind::Person => switched(&operator.sign_in("pat").await.0, "/v1/users/pat"),
+            Kind::ServiceAccount => switched(&self.sleepy, "/v1/teams/drill/service-accounts/sleepy"),
+            Kind::Team => switched(&self.owl, "/v1/teams/night"),
+            Kind::Key => {
+                let list = format!("{base}/keys");
+                let key = operator.must("POST", &list, Some(json!({}))).await;
+                gone(&text(&key, "key"), at(&key, &list))
+            }
+            Kind::Run => {
+                let run = operator.with(&self.stays).must("POST", "/v1/runs", Some(json!({}))).await;
+                gone(&text(&run, "bearer"), at(&run, "/v1/runs"))
+            }
+            Kind::PlatformKey => {
+                let body = json!({"name": "drill", "teams": ["drill"], "rights": ["mint_for_service_accounts"]});
+                let key = operator.must("POST", "/v1/platform-keys", Some(body)).await;
+                let mint = json!({"on_behalf_of": "service_account:base", "team_uid": "drill"});
+                Trial { mint, ..gone(&text(&key, "key"), at(&key, "/v1/platform-keys")) }
+            }
+            Kind::Membership => {
+                let path = "/v1/teams/drill/members/mel".to_owned();
+                let undo = Some(("PUT", path.clone(), None));
+                Trial { undo, ..gone(&operator.sign_in("mel").await.0, path) }
+            }
+            Kind::TrustRule => {
+                let list = format!("{base}/trust-rules");
+                let keys: Value = serde_json::from_str(&jwks(&["ES256"])).unwrap();
+                let conditions = json!([{"claim": "sub", "equals": "job"}]);
+                let rule = json!({"name": "drill", "issuer": TRUSTED, "jwks": keys, "conditions": conditions});
+                let rule = operator.must("POST", &list, Some(rule)).await;
+                let token = assertion(TRUSTED, "job", &format!("{}/teams/drill", self.issuer), number);
+                let form = [
+                    ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+                    ("client_id", "base"),
+                    ("subject_token", &token),
+                    ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
+                ];
+                let issued = operator.with("").form("/oauth2/token", &form).await;
+                gone(&text(&issued, "access_token"), at(&rule, &list))
+            }
+            Kind::PublicKey => {
+                let list = format!("{base}/public-keys");
+                let key = operator.must("POST", &list, Some(json!({"jwk": jwk("ES256")}))).await;
+                let form = [
+                    ("grant_type", "client_credentials"),
+                    ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+                    ("client_assertion", &assertion("base", "base", &self.issuer, number)),
+                ];
+                let issued = operator.with("").form("/oauth2/token", &form).await;
+                gone(&text(&issued, "access_token"), at(&key, &list))
+            }
+            Kind::Session => {
+                let (bearer, session) = operator.sign_in("pat").await;
+                gone(&bearer, format!("/v1/users/pat/sessions/{session}"))
+            }
+        }
+    }
+}
+
+/// A JWT of one minute that is used once.
+fn assertion(issuer: &str, subject: &str, audience: &str, number: usize) -> String {
+    let now = SystemClock.now().unix_timestamp();
+    let claims = json!({"iss": issuer, "sub": subject, "aud": audience, "iat": now, "exp": now + 60,
+        "jti": format!("drill-{number}")});
+    sign("ES256", &json!({"alg": "ES256", "kid": "ES256", "typ": "JWT"}).to_string(), &claims.to_string())
+}
+
+/// What all connections of one trial share.
+struct Race {
+    returned: AtomicBool,
+    received: AtomicUsize,
+    /// In vain, on each replica.
+    late: [AtomicUsize; 2],
+    database: PgPool,
+}
+
+/// What one connection saw.
+#[derive(Default)]
+struct Seen {
+    tokens: usize,
+    late_refusals: usize,
+    violations: Vec<String>,
+}
+
+/// Mints until enough have asked in vain after the disable has returned.
+async fn mint(caller: Caller, replica: usize, body: Value, race: Arc<Race>) -> Seen {
+    let mut seen = Seen::default();
+    loop {
+        let late = race.returned.load(Ordering::SeqCst);
+        if late && race.late[replica].fetch_add(1, Ordering::SeqCst) >= LATE {
+            return seen;
+        }
+        let (status, answer) = caller.call("POST", "/v1/identity-tokens", Some(&body)).await;
+        if status == StatusCode::OK {
+            let token = text(&answer, "token_id");
+            let rows: (i64,) = sqlx::query_as(
+                "SELECT count(*) FROM audit_events WHERE token_id = $1 AND action = 'token.mint' AND decision = 'allowed'",
+            )
+            .bind(&token)
+            .fetch_one(&race.database)
+            .await
+            .unwrap();
+            if rows.0 != 1 {
+                seen.violations.push(format!("{token} was received and has {} rows", rows.0));
+            }
+            if late {
+                seen.violations.push(format!("{token} was asked for and received after the disable had returned"));
+                return seen;
+            }
+            seen.tokens += 1;
+            race.received.fetch_add(1, Ordering::SeqCst);
+        } else if late && status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
+            seen.late_refusals += 1;
+        } else if status == StatusCode::SERVICE_UNAVAILABLE {
+            // A busy machine says nothing about the credential: it is asked again.
+            if late {
+                race.late[replica].fetch_sub(1, Ordering::SeqCst);
+            }
+        } else if late {
+            seen.violations.push(format!("{status} {answer} where a refusal belongs"));
+            return seen;
+        }
+    }
+}
+
+/// What the drill came to.
+#[derive(Default)]
+struct Figures {
+    tries: BTreeMap<Kind, usize>,
+    tokens: usize,
+    late_refusals: usize,
+    slowest: Duration,
+    violations: Vec<String>,
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let each: Vec<_> = self.tries.iter().map(|(kind, tries)| format!("{kind:?} {tries}")).collect();
+        let tries: usize = self.tries.values().sum();
+        write!(
+            f,
+            "disable: {tries} tries ({}), 2 replicas, {CONNECTIONS} connections: {} tokens received, each with its row; \
+             {} mints refused after a disable had returned; slowest disable {} ms; violations: {}",
+            each.join(", "),
+            self.tokens,
+            self.late_refusals,
+            self.slowest.as_millis(),
+            self.violations.len()
+        )
+    }
+}
+
+async fn attempt(stage: &Stage, kind: Kind, number: usize, database: &PgPool, figures: &mut Figures) {
+    let trial = stage.prepare(kind, number).await;
+    // Rows carry the replicas' time, which is this host's.
+    let began = i64::try_from(SystemClock.now().unix_timestamp_nanos() / 1_000_000).unwrap();
+    let race = Arc::new(Race {
+        returned: AtomicBool::new(false),
+        received: AtomicUsize::new(0),
+        late: [AtomicUsize::new(0), AtomicUsize::new(0)],
+        database: database.clone(),
+    });
+    let minting: Vec<_> = (0..CONNECTIONS)
+        .map(|n| (stage.operators[n % 2].with(&trial.bearer), n % 2))
+        .map(|(caller, replica)| tokio::spawn(mint(caller, replica, trial.mint.clone(), Arc::clone(&race))))
+        .collect();
+    let patience = Instant::now() + Duration::from_mins(1);
+    while race.received.load(Ordering::SeqCst) < WARM {
+        assert!(Instant::now() < patience, "{kind:?}, try {number}: nobody mints");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let (method, path, body) = trial.off;
+    let asked = Instant::now();
+    stage.operators[number / KINDS.len() % 2].must(method, &path, body).await;
+    race.returned.store(true, Ordering::SeqCst);
+    figures.slowest = figures.slowest.max(asked.elapsed());
+    for seen in join_all(minting).await {
+        let seen = seen.unwrap();
+        figures.tokens += seen.tokens;
+        figures.late_refusals += seen.late_refusals;
+        figures.violations.extend(seen.violations.into_iter().map(|what| format!("{kind:?}, try {number}: {what}")));
+    }
+    // A transaction gets its number when it first writes, and both a batch of mints and a disable hold their lock by
+    // then: a mint that is numbered after the disable has committed after it.
+    let disable: (Option<i64>,) = sqlx::query_as(
+        "SELECT max(xmin::text::bigint) FROM audit_events
+         WHERE at >= $1 AND decision = 'allowed' AND action NOT IN ('token.mint', 'authenticate')",
+    )
+    .bind(began)
+    .fetch_one(database)
+    .await
+    .unwrap();
+    let disable = disable.0.expect("the disable has its row");
+    let rows: (i64, i64) = sqlx::query_as(
+        "SELECT count(*) FILTER (WHERE xmin::text::bigint > $2), count(*) FILTER (WHERE xmin::text::bigint < $2)
+         FROM audit_events WHERE at >= $1 AND decision = 'allowed' AND action = 'token.mint'",
+    )
+    .bind(began)
+    .bind(disable)
+    .fetch_one(database)
+    .await
+    .unwrap();
+    if rows.0 > 0 {
+        figures.violations.push(format!("{kind:?}, try {number}: {} rows committed after the disable", rows.0));
+    }
+    assert!(usize::try_from(rows.1).unwrap() >= WARM, "{kind:?}, try {number}: the rows of the mints are not found");
+    if let Some((method, path, body)) = trial.undo {
+        stage.operators[0].must(method, &path, body).await;
+    }
+    *figures.tries.entry(kind).or_default() += 1;
+}
+
+#[test]
+fn threat_42_off_is_off_on_two_replicas_whatever_is_switched_off() {
+    let tries = variable("BREVET_DRILL_TRIES").map_or(KINDS.len(), |text| text.to_str().unwrap().parse().unwrap());
+    let Some(pair) = Pair::start() else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let mut figures = Figures::default();
+    runtime.block_on(async {
+        let database = PgPoolOptions::new().max_connections(8).connect(&pair.database_url()).await.unwrap();
+        let stage = Stage::set(&pair).await;
+        for number in 0..tries {
+            attempt(&stage, KINDS[number % KINDS.len()], number, &database, &mut figures).await;
+        }
+        database.close().await;
+    });
+    println!("{figures}");
+    if let Some(file) = variable("BREVET_DRILL_FIGURES") {
+        std::fs::write(file, format!("{figures}\n")).unwrap();
+    }
+    let some: Vec<_> = figures.violations.iter().take(20).collect();
+    assert!(some.is_empty(), "{some:#?}");
+    assert_eq!(figures.late_refusals, tries * 2 * LATE);
+}
