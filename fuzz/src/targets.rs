@@ -419,7 +419,7 @@ static STS: LazyLock<(tokio::runtime::Runtime, Sts, String)> = LazyLock::new(|| 
     });
     let connections =
         fetch::Client::new(fetch::Settings { reach: Reach::public().and_loopback(), ..Default::default() });
-    let sts = Sts::new(connections.expect("a client"), Arc::new(ManualClock::new(now()))).expect("an STS");
+    let sts = Sts::new(connections.expect("a client"), Arc::new(ManualClock::new(now())));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     (runtime, sts, endpoint)
 });

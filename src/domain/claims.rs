@@ -348,12 +348,8 @@ mod tests {
         assert_eq!(policy.check_tags(), Ok(()));
         let host = format!("https://id.example.com/{}", "p".repeat(ISSUER_URL_MAX - "https://id.example.com/".len()));
         let issuer = IssuerUrl::parse(&host, Development::Off).unwrap();
-        let opener = Opener {
-            kind: CredentialKind::Platform,
-            credential: CredentialId::new(Uuid::from_u128(8)),
-            session: None,
-            by: None,
-        };
+        let opener =
+            Opener { kind: CredentialKind::Platform, credential: CredentialId::new(Uuid::from_u128(8)), session: None };
         let run = Run {
             id: RunId::parse("0123456789abcdefABCD").unwrap(),
             team,
@@ -382,7 +378,6 @@ mod tests {
             settings: &settings,
             outside: &settings,
             worker_audiences: &[],
-            amr: &[],
         };
         let grant = decide_exchange(standing, CredentialId::new(Uuid::from_u128(9))).unwrap();
         let claims = Claims::build(

@@ -19,17 +19,12 @@ impl Db {
     /// Who may is asked before anything is changed, so that a change may end its own asker; and no disable commits
     /// between the question and the end of this transaction.
     pub(super) async fn change(&self, event: &Event) -> Result<Change, StoreError> {
-        asked(self.begin_beside().await?, event, is_administration(event.action)).await
+        asked(self.begin_beside().await?, event).await
     }
 
     /// The same for a change after which something may mint no more; see [`Db::begin_alone`].
     pub(super) async fn change_alone(&self, event: &Event) -> Result<Change, StoreError> {
-        asked(self.begin_alone().await?, event, is_administration(event.action)).await
-    }
-
-    /// The same for what others do by their own right, and this asker by an office alone.
-    pub(super) async fn change_alone_in_office(&self, event: &Event) -> Result<Change, StoreError> {
-        asked(self.begin_alone().await?, event, true).await
+        asked(self.begin_alone().await?, event).await
     }
 
     /// The same for what only an office allows, though it is no administration: ending a team's run.

@@ -10,7 +10,6 @@ use brevet::domain::foreign_issuer::ForeignIssuer as IssuerText;
 use brevet::domain::id::{AdministratorId, CredentialId, SessionId, TeamUid, UserUid};
 use brevet::domain::issuer_url::{Development, IssuerUrl};
 use brevet::domain::role::TeamRole;
-use brevet::domain::session::{Authentication, SessionOrigin};
 use brevet::domain::trust::{KeySource, Reuse};
 use brevet::fetch::{self, FetchError, Limits, Reach, Refusal};
 use brevet::issuer::admin::{AdminError, NewPublicKey};
@@ -199,7 +198,6 @@ async fn threat_22_in_development_only_an_operator_names_what_is_on_this_machine
         identity: Identity::Person {
             user: UserUid::parse("ann").unwrap(),
             session: SessionId::new(app.entropy.uuid_v7(app.clock.now())),
-            by: Authentication { origin: SessionOrigin::EnrolmentCode, amr: Vec::new() },
         },
     };
     let seat = Seat { role: TeamRole::Admin, team_disabled: false, sign_in_accepted: true };
