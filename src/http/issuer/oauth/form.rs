@@ -51,9 +51,9 @@ impl Form {
                 return Err(FormError::Name);
             }
             if seen.contains(&name) {
-                return Err(FormError::Twice(name));
+                return Err(FormError::Twice(speakable(name)));
             }
-            let value = decode(value).ok_or_else(|| FormError::Encoding(name.clone()))?;
+            let value = decode(value).ok_or_else(|| FormError::Encoding(speakable(name.clone())))?;
             if !value.is_empty() {
                 parameters.push((name.clone(), Secret::new(value)));
             }
@@ -71,6 +71,12 @@ impl Form {
     pub fn require(&self, name: &str) -> Result<&Secret, OAuthAnswer> {
         self.get(name).ok_or_else(|| OAuthAnswer::invalid_request(format!("{name} is required")))
     }
+}
+
+/// A name that may be repeated in an error: one in whose place somebody has put a secret may not.
+fn speakable(name: String) -> String {
+    let looks_plain = name.len() <= 32 && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    if looks_plain { name } else { "a parameter".to_owned() }
 }
 
 /// One name, value, or half of a Basic credential; `None` where an escape is broken or the bytes are no UTF-8.
@@ -159,7 +165,13 @@ mod tests {
     fn threat_31_no_value_of_a_form_is_shown() {
         let form = Form::parse(b"client_secret=hunter2").unwrap();
         assert!(!format!("{form:?}").contains("hunter2"));
-        for bad in ["client_secret=hunter2&client_secret=hunter2", "client_secret=hunter2%zz"] {
+        // A secret in the place of a name is no better told.
+        for bad in [
+            "client_secret=hunter2&client_secret=hunter2",
+            "client_secret=hunter2%zz",
+            "hunter2=1&hunter2=2",
+            "hunter2=%zz",
+        ] {
             assert!(!Form::parse(bad.as_bytes()).unwrap_err().to_string().contains("hunter2"));
         }
     }
