@@ -223,7 +223,7 @@ const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
     (&["tokn"], None, 2, "unrecognized subcommand 'tokn'"),
     (&["token", "--lifetime", "5x"], None, 2, "must be a number of seconds"),
     (&["token", "--format", "xml"], None, 2, "invalid value 'xml'"),
-    (&["token"], None, 1, "not signed in to {url}: run `brevet login --issuer URL --code CODE`, or set BREVET_TOKEN"),
+    (&["token"], None, 1, "not signed in to {url}: run `brevet login --issuer URL`, or set BREVET_TOKEN"),
     (&["whoami"], None, 1, "not signed in"),
     (&["token"], Some("hunter2"), 1, "(invalid_credential)"),
     (&["token", "--issuer", "http://127.0.0.1:1"], Some("x"), 3, "http://127.0.0.1:1 cannot be reached"),
