@@ -96,7 +96,7 @@ impl Store {
         session: &NewSession,
         event: &Event,
     ) -> Result<OpenedSession, CodeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin_beside().await?;
         let sql = "UPDATE authorization_codes SET client_id = client_id WHERE code_hash = $1
             RETURNING client_id, redirect_uri, code_challenge, device, user_uid, signed_in, expires_at, redeemed_at,
                 session_id";
