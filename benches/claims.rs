@@ -70,6 +70,7 @@ impl Token {
             settings: &self.settings,
             outside: &self.settings,
             worker_audiences: &[],
+            amr: &[],
         };
         Ok(decide(standing, &MintRequest::default(), None)?)
     }

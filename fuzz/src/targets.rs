@@ -469,7 +469,7 @@ fn sts_answer(data: &[u8]) {
         duration: SessionDuration::DEFAULT,
         token: &Secret::new(token.to_owned()),
         subject: &subject,
-        tagged: data.len() % 2 == 0,
+        tagged: data.len().is_multiple_of(2),
     };
     match runtime.block_on(sts.attempt(&request)) {
         Ok(credentials) => {

@@ -34,6 +34,9 @@ const DENIED_MAX: usize = 10_000;
 /// Before the second and the third attempt.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(800)];
 
+/// The places that [`place`] names.
+type Denied = HashSet<(Box<str>, Box<str>)>;
+
 /// A client of STS. It reads nothing of the host: no variable, profile, credential chain or metadata service; and
 /// its call is unsigned, so that there is no identity it could fall back to (threat 30).
 #[derive(Clone)]
@@ -41,7 +44,7 @@ pub struct Sts {
     connections: fetch::Client,
     /// For roles that were denied.
     apart: fetch::Client,
-    denied: Arc<Mutex<HashSet<(Box<str>, Box<str>)>>>,
+    denied: Arc<Mutex<Denied>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -248,12 +251,8 @@ mod tests {
             let (mut read, mut remembered) = (Vec::new(), false);
             loop {
                 let mut part = [0; 4096];
-                let Ok(1..) = stream.read(&mut part).await.map(|count| {
-                    read.extend_from_slice(&part[..count]);
-                    count
-                }) else {
-                    return;
-                };
+                let Ok(count @ 1..) = stream.read(&mut part).await else { return };
+                read.extend_from_slice(&part[..count]);
                 // The last member of the form: by then the request is whole.
                 let text = String::from_utf8_lossy(&read).into_owned();
                 if !text.contains("&WebIdentityToken=") {

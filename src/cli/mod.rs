@@ -129,10 +129,10 @@ impl Command {
 
     async fn run(self, run: &Run) -> Result<(), Failure> {
         match self {
-            Self::Serve(command) => command.run(run).await,
+            Self::Serve(command) => Box::pin(command.run(run)).await,
             Self::Worker(command) => command.run(run).await,
             Self::Sandbox(command) => command.run(run).await,
-            Self::Demo(command) => command.run(run).await,
+            Self::Demo(command) => Box::pin(command.run(run)).await,
             Self::Login(command) => command.run(run).await,
             Self::Logout(command) => command.run(run).await,
             Self::Whoami(command) => command.run(run).await,

@@ -93,6 +93,11 @@ impl Saved {
         Ok(Self { folder, issuer, client, clock: Arc::clone(&run.clock) })
     }
 
+    fn is_there(&self) -> bool {
+        // What is wrong with a file that is there, whoever reads it tells.
+        !matches!(self.folder.load(&self.issuer), Ok(None))
+    }
+
     fn freshener(&self) -> Freshener<'_> {
         let Self { folder, issuer, client, clock } = self;
         Freshener { folder, issuer, client, clock: clock.as_ref() }
@@ -125,7 +130,7 @@ pub(super) async fn admin(run: &Run, flags: &AdminFlags) -> Result<Admin, Failur
     let settings = ClientSettings::read(&flags.add(run.given.clone()))?;
     let (key, issuer) = if let Some(token) = &settings.token {
         (token.clone(), None)
-    } else if let Ok(saved) = Saved::find(run, &settings) {
+    } else if let Some(saved) = Saved::find(run, &settings).ok().filter(Saved::is_there) {
         let session = saved.fresh().await?;
         (session.access_token.0, Some(session.issuer))
     } else {

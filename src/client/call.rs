@@ -5,10 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_MATCH, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use super::sign_in::OAuthError;
 use crate::domain::secret::Secret;
 use crate::fetch::{self, FetchError};
 use crate::wire::problem::Problem;
@@ -279,6 +278,21 @@ impl Client {
 
 fn retry_after(answer: &Response<Bytes>) -> Option<u32> {
     answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok())
+}
+
+/// The error document of RFC 6749, section 5.2.
+#[derive(Debug, Deserialize)]
+struct OAuthError {
+    error: String,
+    #[serde(default)]
+    error_description: Option<String>,
+}
+
+impl OAuthError {
+    fn into_refusal(self, status: u16, retry_after: Option<u32>) -> ClientError {
+        let description = self.error_description.unwrap_or_default();
+        ClientError::OAuth { code: self.error.into(), description, status, retry_after }
+    }
 }
 
 /// What we call ourselves to the issuer; it stands in audit rows.

@@ -140,21 +140,6 @@ impl Client {
     }
 }
 
-/// The error document of RFC 6749, section 5.2.
-#[derive(Debug, Deserialize)]
-pub(super) struct OAuthError {
-    error: String,
-    #[serde(default)]
-    error_description: Option<String>,
-}
-
-impl OAuthError {
-    pub(super) fn into_refusal(self, status: u16, retry_after: Option<u32>) -> ClientError {
-        let description = self.error_description.unwrap_or_default();
-        ClientError::OAuth { code: self.error.into(), description, status, retry_after }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

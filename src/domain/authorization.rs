@@ -7,9 +7,9 @@ use std::fmt;
 
 use super::id::TeamUid;
 use super::issuer_url::IssuerUrl;
+use super::label::NAME_MAX;
 use super::pkce::CodeChallenge;
 use super::session::CLI_CLIENT_ID;
-use super::team::NAME_MAX;
 
 /// Longest redirect, in characters.
 pub const REDIRECT_MAX: usize = 200;

@@ -1,8 +1,8 @@
 //! Texts by which people recognise a thing or a person: display names and e-mail addresses. They name
 //! nothing, decide nothing and stand in no token.
 
-use super::team::NAME_MAX;
-
+/// Most characters of a display name of a team, person, agent or key.
+pub const NAME_MAX: usize = 200;
 /// Most characters of an e-mail address (RFC 5321, section 4.5.3.1.3, less the angle brackets).
 pub const EMAIL_MAX: usize = 254;
 

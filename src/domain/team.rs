@@ -29,8 +29,6 @@ pub const OWN_TAGS_MAX: usize = TAGS_MAX - TAGS_RESERVED;
 /// Most characters of all cost tags together, as of a run's labels: the token is to stay short enough for STS and for the
 /// headers it travels in (threat 9).
 pub const COST_TAGS_LENGTH_MAX: usize = 2048;
-/// Most characters of a display name of a team, person, agent or key.
-pub const NAME_MAX: usize = 200;
 
 /// A team: whom a token speaks for always acts within one.
 #[derive(Debug, Clone, PartialEq, Eq)]

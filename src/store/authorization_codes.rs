@@ -96,7 +96,7 @@ impl Store {
         session: &NewSession,
         event: &Event,
     ) -> Result<OpenedSession, CodeError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin_beside().await?;
         let sql = "UPDATE authorization_codes SET client_id = client_id WHERE code_hash = $1
             RETURNING client_id, redirect_uri, code_challenge, device, user_uid, signed_in, expires_at, redeemed_at,
                 session_id";
@@ -116,15 +116,14 @@ impl Store {
             (row.text("redirect_uri")? != shown.redirect_uri, "redirect_uri"),
             (!challenge.verifies(shown.verifier), "code_verifier"),
         ];
-        let opened = match wrong.into_iter().find(|(holds, _)| *holds) {
-            Some((_, what)) => Err(CodeError::Other(what)),
-            None => {
-                let session = NewSession { device: row.optional_text("device")?, ..session.clone() };
-                match sessions::open(&mut tx, &signed_in, &session, &event.origin, event.at).await {
-                    Ok(opened) => Ok(opened),
-                    Err(OpenError::Store(error)) => return Err(error.into()),
-                    Err(refused) => Err(CodeError::Refused(refused)),
-                }
+        let opened = if let Some((_, what)) = wrong.into_iter().find(|(holds, _)| *holds) {
+            Err(CodeError::Other(what))
+        } else {
+            let session = NewSession { device: row.optional_text("device")?, ..session.clone() };
+            match sessions::open(&mut tx, &signed_in, &session, &event.origin, event.at).await {
+                Ok(opened) => Ok(opened),
+                Err(OpenError::Store(error)) => return Err(error.into()),
+                Err(refused) => Err(CodeError::Refused(refused)),
             }
         };
         let sql = "UPDATE authorization_codes SET redeemed_at = $2, session_id = $3 WHERE code_hash = $1";

@@ -170,6 +170,7 @@ fn note(done: &mut Buried, known: &Known, kind: &str, uid: &str, deleted_at: Opt
 }
 
 /// When something that is inserted was made, and when it ended: who was alive comes back disabled.
+#[expect(clippy::struct_field_names, reason = "the columns are called so")]
 struct Ends {
     created_at: i64,
     disabled_at: Option<OffsetDateTime>,

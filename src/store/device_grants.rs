@@ -181,7 +181,7 @@ impl Store {
         session: &NewSession,
         event: &Event,
     ) -> Result<DevicePoll, StoreError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin_beside().await?;
         let sql = concat!(
             "UPDATE device_grants SET polled_at = polled_at WHERE device_code_hash = $1 AND client_id = $2 RETURNING ",
             grant!()

@@ -52,7 +52,7 @@ pub(super) async fn end_of_subject(
     let named = |signed_in: &SignedIn| {
         signed_in.origin.provider() == Some(provider)
             && subject.is_none_or(|subject| signed_in.subject.as_deref() == Some(subject))
-            && sid.is_none_or(|sid| signed_in.sid.as_deref() == Some(sid))
+            && sid.is_none_or(|sid| signed_in.sid.as_deref().map_or(subject.is_some(), |own| own == sid))
     };
     for (read, end) in [
         (

@@ -21,6 +21,7 @@ const CORRUPT: StoreError = StoreError::Corrupt("policy");
 /// reads the policy, and refuses one whose rules it could not keep.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a member of the document")]
 struct PolicyJson {
     audiences: Vec<AudienceJson>,
     roles: Vec<RoleJson>,

@@ -34,8 +34,10 @@ impl Store {
         if presented_tokens::present(&mut tx, scope, provider, logout.token_id, 1, until).await?.is_none() {
             return Err(ChangeError::Conflict("logout_token_used"));
         }
+        // A session whose ID token named no `sid` is one of the subject's that may be meant.
         let sql = "UPDATE sessions SET ended_at = $4 WHERE provider_uid = $1 AND ended_at IS NULL
-            AND (CAST($2 AS TEXT) IS NULL OR upstream_subject = $2) AND (CAST($3 AS TEXT) IS NULL OR upstream_sid = $3)";
+            AND (CAST($2 AS TEXT) IS NULL OR upstream_subject = $2) AND (CAST($3 AS TEXT) IS NULL OR upstream_sid = $3
+                OR (upstream_sid IS NULL AND CAST($2 AS TEXT) IS NOT NULL))";
         let args = [logout.provider.into(), logout.subject.into(), logout.sid.into(), event.at.into()];
         let ended = tx.execute(sql, args).await?;
         // With its next step, what waits would become a session that outlives the logout.

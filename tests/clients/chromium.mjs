@@ -8,7 +8,7 @@ import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 
 const installed = createRequire(`${process.env.BREVET_TEST_NODE_MODULES}/x.js`);
-const { chromium } = await import(pathToFileURL(installed.resolve('playwright-core')));
+const { chromium } = (await import(pathToFileURL(installed.resolve('playwright-core')))).default;
 const axe = readFileSync(installed.resolve('axe-core/axe.min.js'), 'utf8');
 
 // Every page in every dress.

@@ -146,7 +146,8 @@ async function attacked() {
   for (const host of ['localhost', '127.0.0.1']) {
     const tab = await context.newPage();
     await tab.goto(`http://${host}:${evil.address().port}/`);
-    const framed = await tab.frames()[1].locator('h1').count();
+    // In place of what may not be framed Chromium shows a page of its own.
+    const framed = tab.frames()[1].url().startsWith(flags.issuer) ? 1 : 0;
     const [answer] = await Promise.all([tab.waitForResponse('**/sign-in/confirm'), tab.getByText('win').click()]);
     const sent = await answer.request().allHeaders();
     results.push({ host, framed, status: answer.status(), cookie: sent.cookie !== undefined });

@@ -506,6 +506,7 @@ async fn of_two_changes_to_one_version_exactly_one_is_made() {
         json!({
             "lifetime_cap_seconds": 120, "roles_claim": "off", "enrolment_codes": true, "session_tag_keys": [],
             "issuer": "shared", "cost_tags": {}, "address_ranges": [], "people_mint": "anywhere", "version": 6,
+            "amr_claim": false, "joins": [], "upstream_providers": [],
         })
     );
     assert_eq!(policy.header("etag"), "\"6\"");

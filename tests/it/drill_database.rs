@@ -17,7 +17,7 @@ const REST: Duration = Duration::from_millis(10);
 /// How long a trouble lasts.
 const HELD: Duration = Duration::from_secs(3);
 /// How long anything that must come to pass may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Clone, Copy)]
 enum Trouble {

@@ -14,7 +14,7 @@ use crate::support::variable;
 
 const CLIENTS: usize = 6;
 const REST: Duration = Duration::from_millis(5);
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What an expanding migration of the next version does to the tables that a mint reads and writes.
 const EXPANSION: [&str; 6] = [

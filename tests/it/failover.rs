@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::support::app::{App, Options};
 use crate::support::leash::LeashedPostgres;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// `host:port` of a URL.
 fn place(url: &str) -> &str {

@@ -69,6 +69,8 @@ impl Door {
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{first}",
             body.len()
         );
+        // The second half of the one before was read too, and told of.
+        let _ = futures_util::FutureExt::now_or_never(self.reading.notified());
         connection.write_all(head.as_bytes()).await.unwrap();
         self.reading.notified().await;
         Held { connection, rest: rest.to_owned() }

@@ -42,7 +42,10 @@ impl Company {
         command.args(["--redirect", &redirect, "--logout", &logout]).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("node runs");
         let mut said = String::new();
-        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut said).expect("it says that it listens");
+        let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
+        out.read_line(&mut said).expect("it says that it listens");
+        // It dies of a pipe that nobody reads.
+        std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
         assert!(said.contains("\"ok\":true"), "{said}");
         Some(Self { child, _client: client, issuer: format!("http://127.0.0.1:{port}") })
     }

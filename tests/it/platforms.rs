@@ -122,7 +122,7 @@ async fn threat_20_a_team_taken_off_a_platform_takes_the_runs_in_it_out_of_its_s
     // Straight in the store: nothing on this replica is told of it.
     let change = PlatformKeyChange { teams: Some(vec![kept]), ..PlatformKeyChange::default() };
     app.store.update_platform_key(id, None, &change, &app.event()).await.unwrap();
-    assert_eq!(list().await, [own.clone()]);
+    assert_eq!(list().await, std::slice::from_ref(&own));
     let path = format!("/v1/runs/{lost}");
     refused(&app.get(&path, Some(&key)).await, 404, "run_not_found");
     refused(&app.delete(&path, &key).await, 404, "run_not_found");

@@ -1,5 +1,6 @@
 //! Signing in at a provider: who comes in, whose answers and tokens are refused, and how a session ends there.
 
+use base64::Engine as _;
 use brevet::domain::audit::Origin;
 use brevet::domain::browser::{BrowserSecret, Derived};
 use brevet::domain::clock::Clock;
@@ -137,6 +138,7 @@ impl Scene {
         BrowserSecret::generate(self.app.entropy.as_ref())
     }
 
+    #[expect(clippy::unused_self, reason = "reads as a step of the scene")]
     fn answer(&self, provider: &Provider, browser: &BrowserSecret) -> UpstreamAnswer {
         UpstreamAnswer {
             provider: Some(provider.uid.to_string()),
@@ -545,7 +547,6 @@ async fn threat_2_a_logout_token_that_is_none_ends_nothing() {
     let typed = |header: Value| {
         let token = logout_token(&scene, |_| {});
         let claims = token.split('.').nth(1).unwrap();
-        use base64::Engine as _;
         let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(claims).unwrap();
         sign("RS256", &header.to_string(), std::str::from_utf8(&claims).unwrap())
     };

@@ -14,6 +14,7 @@ use crate::wire::patch::Patch;
 /// What a team allows its principals
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Example:\n  brevet admin policy set --team red --lifetime-cap 15m")]
+#[expect(clippy::large_enum_variant, reason = "one is made in a process")]
 pub(in crate::cli) enum Policy {
     /// Show a team's policy
     #[command(after_help = "Example:\n  brevet admin policy show --team red")]

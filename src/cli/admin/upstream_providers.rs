@@ -68,6 +68,7 @@ pub(in crate::cli) struct Create {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(in crate::cli) struct Update {
     #[command(flatten)]
     flags: AdminFlags,

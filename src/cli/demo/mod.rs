@@ -39,7 +39,7 @@ impl Demo {
         let folder = Folder::new(run)?;
         let metrics = ops::recorder().map_err(Failure::refused)?;
         let props = Props::new(run, folder.0.clone(), metrics);
-        let played = play(props, Board::new(run.output), self.keep).await;
+        let played = Box::pin(play(props, Board::new(run.output), self.keep)).await;
         drop(folder);
         played
     }
@@ -111,7 +111,7 @@ mod tests {
         let folder = Folder::new(&run).unwrap();
         let metrics = ops::recorder().unwrap();
         let props = Props { trusted_team: "somebody-else".to_owned(), ..Props::new(&run, folder.0.clone(), metrics) };
-        let failure = play(props, Board::new(run.output), false).await.unwrap_err();
+        let failure = Box::pin(play(props, Board::new(run.output), false)).await.unwrap_err();
         assert_eq!(failure.exit(), crate::cli::Exit::Refused);
         assert!(failure.to_string().contains("does not hold"), "{failure}");
         let path = folder.0.clone();

@@ -64,7 +64,7 @@ fn shown(paint: Paint, imported: &Imported) -> String {
         ("there again, disabled", &imported.disabled),
         ("keys as they were last", &imported.rekeyed),
     ] {
-        lines.extend(names.iter().map(|name| format!("{} {name}", paint.bold(&format!("{what}:")))));
+        lines.extend(names.iter().map(|name| format!("{} {name}", paint.bold(format!("{what}:")))));
     }
     if lines.is_empty() { "the store knew all of it".to_owned() } else { lines.join("\n") }
 }

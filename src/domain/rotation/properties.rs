@@ -103,7 +103,15 @@ fn does(house: &mut House, deed: Deed) {
             }
             return;
         }
-        _ => {}
+        What::LookSees
+        | What::LookMissesStandby
+        | What::Rotate
+        | What::Prepare
+        | What::DistrustSigning
+        | What::DistrustStandby
+        | What::ReplaceAll
+        | What::RetireAll
+        | What::Renumber { .. } => {}
     }
     house.now += off;
     let (keys, schedule, now) = (&house.keys, &house.schedule, house.now);

@@ -51,7 +51,8 @@ pub(super) fn page(status: StatusCode, template: &impl Template) -> Response {
     match template.render() {
         Ok(html) => {
             let headers = HEADERS.map(|(name, value)| (name, HeaderValue::from_static(value)));
-            (status, axum::response::AppendHeaders(headers), html).into_response()
+            // Set, not added: text has a content type of its own.
+            (status, headers, html).into_response()
         }
         Err(error) => ProblemAnswer::internal(error).into_response(),
     }

@@ -70,7 +70,6 @@ pub(in crate::http) fn answer<T, U>(page: Paged<T>, entry: impl FnMut(T) -> U) -
 }
 
 /// A cursor as it is told.
-#[expect(clippy::needless_pass_by_value, reason = "maps an Option of a String")]
 pub(in crate::http) fn wrapped(cursor: String) -> String {
     URL_SAFE_NO_PAD.encode(cursor)
 }

@@ -34,7 +34,10 @@ impl Administration {
         event.principal = Some(run.principal);
         match self.store().end_run(id, &RunsOf::InTeam(team.clone()), &event).await {
             // It was over already, which is what was asked for.
-            Ok(()) | Err(ChangeError::NotFound) => Ok(self.changed(())),
+            Ok(()) | Err(ChangeError::NotFound) => {
+                self.issuer.forget();
+                Ok(())
+            }
             Err(error) => Err(AdminError::of(KIND)(error)),
         }
     }

@@ -4,17 +4,15 @@ use std::ops::Deref;
 
 use time::OffsetDateTime;
 
-use super::{AdminError, Administration, KeyReading, Reading};
-use crate::crypto::new_key::NewKeyError;
+use super::{AdminError, Administration, KeyReading, KeyRefused, Reading};
 use crate::domain::audit::Action;
 use crate::domain::id::TeamUid;
 use crate::domain::issuer_url::Development;
-use crate::domain::key_schedule::{KeySchedule, OutOfBounds, ScheduleError, ScheduleNumbers};
-use crate::domain::rotation::{self, DistrustRefused, KeyChange, Outage, PrepareRefused, RotateRefused};
-use crate::domain::signing_key::{self, KeyKind, KeySetError, KeyState, Kid, SigningKey};
+use crate::domain::key_schedule::{KeySchedule, ScheduleNumbers};
+use crate::domain::rotation::{self, KeyChange, Outage};
+use crate::domain::signing_key::{self, KeyKind, Kid, SigningKey};
 use crate::issuer::keys::Snapshot;
-use crate::issuer::refusals::Unavailable;
-use crate::issuer::rotate::{Decided, Done, RotateError};
+use crate::issuer::rotate::{Decided, Done};
 use crate::store::{IssuerNumbers, Replica};
 
 /// What a change of the keys did, and what stays accepted for how long.
@@ -34,110 +32,6 @@ pub struct KeysChanged {
     pub outage: Option<Outage>,
     /// Replicas that have not said yet that they publish the new state.
     pub unconfirmed: Vec<Replica>,
-}
-
-/// Why an operator's word on the keys was not followed; nothing was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyRefused {
-    /// What can be wrong with any request.
-    #[error(transparent)]
-    Admin(#[from] AdminError),
-    /// The keys cannot be read, or this replica's clock is off.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-    /// A key was not made.
-    #[error(transparent)]
-    Key(#[from] NewKeyError),
-    /// Others are changing the keys.
-    #[error("the signing keys are being changed by others; try again")]
-    Busy,
-    /// There is no one signing key.
-    #[error(transparent)]
-    Keys(#[from] KeySetError),
-    /// Too late to call off the hand-over to the standby: some replica may sign with it already.
-    #[error("signing moves to the standby at {until}: try again after that")]
-    HandingOver {
-        /// When it does.
-        until: OffsetDateTime,
-    },
-    /// There is no standby to move to.
-    #[error("there is no standby yet; one is made within seconds")]
-    NoStandby,
-    /// Verifiers may still hold a JWKS without the standby.
-    #[error("the standby {kid} may not sign before {until}; distrust the signing key if it must stop now")]
-    TooYoung {
-        /// The standby.
-        kid: Kid,
-        /// From when on it may, if it is seen at the public `jwks_uri` until then.
-        until: OffsetDateTime,
-    },
-    /// One key more than an issuer may have.
-    #[error("an issuer has at most 5 signing keys: wait until a retired one is gone")]
-    TooMany,
-    /// The issuer has no such key.
-    #[error("the issuer has no signing key {0}")]
-    Unknown(Kid),
-    /// It neither signs nor is published as it is.
-    #[error("signing key {kid} is {} already", state.as_str())]
-    Over {
-        /// Which key.
-        kid: Kid,
-        /// Gone or revoked.
-        state: KeyState,
-    },
-    /// Verifiers would fail, and nobody said that they may.
-    #[error(
-        "verifiers whose JWKS is from before the new signing key will fail, those that honour max-age until {}, any \
-         other until {}: say that this is accepted",
-        .0.until, .0.surely_until
-    )]
-    OutageNotAccepted(Outage),
-    /// Numbers that break a rule of the schedule.
-    #[error(transparent)]
-    Schedule(#[from] ScheduleError),
-    /// Numbers with which the issuer would not keep working.
-    #[error(transparent)]
-    Bounds(#[from] OutOfBounds),
-}
-
-impl From<RotateError> for KeyRefused {
-    fn from(error: RotateError) -> Self {
-        match error {
-            RotateError::Unavailable(error) => Self::Unavailable(error),
-            RotateError::Change(error) => Self::Admin(AdminError::of("issuer")(error)),
-            RotateError::Key(error) => Self::Key(error),
-            RotateError::Busy => Self::Busy,
-        }
-    }
-}
-
-impl From<RotateRefused> for KeyRefused {
-    fn from(refused: RotateRefused) -> Self {
-        match refused {
-            RotateRefused::Keys(error) => Self::Keys(error),
-            RotateRefused::NoStandby => Self::NoStandby,
-            RotateRefused::TooYoung { kid, until } => Self::TooYoung { kid, until },
-        }
-    }
-}
-
-impl From<PrepareRefused> for KeyRefused {
-    fn from(refused: PrepareRefused) -> Self {
-        match refused {
-            PrepareRefused::Keys(error) => Self::Keys(error),
-            PrepareRefused::TooMany => Self::TooMany,
-            PrepareRefused::HandingOver { until } => Self::HandingOver { until },
-        }
-    }
-}
-
-impl From<DistrustRefused> for KeyRefused {
-    fn from(refused: DistrustRefused) -> Self {
-        match refused {
-            DistrustRefused::Unknown(kid) => Self::Unknown(kid),
-            DistrustRefused::Over { kid, state } => Self::Over { kid, state },
-        }
-    }
 }
 
 /// What changes of the numbers; `None` keeps.

@@ -105,13 +105,11 @@ impl Issuer {
         let code = UserCode::parse(user_code)?;
         self.count_limited(self.0.limits.guess(origin), Action::SignIn, origin)?;
         let mac = code.mac(self.user_code_key().await?);
-        match self.store().device_of_code(&mac, self.now()).await? {
-            Some(waiting) => Ok(waiting.into()),
-            None => {
-                self.count_sign_in(Action::SignIn, "user_code_unknown", origin);
-                Err(DeviceRefused::Unknown)
-            }
+        if let Some(waiting) = self.store().device_of_code(&mac, self.now()).await? {
+            return Ok(waiting.into());
         }
+        self.count_sign_in(Action::SignIn, "user_code_unknown", origin);
+        Err(DeviceRefused::Unknown)
     }
 
     /// A device that waits, by the id that [`Issuer::device_asked`] gave.

@@ -24,9 +24,9 @@ use super::oauth::refusals::GrantRefused;
 use super::refusals::Unavailable;
 use crate::crypto::seal::Sealing;
 use crate::domain::audit::{Action, Decision, Origin};
+use crate::domain::label::NAME_MAX;
 use crate::domain::secret::SecretBytes;
 use crate::domain::session::CLI_CLIENT_ID;
-use crate::domain::team::NAME_MAX;
 use crate::store::USER_CODE_KEY;
 
 /// Bytes of the key under which user codes are kept.

@@ -360,8 +360,12 @@ impl Life<'_> {
 
     fn carry_out(&mut self, order: Order, now: i64, random: &Random) {
         let n = match order {
-            Order::Look(n) | Order::Miss(n) | Order::Prepare(n) | Order::Rotate(n) => n,
-            Order::DistrustSigning(n) | Order::DistrustStandby(n) => n,
+            Order::Look(n)
+            | Order::Miss(n)
+            | Order::Prepare(n)
+            | Order::Rotate(n)
+            | Order::DistrustSigning(n)
+            | Order::DistrustStandby(n) => n,
             Order::Act(nth) => return self.act(nth, now),
             Order::Round => {
                 let turn = usize::try_from(below(random, 5)).unwrap();

@@ -211,7 +211,9 @@ impl Stage<'_> {
             (Some(0), true) => prop_assert_eq!(verdict, Verdict::RunExhausted),
             (left, true) => {
                 prop_assert_eq!(verdict, Verdict::Released, "{:?} is alive", kind);
-                left.into_iter().for_each(|left| *left -= 1);
+                if let Some(left) = left {
+                    *left -= 1;
+                }
             }
         }
         Ok(())
