@@ -87,9 +87,8 @@ struct Stage {
 const TRUSTED: &str = "https://ci.example.com";
 
 impl Stage {
-    async fn set(pair: &Pair, lane: usize) -> Self {
-        let first = pair.admin(0);
-        let made = first.must("POST", "/v1/administrators", Some(json!({"name": format!("lane {lane}")}))).await;
+    async fn set(pair: &Pair, lane: usize, by: &Caller) -> Self {
+        let made = by.must("POST", "/v1/administrators", Some(json!({"name": format!("lane {lane}")}))).await;
         let operators = [0, 1].map(|replica| pair.admin(replica).with(&text(&made, "key")));
         let mut stage = Self {
             issuer: pair.issuer.clone(),
@@ -400,8 +399,11 @@ fn threat_42_off_is_off_on_two_replicas_whatever_is_switched_off() {
         let database = PgPoolOptions::new().max_connections(8).connect(&pair.database_url()).await.unwrap();
         let begun = Arc::new(AtomicUsize::new(0));
         let mut lanes = Vec::new();
+        let mut by = pair.admin(0);
         for number in 0..LANES {
-            let stage = Stage::set(&pair, number).await;
+            let stage = Stage::set(&pair, number, &by).await;
+            // The first administrator's key ends as soon as there is another.
+            by = stage.operators[0].clone();
             lanes.push(lane(stage, tries, Arc::clone(&begun), database.clone()));
         }
         let lanes: Vec<_> = lanes.into_iter().map(tokio::spawn).collect();
