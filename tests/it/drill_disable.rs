@@ -75,7 +75,7 @@ struct Trial {
 struct Stage {
     issuer: String,
     lane: usize,
-    /// An administrator of the lane's own, at both replicas, and its id: whose rows are the lane's.
+    /// An administrator of the lane's own, at both replicas, and the id of its key: whose rows are the lane's.
     operators: [Caller; 2],
     operator: String,
     /// Keys of three agents: one that stays, one that is switched off, one whose team is.
@@ -94,11 +94,12 @@ impl Stage {
             issuer: pair.issuer.clone(),
             lane,
             operators,
-            operator: text(&made, "id"),
+            operator: String::new(),
             stays: String::new(),
             sleepy: String::new(),
             owl: String::new(),
         };
+        stage.operator = text(&stage.operators[0].must("GET", "/v1/whoami", None).await, "credential_id");
         let operator = &stage.operators[0];
         let role = json!({"role_arn": "arn:aws:iam::111122223333:role/drill", "region": "eu-central-1"});
         for team in stage.teams() {
@@ -131,6 +132,12 @@ impl Stage {
 
     async fn prepare(&self, kind: Kind, number: usize) -> Trial {
         let operator = &self.operators[0];
+        let sign_in = async |user: &str| {
+            let code = patiently(operator, "POST", "/v1/enrolment-codes", Some(json!({ "user_uid": user }))).await;
+            let code = Some(json!({ "code": code["code"] }));
+            let opened = patiently(&operator.with(""), "POST", "/v1/sessions", code).await;
+            (text(&opened, "access_token"), text(&opened, "session_id"))
+        };
         let trial = |bearer: &str, off: Asked, undo: Option<Asked>| Trial {
             bearer: bearer.to_owned(),
             mint: json!({}),
@@ -146,35 +153,35 @@ impl Stage {
         let base = format!("{agents}/{base_uid}");
         let at = |answer: &Value, list: &str| format!("{list}/{}", text(answer, "id"));
         match kind {
-            Kind::Person => switched(&operator.sign_in(&pat).await.0, &format!("/v1/users/{pat}")),
+            Kind::Person => switched(&sign_in(&pat).await.0, &format!("/v1/users/{pat}")),
             Kind::ServiceAccount => switched(&self.sleepy, &format!("{agents}/{}", self.own("sleepy"))),
             Kind::Team => switched(&self.owl, &format!("/v1/teams/{night}")),
             Kind::Key => {
                 let list = format!("{base}/keys");
-                let key = operator.must("POST", &list, Some(json!({}))).await;
+                let key = patiently(operator, "POST", &list, Some(json!({}))).await;
                 gone(&text(&key, "key"), at(&key, &list))
             }
             Kind::Run => {
-                let run = operator.with(&self.stays).must("POST", "/v1/runs", Some(json!({}))).await;
+                let run = patiently(&operator.with(&self.stays), "POST", "/v1/runs", Some(json!({}))).await;
                 gone(&text(&run, "bearer"), at(&run, "/v1/runs"))
             }
             Kind::PlatformKey => {
                 let body = json!({"name": "drill", "teams": [drill], "rights": ["mint_for_service_accounts"]});
-                let key = operator.must("POST", "/v1/platform-keys", Some(body)).await;
+                let key = patiently(operator, "POST", "/v1/platform-keys", Some(body)).await;
                 let mint = json!({"on_behalf_of": format!("service_account:{base_uid}"), "team_uid": drill});
                 Trial { mint, ..gone(&text(&key, "key"), at(&key, "/v1/platform-keys")) }
             }
             Kind::Membership => {
                 let path = format!("/v1/teams/{drill}/members/{mel}");
                 let undo = Some(("PUT", path.clone(), None));
-                Trial { undo, ..gone(&operator.sign_in(&mel).await.0, path) }
+                Trial { undo, ..gone(&sign_in(&mel).await.0, path) }
             }
             Kind::TrustRule => {
                 let list = format!("{base}/trust-rules");
                 let keys: Value = serde_json::from_str(&jwks(&["ES256"])).unwrap();
                 let conditions = json!([{"claim": "sub", "equals": "job"}]);
                 let rule = json!({"name": "drill", "issuer": TRUSTED, "jwks": keys, "conditions": conditions});
-                let rule = operator.must("POST", &list, Some(rule)).await;
+                let rule = patiently(operator, "POST", &list, Some(rule)).await;
                 let token = assertion(TRUSTED, "job", &format!("{}/teams/{drill}", self.issuer), number);
                 let form = [
                     ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
@@ -187,7 +194,7 @@ impl Stage {
             }
             Kind::PublicKey => {
                 let list = format!("{base}/public-keys");
-                let key = operator.must("POST", &list, Some(json!({"jwk": jwk("ES256")}))).await;
+                let key = patiently(operator, "POST", &list, Some(json!({"jwk": jwk("ES256")}))).await;
                 let form = [
                     ("grant_type", "client_credentials"),
                     ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
@@ -197,10 +204,24 @@ impl Stage {
                 gone(&text(&issued, "access_token"), at(&key, &list))
             }
             Kind::Session => {
-                let (bearer, session) = operator.sign_in(&pat).await;
+                let (bearer, session) = sign_in(&pat).await;
                 gone(&bearer, format!("/v1/users/{pat}/sessions/{session}"))
             }
         }
+    }
+}
+
+/// What must succeed, asked again as long as a busy machine's database does not answer.
+async fn patiently(caller: &Caller, method: &str, path: &str, body: Option<Value>) -> Value {
+    let patience = Instant::now() + Duration::from_mins(1);
+    loop {
+        let (status, answer) = caller.call(method, path, body.as_ref()).await;
+        if status.is_success() {
+            return answer;
+        }
+        let busy = status == StatusCode::SERVICE_UNAVAILABLE && Instant::now() < patience;
+        assert!(busy, "{method} {path}: {status} {answer}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
@@ -331,7 +352,7 @@ async fn attempt(stage: &Stage, kind: Kind, number: usize, database: &PgPool, fi
     }
     let (method, path, body) = trial.off;
     let asked = Instant::now();
-    stage.operators[number / KINDS.len() % 2].must(method, &path, body).await;
+    patiently(&stage.operators[number / KINDS.len() % 2], method, &path, body).await;
     race.returned.store(true, Ordering::SeqCst);
     figures.slowest = figures.slowest.max(asked.elapsed());
     for seen in join_all(minting).await {
@@ -369,7 +390,7 @@ async fn attempt(stage: &Stage, kind: Kind, number: usize, database: &PgPool, fi
     }
     assert!(usize::try_from(rows.1).unwrap() >= WARM, "{kind:?}, try {number}: the rows of the mints are not found");
     if let Some((method, path, body)) = trial.undo {
-        stage.operators[0].must(method, &path, body).await;
+        patiently(&stage.operators[0], method, &path, body).await;
     }
     *figures.tries.entry(kind).or_default() += 1;
 }
