@@ -33,6 +33,7 @@ mod worker_server;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::error::ContextValue;
 use clap::{Parser, Subcommand};
 
 use self::arguments::Common;
@@ -42,6 +43,7 @@ use crate::config::env::{self, Environment};
 use crate::config::host::{SystemClock, SystemEntropy};
 use crate::config::setting::Given;
 use crate::domain::clock::Clock;
+use crate::domain::credential::CredentialKind;
 use crate::domain::entropy::Entropy;
 
 /// An OIDC token issuer and inference gateway that gives agents a cloud identity without keys.
@@ -94,6 +96,12 @@ pub(crate) struct Run {
 }
 
 impl Arguments {
+    /// Those of this process. Where they are none it ends here, as clap ends it, and repeats no credential that stands
+    /// among them: what a terminal shows is often kept, as by a runner of jobs.
+    pub fn of_process() -> Self {
+        Self::try_parse().unwrap_or_else(|error| without_credentials(error).exit())
+    }
+
     /// Runs the command; the exit code tells the outcome, stderr the words.
     pub fn run(self) -> ExitCode {
         let environment = Environment::of_process();
@@ -115,6 +123,20 @@ impl Arguments {
             }
         }
     }
+}
+
+fn without_credentials(mut error: clap::Error) -> clap::Error {
+    let holds_one =
+        |text: &str| text.starts_with("eyJ") || CredentialKind::ALL.iter().any(|kind| text.contains(kind.prefix()));
+    let quoted: Vec<_> = error
+        .context()
+        .filter(|(_, value)| matches!(value, ContextValue::String(text) if holds_one(text)))
+        .map(|(kind, _)| kind)
+        .collect();
+    for kind in quoted {
+        error.insert(kind, ContextValue::String("(a credential)".to_owned()));
+    }
+    error
 }
 
 impl Command {
