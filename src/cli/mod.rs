@@ -128,13 +128,12 @@ impl Arguments {
 fn without_credentials(mut error: clap::Error) -> clap::Error {
     let holds_one =
         |text: &str| text.starts_with("eyJ") || CredentialKind::ALL.iter().any(|kind| text.contains(kind.prefix()));
-    let quoted: Vec<_> = error
-        .context()
-        .filter(|(_, value)| matches!(value, ContextValue::String(text) if holds_one(text)))
-        .map(|(kind, _)| kind)
-        .collect();
-    for kind in quoted {
-        error.insert(kind, ContextValue::String("(a credential)".to_owned()));
+    let quoted = error.context().filter(|(_, value)| holds_one(&value.to_string()));
+    for kind in quoted.map(|(kind, _)| kind).collect::<Vec<_>>() {
+        // What was given is named as what it is; a hint made of it is left out.
+        if let Some(ContextValue::String(_)) = error.remove(kind) {
+            error.insert(kind, ContextValue::String("(a credential)".to_owned()));
+        }
     }
     error
 }

@@ -478,9 +478,11 @@ const PAGES: [(&str, &str, &[&str]); 14] = [
 
 /// A browser that has been told which device waits.
 async fn on_the_way(app: &App, number: u8) -> Browser<'_> {
-    let begun = app.form("/oauth2/device_authorization", &[("client_id", "brevet-cli")]).await.json();
+    // Everything from one address, of which only so much may come in a minute.
     let mut browser = Browser::new(app);
     browser.address = [198, 51, 100, number].into();
+    let asked = [("client_id", "brevet-cli")];
+    let begun = browser.send(Method::POST, "/oauth2/device_authorization", &asked, &[]).await.json();
     browser.get("/device").await;
     let taken = browser.post("/device", &[("user_code", begun["user_code"].as_str().unwrap())]).await;
     browser.follow(&taken).await;
@@ -502,12 +504,18 @@ async fn paged(app: &App, canary: &Canary, number: u8) -> Vec<(String, String)> 
         let form = [&pairs[..], &[("form", text)]].concat();
         let mut walker = on_the_way(app, number).await;
         let token = walker.token.clone();
+        // A terminal that may be answered.
+        let known = [("client_id", "brevet-cli"), ("redirect_uri", "http://127.0.0.1:8400/done")];
+        let known = known.iter().filter(|_| path == "/oauth2/authorize").copied().collect::<Vec<_>>();
         let walked = [&pairs[..], &[("form", token.as_str())]].concat();
+        let others = pairs.iter().filter(|(name, _)| known.iter().all(|(other, _)| other != name));
+        let walked_query =
+            form_urlencoded::Serializer::new(String::new()).extend_pairs(known.iter().chain(others).copied()).finish();
         let ours = ("origin", "https://id.example.com");
         let foreign = [("origin", text), ("x-request-id", text), ("referer", text), ("host", text)];
         let sent = [(true, &form, &[ours][..]), (true, &form, &foreign[..]), (false, &walked, &[ours])];
         for (strange, fields, headers) in sent {
-            let browser = if strange { &mut stranger } else { &mut walker };
+            let (browser, query) = if strange { (&mut stranger, &query) } else { (&mut walker, &walked_query) };
             let answer = browser.send(verb.clone(), &format!("{at}?{query}"), fields, headers).await;
             answers.push((format!("{method} {path}"), answer.to_string()));
             browser.cookie.get_or_insert_with(|| text.to_owned());
@@ -764,7 +772,9 @@ async fn threat_31_no_route_of_a_worker_repeats_a_canary() {
         let encoded: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
         for path in WORKER_PATHS {
             let path = path.replace("{}", &encoded);
-            let body = json!({"messages": [{"role": "user", "content": [{"text": text}]}], "system": 7});
+            // A model answers what it was asked, and so may repeat it.
+            let words = if canary.name == "prompt" { text } else { "Say something." };
+            let body = json!({"messages": [{"role": "user", "content": [{"text": words}]}]});
             // As a bearer, as an API key, as a key pair's session token and signature, in the query.
             let mut requests = vec![house.request(&path, text, &body), house.request(&path, &caller, &body)];
             let bare = |path: &str| http::Request::post(format!("{}{path}", house.url)).header("x-request-id", text);
@@ -969,7 +979,7 @@ fn threat_31_a_canary_is_in_no_file_log_or_argument_that_is_not_meant_to_hold_it
 /// tried with a file that holds the same.
 const SECRET_VARIABLES: [(&str, &[&str], &[&str]); 6] = [
     ("BREVET_TOKEN", &["{}", "{} {}", "Bearer {}", "bvt_zz_{}"], &["whoami"]),
-    ("BREVET_KEK", &["{}", "{}{}{}", "brevet-kek {}"], &["keys", "init-kek"]),
+    ("BREVET_KEK", &["{}", "{}{}{}", "brevet-kek {}"], &["keys", "reseal"]),
     ("BREVET_PREVIOUS_KEK", &["{}"], &["keys", "reseal"]),
     ("DATABASE_URL", &["postgres://u:{}@127.0.0.1:1/d", "mysql://u:{}@127.0.0.1/d", "{}"], &["store", "migrate"]),
     ("DATABASE_DIRECT_URL", &["postgres://u:{}@127.0.0.1:1/d", "{}"], &["store", "migrate"]),
@@ -1025,11 +1035,7 @@ fn threat_31_no_command_repeats_a_secret_of_its_environment_files_or_arguments()
     for (name, values, arguments) in SECRET_VARIABLES {
         for value in values {
             let value = value.replace("{}", &canary.text);
-            // A store that cannot be opened is what makes commands on keys fail.
             let mut variables = vec![(name, value.as_str())];
-            if name.ends_with("KEK") {
-                variables.push(("DATABASE_URL", "postgres://u@127.0.0.1:1/d"));
-            }
             if name == "DATABASE_DIRECT_URL" {
                 variables.push(("DATABASE_URL", "postgres://u@127.0.0.1:1/d"));
             }
