@@ -588,6 +588,11 @@ async fn threat_31_no_route_repeats_a_canary_of_any_kind() {
         found.extend(told(&canaries, &path.display().to_string(), &String::from_utf8_lossy(&content)));
     }
     assert!(found.is_empty(), "{} places: {}", found.len(), found[..found.len().min(9)].join("\n"));
+    // The search finds what is told, and a part of it.
+    tracing::trace!(planted = canaries[3].needles[1].as_str());
+    assert_eq!(told(&canaries, "the log", &logs.text()).len(), 1);
+    let added = axum::Router::<()>::new().route("/brevet/v1/added", axum::routing::get(async || ()));
+    assert_eq!(listed(&added), BTreeSet::from(["/v1/added".to_owned()]));
 }
 
 /// What the ops listener has.
