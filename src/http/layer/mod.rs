@@ -8,6 +8,7 @@ pub mod answer;
 pub mod client_address;
 pub mod deadline;
 pub mod panic;
+mod passage;
 pub mod request_id;
 pub mod security_headers;
 
@@ -15,10 +16,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
-use tower_http::catch_panic::CatchPanicLayer;
+use axum::response::Response;
 
+use self::passage::{Passage, Rules};
+use self::request_id::RequestId;
 use crate::domain::clock::Clock;
 use crate::domain::entropy::Entropy;
 
@@ -38,12 +39,12 @@ pub struct Naming {
 
 /// Wraps the routes of `/v1` and the public documents.
 pub fn wrap(router: Router, naming: Naming) -> Router {
-    router
-        .layer(DefaultBodyLimit::max(BODY_MAX))
-        .layer(from_fn(deadline::keep))
-        .layer(CatchPanicLayer::custom(panic::caught))
-        .layer(from_fn(security_headers::add))
-        .layer(from_fn(answer::write))
-        .layer(from_fn(access_log::record))
-        .layer(from_fn_with_state(naming, request_id::assign))
+    let rules = Rules { naming, deadline: Some(DEADLINE), panicked: panic::caught };
+    router.layer(Passage::layer(rules))
+}
+
+/// Wraps routes whose answers come from elsewhere and take as long as they take; `panicked` answers where a handler
+/// has panicked.
+pub fn wrap_relay(router: Router, naming: Naming, panicked: fn(&RequestId) -> Response) -> Router {
+    router.layer(Passage::layer(Rules { naming, deadline: None, panicked }))
 }
