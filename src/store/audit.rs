@@ -271,3 +271,47 @@ fn token(row: &Row) -> Result<Option<TokenFacts>, StoreError> {
         signing_input_sha256: row.text("signing_input_sha256")?,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Target;
+    use crate::store::db::Db;
+
+    /// How SQLite would go about `sql`, in its own words. Nothing is bound: the text alone decides.
+    async fn plan(db: &Db, sql: &'static str) -> String {
+        let rows = db.fetch_all(sql, []).await.unwrap();
+        rows.iter().map(|row| row.text("detail").unwrap()).collect::<Vec<_>>().join("; ")
+    }
+
+    #[tokio::test]
+    async fn each_question_is_answered_by_its_index_in_the_order_asked_for() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::connect(&Target::Sqlite { path: home.path().join("brevet.db") }).await.unwrap();
+        store.migrate(OffsetDateTime::UNIX_EPOCH).await.unwrap();
+        macro_rules! plans {
+            ($order:literal) => {
+                [
+                    (plan(&store.db, concat!("EXPLAIN QUERY PLAN ", told!("", $order))).await, "PRIMARY KEY (at"),
+                    (
+                        plan(&store.db, concat!("EXPLAIN QUERY PLAN ", told!("e.team_uid = $5 AND ", $order))).await,
+                        "INDEX audit_events_team (team_uid=? AND at",
+                    ),
+                    (
+                        plan(&store.db, concat!("EXPLAIN QUERY PLAN ", told!("e.principal = $6 AND ", $order))).await,
+                        "INDEX audit_events_principal (principal=? AND at",
+                    ),
+                    (
+                        plan(&store.db, concat!("EXPLAIN QUERY PLAN ", told!("e.token_id = $7 AND ", $order))).await,
+                        "INDEX audit_events_token (token_id=?",
+                    ),
+                ]
+            };
+        }
+        let newest = plans!("e.at <= $1 AND (e.at < $1 OR e.id < $2) ORDER BY e.at DESC, e.id DESC");
+        let oldest = plans!("e.at >= $1 AND (e.at > $1 OR e.id > $2) ORDER BY e.at, e.id");
+        for (plan, index) in newest.into_iter().chain(oldest) {
+            assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{index}: {plan}");
+        }
+    }
+}
