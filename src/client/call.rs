@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_MATCH, RETRY_AFTER, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -152,15 +152,29 @@ impl Client {
         self.read(&self.call(method, path, bearer, None, self.write(body)?).await?)
     }
 
+    /// Like [`Client::get`], with the version that stands in the answer's `ETag`.
+    pub(super) async fn get_versioned<A: DeserializeOwned>(
+        &self,
+        bearer: &Secret,
+        path: &str,
+    ) -> Result<(A, i64), ClientError> {
+        let answer = self.call(Method::GET, path, Some(bearer), None, Bytes::new()).await?;
+        let tag = answer.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).unwrap_or_default();
+        let version = tag.trim_matches('"').parse();
+        let version = version.map_err(|_| self.protocol(answer.status().as_u16(), "the answer has no version"))?;
+        Ok((self.read(&answer)?, version))
+    }
+
     /// Like [`Client::send`], for a change of exactly the version that was read (`If-Match`).
     pub(super) async fn replace<B: Serialize, A: DeserializeOwned>(
         &self,
+        method: Method,
         bearer: &Secret,
         path: &str,
         version: i64,
         body: &B,
     ) -> Result<A, ClientError> {
-        self.read(&self.call(Method::PUT, path, Some(bearer), Some(version), self.write(body)?).await?)
+        self.read(&self.call(method, path, Some(bearer), Some(version), self.write(body)?).await?)
     }
 
     pub(super) async fn delete(&self, bearer: &Secret, path: &str) -> Result<(), ClientError> {

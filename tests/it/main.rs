@@ -58,6 +58,7 @@ mod private_issuers;
 mod private_issuers_whole;
 mod public_api;
 mod refresh;
+mod remaining_sessions;
 mod replay;
 mod reseal;
 mod restore;

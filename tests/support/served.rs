@@ -84,6 +84,12 @@ impl Served {
         self.running.as_ref().expect("it runs").wait_for(text)
     }
 
+    /// What anybody on its host sees of how it was started.
+    pub(crate) fn command_line(&self) -> Vec<u8> {
+        let id = self.running.as_ref().expect("it runs").id();
+        fs::read(format!("/proc/{id}/cmdline")).expect("it runs")
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(&mut self) -> Ended {
         self.running.take().expect("it runs").kill()
