@@ -154,7 +154,7 @@ impl Scene {
         browser: &BrowserSecret,
         answer: &UpstreamAnswer,
     ) -> Result<SignedIn, UpstreamRefused> {
-        self.app.issuer.upstream_finish(&provider.uid, browser, answer, &origin()).await
+        self.app.issuer.upstream_finish(&provider.uid, browser, None, answer, &origin()).await
     }
 
     /// Signs in with the claims that `change` makes of sound ones.
@@ -519,7 +519,7 @@ async fn threat_23_a_logout_at_the_provider_ends_sessions_here_at_once_and_once(
     // A device that was approved and has not asked for its tokens yet gets none.
     let begun = app.form("/oauth2/device_authorization", &[("client_id", "brevet-cli")]).await.json();
     let asked = app.issuer.device_asked(begun["user_code"].as_str().unwrap(), &origin()).await.unwrap();
-    app.issuer.approve_device(asked.id, &first, &origin()).await.unwrap();
+    app.issuer.approve_device(asked.id, &first, None, &origin()).await.unwrap();
     let by_subject = logout_token(&scene, |claims| claims["jti"] = json!("j-2"));
     assert_eq!(logout(&by_subject).await.status, StatusCode::OK);
     assert_eq!((alive(&one).await, alive(&theirs).await), (false, true));

@@ -38,11 +38,12 @@ pub struct AuthorizationAsked {
 }
 
 impl Issuer {
-    /// A code for whoever has just signed in, to be sent to the terminal's redirect.
+    /// A code for whoever has just signed in, to be sent to the terminal's redirect; the way of their browser ends with it.
     pub async fn issue_code(
         &self,
         asked: &AuthorizationAsked,
         signed_in: &SignedIn,
+        browser: Option<&SecretHash>,
         origin: &Origin,
     ) -> Result<Secret, SignInRefused> {
         if asked.client_id != CLI_CLIENT_ID {
@@ -64,8 +65,8 @@ impl Issuer {
             signed_in: signed_in.clone(),
             expires_at: event.at + CODE_LIFE,
         };
-        self.store().create_authorization_code(&new, &event).await.map_err(Unavailable::from)?;
-        Ok(code)
+        let made = self.store().create_authorization_code(&new, browser, &event).await.map_err(Unavailable::from)?;
+        if made { Ok(code) } else { Err(SignInRefused::Over) }
     }
 
     /// Redeems a code for a session, once. Shown again, it ends the session that came of it (RFC 6749, section 4.1.2):

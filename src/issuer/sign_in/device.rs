@@ -128,17 +128,18 @@ impl Issuer {
         Ok(asked)
     }
 
-    /// Lets a device in as whoever has just signed in.
+    /// Lets a device in as whoever has just signed in; the way of their browser ends with it.
     pub async fn approve_device(
         &self,
         id: DeviceGrantId,
         signed_in: &SignedIn,
+        browser: Option<&SecretHash>,
         origin: &Origin,
     ) -> Result<(), DeviceRefused> {
         let mut event = self.event(Action::DeviceApprove, Decision::Allowed, origin);
         event.principal = Some(Principal::User(signed_in.user.clone()));
         event.target = Some(target(id));
-        Ok(self.store().decide_device_grant(id, Decided::Approve(signed_in.clone()), &event).await?)
+        Ok(self.store().decide_device_grant(id, Decided::Approve(signed_in.clone()), browser, &event).await?)
     }
 
     /// Denies a device; whoever has its user code may, signed in or not.
@@ -146,12 +147,13 @@ impl Issuer {
         &self,
         id: DeviceGrantId,
         signed_in: Option<&SignedIn>,
+        browser: Option<&SecretHash>,
         origin: &Origin,
     ) -> Result<(), DeviceRefused> {
         let mut event = self.event(Action::DeviceDeny, Decision::Allowed, origin);
         event.principal = signed_in.map(|signed_in| Principal::User(signed_in.user.clone()));
         event.target = Some(target(id));
-        Ok(self.store().decide_device_grant(id, Decided::Deny, &event).await?)
+        Ok(self.store().decide_device_grant(id, Decided::Deny, browser, &event).await?)
     }
 
     /// A device asks whether it is let in; once, it gets its tokens.
