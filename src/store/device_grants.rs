@@ -93,6 +93,19 @@ macro_rules! grant {
     };
 }
 
+/// The device that waits at `$2`, by the column that is `$1`.
+macro_rules! waiting {
+    ($by:literal) => {
+        concat!(
+            "SELECT ",
+            grant!(),
+            " FROM device_grants WHERE ",
+            $by,
+            " = $1 AND approved_at IS NULL AND denied_at IS NULL AND redeemed_at IS NULL AND expires_at > $2"
+        )
+    };
+}
+
 impl Store {
     /// Saves a device's wish; `false` where its user code is another's, and then nothing is saved.
     pub async fn create_device_grant(&self, new: &NewDeviceGrant, now: OffsetDateTime) -> Result<bool, StoreError> {
@@ -127,12 +140,7 @@ impl Store {
 
     /// The device that waits under a user code; decided and late ones wait no more.
     pub async fn device_of_code(&self, mac: &str, now: OffsetDateTime) -> Result<Option<WaitingDevice>, StoreError> {
-        let sql = concat!(
-            "SELECT ",
-            grant!(),
-            " FROM device_grants WHERE user_code_mac = $1 AND approved_at IS NULL AND denied_at IS NULL
-                AND redeemed_at IS NULL AND expires_at > $2"
-        );
+        let sql = waiting!("user_code_mac");
         self.db.fetch_optional(sql, [mac.into(), now.into()]).await?.as_ref().map(waiting).transpose()
     }
 
@@ -142,12 +150,7 @@ impl Store {
         id: DeviceGrantId,
         now: OffsetDateTime,
     ) -> Result<Option<WaitingDevice>, StoreError> {
-        let sql = concat!(
-            "SELECT ",
-            grant!(),
-            " FROM device_grants WHERE id = $1 AND approved_at IS NULL AND denied_at IS NULL
-                AND redeemed_at IS NULL AND expires_at > $2"
-        );
+        let sql = waiting!("id");
         self.db.fetch_optional(sql, [id.into(), now.into()]).await?.as_ref().map(waiting).transpose()
     }
 

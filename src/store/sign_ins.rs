@@ -105,6 +105,12 @@ impl Store {
     }
 }
 
+/// When a browser began, wherever it is by now.
+pub(super) async fn began(tx: &mut Tx, browser: &SecretHash) -> Result<Option<OffsetDateTime>, StoreError> {
+    let sql = "SELECT created_at FROM sign_ins WHERE browser_hash = $1";
+    tx.fetch_optional(sql, [browser.to_hex().into()]).await?.map(|row| row.time("created_at")).transpose()
+}
+
 /// Notes who a browser turned out to be, in the transaction that found out: in between, nothing could end the sign-in.
 /// `false` where there is no such browser, or it was signed in before; then the transaction must not commit.
 pub(super) async fn note(

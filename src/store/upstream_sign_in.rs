@@ -8,7 +8,7 @@ use super::db::Tx;
 use super::error::{ChangeError, StoreError};
 use super::sign_ins::{self, Arrival};
 use super::upstream_identities::{self, UpstreamIdentity};
-use super::{enrolment_codes, memberships, team_row, upstream_providers, users};
+use super::{enrolment_codes, memberships, team_row, upstream_logout, upstream_providers, users};
 use crate::domain::audit::Event;
 use crate::domain::id::{TeamUid, UserUid};
 use crate::domain::principal::Principal;
@@ -48,7 +48,8 @@ pub enum AdmitError {
     /// Nobody knows the subject, and no team takes it in.
     #[error("no team takes the person in")]
     NotAdmitted,
-    /// The browser that they came back in is on no way any more.
+    /// The browser that they came back in is on no way any more, or the provider has said since it began that they have
+    /// logged out there.
     #[error("the browser's sign-in is over")]
     Over,
     /// The store did not do it.
@@ -71,25 +72,28 @@ impl Store {
     ) -> Result<Admitted, AdmitError> {
         let at = events.sign_in.at;
         let (mut tx, found) = self.found(provider, person, events.sign_in).await?;
-        let user = match found.user {
-            Some(user) => {
-                follow(&mut tx, &user, person, at).await?;
-                upstream_identities::touch(&mut tx, &found.provider.uid, &person.subject, at).await?;
-                user
-            }
-            None => {
-                users::insert(&mut tx, newcomer).await.map_err(unexpected)?;
-                let identity = UpstreamIdentity {
-                    provider: found.provider.uid.clone(),
-                    subject: person.subject.clone(),
-                    user: newcomer.uid.clone(),
-                    created_by: None,
-                    created_at: at,
-                    signed_in_at: Some(at),
-                };
-                upstream_identities::insert(&mut tx, &identity).await?;
-                newcomer.uid.clone()
-            }
+        if let Some(arrival) = arrival
+            && let Some(began) = sign_ins::began(&mut tx, arrival.browser).await?
+            && upstream_logout::logged_out_since(&mut tx, &found.provider.uid, person, began).await?
+        {
+            return Err(AdmitError::Over);
+        }
+        let user = if let Some(user) = found.user {
+            follow(&mut tx, &user, person, at).await?;
+            upstream_identities::touch(&mut tx, &found.provider.uid, &person.subject, at).await?;
+            user
+        } else {
+            users::insert(&mut tx, newcomer).await.map_err(unexpected)?;
+            let identity = UpstreamIdentity {
+                provider: found.provider.uid.clone(),
+                subject: person.subject.clone(),
+                user: newcomer.uid.clone(),
+                created_by: None,
+                created_at: at,
+                signed_in_at: Some(at),
+            };
+            upstream_identities::insert(&mut tx, &identity).await?;
+            newcomer.uid.clone()
         };
         for team in &found.joins {
             let membership = Membership::new(team.clone(), user.clone(), at);

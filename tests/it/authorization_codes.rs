@@ -10,6 +10,7 @@ use serde_json::json;
 use time::Duration;
 
 use crate::support::app::{Answer, App};
+use crate::support::house::House;
 
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const REDIRECT: &str = "http://127.0.0.1:4711/done";
@@ -120,4 +121,27 @@ async fn codes_are_given_to_the_one_client_only() {
     let odd = AuthorizationAsked { device: Some("a\u{7}".to_owned()), ..asked() };
     let refused = app.issuer.issue_code(&odd, &signed_in, None, &Origin::default()).await;
     assert!(matches!(refused, Err(SignInRefused::Device)), "{refused:?}");
+}
+
+/// Threat 41: on PostgreSQL, ending a session holds off every mint of the installation; a code that was used long ago
+/// must not, however often it is shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_41_a_used_code_is_shown_again_and_again_and_holds_off_no_mint() {
+    use sqlx::Connection as _;
+    let Some(database) = crate::support::postgres::database() else { return };
+    let url = database.url();
+    let house = House::over(Some(database)).await;
+    let app = &house.app;
+    let signed_in = signed_in(app, "person-1").await;
+    let code = app.issuer.issue_code(&asked(), &signed_in, None, &Origin::default()).await.unwrap();
+    assert_eq!(redeem(app, code.expose(), &[]).await.status, StatusCode::OK);
+    assert_eq!(error(&redeem(app, code.expose(), &[]).await), (400, "invalid_grant".to_owned()));
+    assert_eq!(app.rows(Action::SessionEnd).await.len(), 1);
+    // What an audit batch holds (`store/db.rs`), held for long.
+    let mut minting = sqlx::PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("SELECT pg_advisory_lock_shared(7093843922244599809)").execute(&mut minting).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(error(&redeem(app, code.expose(), &[]).await), (400, "invalid_grant".to_owned()));
+    }
+    assert_eq!(app.rows(Action::SessionEnd).await.len(), 1);
 }

@@ -240,3 +240,22 @@ async fn threat_31_codes_are_kept_as_what_cannot_be_turned_back() {
     begin(&app, &[]).await;
     assert_eq!(app.rows(Action::Bootstrap).await.len(), 1);
 }
+
+#[tokio::test]
+async fn threat_41_a_device_that_does_not_slow_down_is_stopped_at_the_door() {
+    let failures = Rate::new(1, 3).unwrap();
+    let limits = LimitNumbers { failures, ..Options::default().limits };
+    let app = App::with(Options { limits, ..Options::default() }).await;
+    let begun = begin(&app, &[]).await;
+    assert_eq!(error(&app, &begun).await, "authorization_pending");
+    for _ in 0..3 {
+        assert_eq!(error(&app, &begun).await, "slow_down");
+    }
+    for _ in 0..2 {
+        let stopped = poll(&app, &begun).await;
+        assert_eq!(stopped.status, StatusCode::TOO_MANY_REQUESTS, "{stopped}");
+        assert!(stopped.header("retry-after").is_some(), "{stopped}");
+    }
+    app.issuer.audit().drain().await;
+    assert_eq!(app.refusals(Action::SessionOpen).await, ["rate_limited"]);
+}

@@ -232,7 +232,7 @@ async fn what_goes_wrong_at_oidc_provider_signs_nobody_in() {
     // Another browser's state; then that browser's own state over a code that was begun here: the challenge of the
     // code is not its.
     assert_eq!(finish(&other, &answer).await, Err(Some("upstream_state")));
-    let state = Some(other.derive(brevet::domain::browser::Derived::State).expose().to_owned());
+    let state = Some(other.at(provider).derive(brevet::domain::browser::Derived::State).expose().to_owned());
     let injected = UpstreamAnswer { state, ..answer.clone() };
     assert_eq!(finish(&other, &injected).await, Err(Some("upstream_code")));
     let made_up = UpstreamAnswer { code: Some(Secret::new("made-up".to_owned())), ..answer.clone() };

@@ -157,7 +157,7 @@ impl Issuer {
     /// A browser begins on behalf of `asker`. Whatever it was on before is as if it had never been: it forgets that
     /// secret.
     pub async fn browser_begin(&self, asker: &Asker, origin: &Origin) -> Result<BrowserSecret, BrowserError> {
-        self.0.limits.device(origin)?;
+        self.count_limited(self.0.limits.browser(origin), Action::SignIn, origin)?;
         let secret = BrowserSecret::generate(self.entropy());
         self.store().begin_sign_in(&secret.hash(), asker, origin.address, self.now()).await?;
         Ok(secret)

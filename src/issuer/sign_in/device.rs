@@ -81,7 +81,7 @@ impl Issuer {
         let key = self.user_code_key().await?;
         let now = self.now();
         for _ in 0..DRAWS {
-            let (device_code, user_code) = (self.random_secret(), UserCode::generate(self.entropy()));
+            let (device_code, user_code) = (Secret::random(self.entropy()), UserCode::generate(self.entropy()));
             let new = NewDeviceGrant {
                 id: DeviceGrantId::new(self.entropy().uuid_v7(now)),
                 device_code: SecretHash::of(device_code.expose()),
@@ -174,7 +174,11 @@ impl Issuer {
         let refused = match self.store().poll_device_grant(&hash, client, &session, &event).await? {
             DevicePoll::Opened(opened) => return Ok(pair.given(opened, now)),
             DevicePoll::No(Polled::Pending) => return Err(GrantRefused::Pending.into()),
-            DevicePoll::No(Polled::SlowDown) => return Err(GrantRefused::SlowDown.into()),
+            DevicePoll::No(Polled::SlowDown) => {
+                // Each poll is written down. Who does not slow down is stopped at the door for a while.
+                self.count_limited(self.0.limits.failure(origin), Action::SessionOpen, origin)?;
+                return Err(GrantRefused::SlowDown.into());
+            }
             DevicePoll::No(Polled::Denied) => return Err(GrantRefused::Denied.into()),
             DevicePoll::No(Polled::Expired) => return Err(GrantRefused::DeviceExpired.into()),
             DevicePoll::No(Polled::Redeemed | Polled::Approved(())) => "device_code_used",

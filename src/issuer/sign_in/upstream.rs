@@ -177,8 +177,9 @@ impl Issuer {
         let provider = self.upstream_on(provider).await?;
         let (secret, redirect) = (self.upstream_secret(&provider)?, self.upstream_callback(&provider.uid)?);
         let at = registration(&provider, secret.as_ref(), &redirect);
+        let browser = browser.at(&provider.uid);
         let state = browser.derive(Derived::State);
-        self.upstream().authorization_url(&at, browser, &state).await.map_err(UpstreamRefused::Provider)
+        self.upstream().authorization_url(&at, &browser, &state).await.map_err(UpstreamRefused::Provider)
     }
 
     /// Takes what `provider`, the one that was begun with, sent `browser` back with, and tells who has signed in. The
@@ -213,7 +214,8 @@ impl Issuer {
         if answer.provider.as_deref() != Some(uid.as_str()) {
             return Err(refuse(UpstreamRefused::OtherProvider));
         }
-        if !answer.state.as_deref().is_some_and(|state| browser.matches(Derived::State, state)) {
+        let sent = browser.at(uid);
+        if !answer.state.as_deref().is_some_and(|state| sent.matches(Derived::State, state)) {
             return Err(refuse(UpstreamRefused::State));
         }
         let provider = self.upstream_on(uid).await.map_err(refuse)?;
@@ -227,7 +229,7 @@ impl Issuer {
         let redirect = self.upstream_callback(uid).map_err(|error| refuse(error.into()))?;
         let at = registration(&provider, secret.as_ref(), &redirect);
         let answered = Answer { code, issuer: answer.iss.as_deref() };
-        let person = match self.upstream().redeem(&at, browser, answered).await {
+        let person = match self.upstream().redeem(&at, &sent, answered).await {
             Ok(person) => person,
             Err(fault) => {
                 tracing::warn!(cause = %fault, provider = %uid, "a sign-in at a provider was not finished");

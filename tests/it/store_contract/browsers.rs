@@ -224,12 +224,52 @@ async fn threat_23_nobody_is_let_in_whose_browser_is_on_no_way() {
         assert_eq!((rows(store, Action::SignIn).await, rows(store, Action::MemberJoin).await), (0, 0), "{name}");
         store.begin_sign_in(&browser, &terminal(), None, NOW).await.unwrap();
         let came = admit_in(store, &scene, &okta, "s-1", &user("new-1"), arrival).await.unwrap();
-        assert_eq!(came.joined, [scene.team.clone()], "{name}");
+        assert_eq!(came.joined, std::slice::from_ref(&scene.team), "{name}");
         let noted = store.sign_in(&then, NOW).await.unwrap().unwrap();
         assert_eq!((noted.signed_in.as_ref(), noted.provider), (Some(&came.signed_in), None), "{name}");
         // A second answer in the same browser finds it signed in, and changes nothing.
         let twice = admit_in(store, &scene, &okta, "s-2", &user("new-2"), arrival).await;
         assert_eq!(twice, Err(AdmitError::Over), "{name}");
         assert_eq!(store.user(&user("new-2").uid).await.unwrap(), None, "{name}");
+    }
+}
+
+/// Threat 23: the provider says that somebody has logged out while their browser is on its way back with what it had said
+/// of them before. No row holds that yet, so that the logout is remembered for those that began before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_23_a_logout_also_ends_the_sign_in_that_is_still_on_its_way_back() {
+    for world in World::each().await {
+        let (store, name) = (&world.store, world.name);
+        let scene = Scene::set(store).await;
+        let (okta, other) = (provider("okta"), provider("other"));
+        for provider in [&okta, &other] {
+            store.create_upstream_provider(provider, &scene.event(), None).await.unwrap();
+        }
+        lets_in(store, &scene, vec![engineers("okta"), engineers("other")]).await;
+        // `admit_in` brings a person whose ID token named no session at the provider.
+        for (n, provider, whose, sid, ends) in [
+            ("1", &okta, Some("s-1"), None, true),
+            ("2", &okta, Some("s-2"), Some("sid-1"), true),
+            ("3", &okta, None, Some("sid-1"), false),
+            ("4", &okta, Some("s-1"), None, false),
+            ("5", &other, Some("s-5"), None, false),
+        ] {
+            let asked = UpstreamLogout { subject: whose, sid, ..logout(&provider.uid, n, NOW + Duration::HOUR) };
+            let row = at(&scene, Action::UpstreamLogout, NOW - Duration::seconds(5));
+            store.end_upstream_sessions(asked, &row).await.unwrap();
+            let (subject, newcomer) = (format!("s-{n}"), user(&format!("new-{n}")));
+            for (began, ends) in [(NOW - Duration::seconds(9), ends), (NOW - Duration::seconds(4), false)] {
+                let [browser, then] = secrets();
+                store.begin_sign_in(&browser, &terminal(), None, began).await.unwrap();
+                let arrival = Some(Arrival { browser: &browser, fresh: &then });
+                let came = admit_in(store, &scene, &okta, &subject, &newcomer, arrival).await;
+                if ends {
+                    assert_eq!(came, Err(AdmitError::Over), "{name} {n}");
+                    assert_eq!(store.user(&newcomer.uid).await.unwrap(), None, "{name} {n}: nobody was made");
+                } else {
+                    came.unwrap_or_else(|error| panic!("{name} {n}: {error}"));
+                }
+            }
+        }
     }
 }

@@ -23,12 +23,12 @@ const REDIRECT: &str = "http://127.0.0.1:4711/done";
 pub(super) const SHOWN: CodeShown<'static> = CodeShown { client: CLIENT, redirect_uri: REDIRECT, verifier: VERIFIER };
 
 /// A provider, and the scene's person as its subject `s1`.
-const PROVIDER: &str = "
+pub(super) const PROVIDER: &str = "
     INSERT INTO upstream_providers (uid, uid_fold, name, issuer, client_id, settings, version, created_at, updated_at)
         VALUES ('okta', 'okta', 'Okta', 'https://okta.example.com', 'c', '{}', 1, 0, 0);
     INSERT INTO upstream_identities (provider_uid, subject, user_uid, created_at) VALUES ('okta', 's1', 'person-1', 0);";
 
-fn at_provider(scene: &Scene) -> SignedIn {
+pub(super) fn at_provider(scene: &Scene) -> SignedIn {
     SignedIn {
         user: scene.user.clone(),
         origin: SessionOrigin::Upstream(UpstreamUid::parse("okta").unwrap()),

@@ -197,3 +197,27 @@ async fn a_logout_token_counts_once_also_when_shown_twice_at_once() {
         assert_eq!(done.iter().filter(|done| **done == used).count(), 3, "{}: {done:?}", world.name);
     }
 }
+
+/// Threat 41: whoever signs in again and again holds off nobody's mint.
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_41_a_sign_in_that_joins_no_team_waits_for_no_mint() {
+    for world in World::each().await {
+        let store = &world.store;
+        let scene = Scene::set(store).await;
+        let okta = provider("okta");
+        store.create_upstream_provider(&okta, &scene.event(), None).await.unwrap();
+        lets_in(store, &scene, vec![engineers("okta")]).await;
+        admit(store, &scene, &okta, "s-1", &user("new-1")).await.unwrap();
+        let Some(_minting) = world.as_if_minting().await else { continue };
+        let again = admit(store, &scene, &okta, "s-1", &user("new-2")).await.unwrap();
+        assert_eq!((again.signed_in.user.as_str(), again.joined), ("new-1", Vec::new()), "{}", world.name);
+        lets_in_nobody(&world).await;
+        let stranger = admit(store, &scene, &okta, "s-3", &user("new-3")).await;
+        assert_eq!(stranger, Err(AdmitError::NotAdmitted), "{}", world.name);
+    }
+}
+
+/// Takes the rule from the team without the lock that a change of a team takes.
+async fn lets_in_nobody(world: &World) {
+    world.sabotage("UPDATE teams SET policy = replace(policy, '\"eng\"', '\"none\"')").await;
+}
