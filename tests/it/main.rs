@@ -57,6 +57,7 @@ mod platforms;
 mod private_issuers;
 mod private_issuers_whole;
 mod public_api;
+mod reasons;
 mod refresh;
 mod remaining_sessions;
 mod replay;
