@@ -127,7 +127,7 @@ async fn a_panic_is_a_clean_500_that_says_nothing_of_it() {
     let handler = || async {
         assert!(std::hint::black_box(false), "secret-of-the-panic");
     };
-    let answer = ask(&layer::wrap(Router::new().route("/x", get(handler)), naming), "/x").await;
+    let answer = ask(&layer::wrap(Router::new().route("/x", get(handler)), naming, std::convert::identity), "/x").await;
     assert_eq!((answer.status, answer.code().as_str()), (StatusCode::INTERNAL_SERVER_ERROR, "internal"));
     assert_eq!(answer.json()["request_id"].as_str(), answer.header("x-request-id"));
     assert!(!answer.to_string().contains("secret-of-the-panic"));

@@ -36,12 +36,14 @@ pub struct Naming {
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// Wraps the routes of `/v1` and the public documents.
-pub fn wrap(router: Router, naming: Naming) -> Router {
-    router
+/// Wraps the routes of `/v1`, the public documents and the pages. `dress` may put another face on errors before they are
+/// written.
+pub fn wrap(router: Router, naming: Naming, dress: impl FnOnce(Router) -> Router) -> Router {
+    let router = router
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(from_fn(deadline::keep))
-        .layer(CatchPanicLayer::custom(panic::caught))
+        .layer(CatchPanicLayer::custom(panic::caught));
+    dress(router)
         .layer(from_fn(security_headers::add))
         .layer(from_fn(answer::write))
         .layer(from_fn(access_log::record))
