@@ -186,7 +186,10 @@ pub(super) fn named_issuer(settings: &ClientSettings) -> Result<IssuerUrl, Failu
     };
     match known.as_slice() {
         [only] => IssuerUrl::parse(only, Development::On).map_err(Failure::refused),
-        [] => Err(SettingError::new(&env::ISSUER, "is required").into()),
+        [] => {
+            Err(SettingError::new(&env::ISSUER, "is required: your issuer's address, as in https://id.example.com")
+                .into())
+        }
         several => Err(which(several)),
     }
 }

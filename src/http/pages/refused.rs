@@ -206,7 +206,7 @@ fn early_words(status: StatusCode, code: Option<Code>) -> (&'static str, &'stati
         }
         _ => (
             "There is no such page",
-            "The address may be mistyped, or the link be cut short. People sign in with the code or the link that \
+            "The address may be mistyped, or the link cut short. People sign in with the code or the link that \
              their terminal shows.",
             Some(TYPE_A_CODE),
         ),

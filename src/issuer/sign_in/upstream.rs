@@ -77,10 +77,10 @@ pub enum UpstreamRefused {
     #[error("The provider answered with an error")]
     Answer,
     /// The code is over, used or made up.
-    #[error("The provider's answer has expired or was used before")]
+    #[error("The provider’s answer has expired or was used before")]
     Code,
     /// The provider does not take our client id or secret: the operator must mend it.
-    #[error("The provider does not take this service's credentials: its operator must mend that")]
+    #[error("The provider does not take this service’s credentials: its operator must mend that")]
     Client,
     /// The provider cannot be used now.
     #[error("The provider cannot be reached, or what it publishes cannot be used")]
