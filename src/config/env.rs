@@ -117,6 +117,8 @@ variables! {
         "The folder below which brevet/ holds the saved sessions.";
     HOME "HOME" [None] "login, logout and every client command" ("")
         "Where XDG_STATE_HOME is looked for if it is not set.";
+    KEYRING "BREVET_KEYRING" [Some("--keyring")] "login" ("off")
+        "on: keep the session in the system's keyring (Secret Service, Keychain) instead of a file. Needs a build with `--features keyring`.";
     TMPDIR "TMPDIR" [None] "demo" ("/tmp")
         "Where `demo` makes its folder.";
     BROWSER "BROWSER" [None] "login" ("xdg-open, or open on macOS")

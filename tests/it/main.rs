@@ -43,6 +43,9 @@ mod interop_upstream;
 mod interop_verifiers;
 mod key_life;
 mod key_schedule;
+#[cfg(feature = "keyring")]
+mod keyring;
+mod login;
 mod mint;
 mod moved_to_a_cdn;
 mod oauth;

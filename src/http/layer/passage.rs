@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use tower::{Layer, Service};
 
 use super::access_log::Seen;
 use super::request_id::RequestId;
-use super::{BODY_MAX, Naming, answer, deadline, request_id, security_headers};
+use super::{BODY_MAX, Dress, Naming, answer, deadline, request_id, security_headers};
 
 /// What holds for every request of a listener.
 #[derive(Clone)]
@@ -28,6 +29,7 @@ pub(super) struct Rules {
     pub(super) deadline: Option<Duration>,
     /// The answer where a handler has panicked.
     pub(super) panicked: fn(&RequestId) -> Response,
+    pub(super) dress: Option<Arc<dyn Dress>>,
 }
 
 /// A route with everything that stands around it.
@@ -59,10 +61,14 @@ impl Service<Request> for Passage<Route> {
         request.extensions_mut().insert(id.clone());
         DefaultBodyLimit::max(BODY_MAX).apply(&mut request);
         let (limit, panicked) = (self.rules.deadline, self.rules.panicked);
+        let dress = self.rules.dress.clone().filter(|dress| dress.covers(request.uri().path()));
         let answered = self.route.call(request);
         Box::pin(async move {
             let answered = AssertUnwindSafe(deadline::keep(limit, answered)).catch_unwind();
             let mut response = answered.await.unwrap_or_else(|_| panicked(&id));
+            if let Some(dress) = dress {
+                response = dress.dress(response, &id, head);
+            }
             security_headers::add(&mut response);
             answer::write(&mut response, &id, head);
             seen.record(&response, &id);
