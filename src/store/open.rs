@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use super::cluster::{Cluster, Connections};
@@ -98,6 +99,12 @@ async fn open_sqlite(path: &Path, lock: Option<File>) -> Result<Db, StoreError> 
         .pragma("secure_delete", "on")
         .busy_timeout(PATIENCE);
     let writer = SqlitePoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
+    // A full disk ends a transaction under the driver's hands, which goes on to take the connection for one within it and
+    // could never begin another there. The pool has just had an answer, so that every rollback asked for is over by now.
+    let writer = writer.before_acquire(|connection, _| {
+        let within = connection.is_in_transaction();
+        Box::pin(async move { Ok(!within) })
+    });
     let writer = writer.connect_with(options.clone()).await.map_err(error)?;
     let readers = SqlitePoolOptions::new().max_connections(READERS).acquire_timeout(PATIENCE);
     let readers = readers.connect_with(options.pragma("query_only", "on")).await.map_err(error)?;

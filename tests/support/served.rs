@@ -84,6 +84,11 @@ impl Served {
         self.running.as_ref().expect("it runs").wait_for(text)
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.running.as_ref().expect("it runs").id()
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(&mut self) -> Ended {
         self.running.take().expect("it runs").kill()

@@ -5,7 +5,7 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, StatusCode};
 
 use super::request_id::RequestId;
 use crate::http::error::ProblemAnswer;
@@ -34,7 +34,9 @@ pub async fn write(request: Request, next: Next) -> Response {
 }
 
 fn log_fault(response: &Response, request_id: &str, code: &str, cause: Option<&str>) {
-    if response.status().is_server_error() {
+    // Whoever finds no room is told so without a cause; every fault has one.
+    let busy = response.status() == StatusCode::SERVICE_UNAVAILABLE && cause.is_none();
+    if response.status().is_server_error() && !busy {
         let cause = cause.unwrap_or("none given");
         tracing::error!(request_id, code, cause, "request failed");
     }
