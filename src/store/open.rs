@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use super::cluster::{Cluster, Connections};
@@ -104,6 +105,12 @@ async fn open_sqlite(path: &Path, lock: Option<File>) -> Result<Db, StoreError> 
     // A connection to a file does not go away, so that none is tried before it is used.
     let pool = || SqlitePoolOptions::new().acquire_timeout(PATIENCE).test_before_acquire(false);
     let writer = pool().max_connections(1);
+    // A full disk ends a transaction under the driver's hands, which goes on to take the connection for one within it and
+    // could never begin another there. The pool had an answer as it got it back, so that every rollback is over by now.
+    let writer = writer.before_acquire(|connection, _| {
+        let within = connection.is_in_transaction();
+        Box::pin(async move { Ok(!within) })
+    });
     let writer = writer.connect_with(options.clone()).await.map_err(error)?;
     let readers = pool().max_connections(READERS);
     let readers = readers.connect_with(options.pragma("query_only", "on")).await.map_err(error)?;

@@ -2,8 +2,8 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use http::HeaderValue;
 use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, StatusCode};
 
 use super::request_id::RequestId;
 use crate::http::error::ProblemAnswer;
@@ -28,7 +28,9 @@ pub fn write(response: &mut Response, id: &RequestId, head: bool) {
 }
 
 fn log_fault(response: &Response, id: &RequestId, code: &str, cause: Option<&str>) {
-    if response.status().is_server_error() {
+    // Whoever finds no room is told so without a cause; every fault has one.
+    let busy = response.status() == StatusCode::SERVICE_UNAVAILABLE && cause.is_none();
+    if response.status().is_server_error() && !busy {
         let cause = cause.unwrap_or("none given");
         tracing::error!(request_id = %id.0, code, cause, "request failed");
     }

@@ -26,5 +26,5 @@ pub async fn keep(limit: Option<Duration>, answer: impl Future<Output = Result<R
 fn late(limit: Duration) -> Response {
     let seconds = limit.as_secs();
     let late = ProblemAnswer::new(Code::Timeout, format!("the request took longer than {seconds} seconds"));
-    late.retry_after(1).into_response()
+    late.because("the deadline passed").retry_after(1).into_response()
 }
