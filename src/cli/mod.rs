@@ -13,6 +13,7 @@ mod help;
 mod issuer_server;
 mod keys;
 mod limits;
+mod log_lines;
 mod login;
 mod logout;
 mod opened_store;
@@ -110,9 +111,12 @@ impl Arguments {
         let output = Output::new(no_color);
         let given = self.common.given(environment);
         let run = Run { given, output, clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) };
-        let outcome = telemetry::start(&run.given, self.command.log_level(), output.err().is_on())
-            .and_then(|()| tokio::runtime::Runtime::new().map_err(Failure::refused))
-            .and_then(|runtime| runtime.block_on(self.command.run(&run)));
+        let outcome = telemetry::start(&run.given, self.command.log_level(), output.err().is_on()).and_then(
+            |_written_at_the_end| {
+                let runtime = tokio::runtime::Runtime::new().map_err(Failure::refused)?;
+                runtime.block_on(self.command.run(&run))
+            },
+        );
         match outcome {
             Ok(()) => Exit::Ok.into(),
             Err(failure) => {

@@ -79,6 +79,14 @@ pub enum ClientError {
         /// How long to wait before another try, in seconds, where it said so.
         retry_after: Option<u32>,
     },
+    /// Whoever answers at the issuer URL is not that issuer.
+    #[error("{issuer} is no issuer of Brevet's: {what}")]
+    Stranger {
+        /// Where.
+        issuer: Arc<str>,
+        /// What was found instead.
+        what: String,
+    },
     /// The answer is not one of Brevet's.
     #[error("what answers at {issuer} is not this API of Brevet's (status {status}): {what}")]
     Protocol {
@@ -97,14 +105,14 @@ impl ClientError {
         match self {
             Self::Refused { problem, .. } => Some(problem.code()),
             Self::OAuth { code, .. } => Some(code),
-            Self::Unreachable { .. } | Self::Protocol { .. } => None,
+            Self::Unreachable { .. } | Self::Protocol { .. } | Self::Stranger { .. } => None,
         }
     }
 
     /// The status of an answer, where one came.
     pub fn status(&self) -> Option<u16> {
         match self {
-            Self::Unreachable { .. } => None,
+            Self::Unreachable { .. } | Self::Stranger { .. } => None,
             Self::Refused { problem, .. } => Some(problem.status),
             Self::Protocol { status, .. } | Self::OAuth { status, .. } => Some(*status),
         }
@@ -117,6 +125,7 @@ impl ClientError {
             Self::Refused { problem, .. } => matches!(problem.status, 429 | 503),
             Self::Protocol { status, .. } => matches!(status, 429 | 502..=504),
             Self::OAuth { status, .. } => matches!(status, 429 | 503),
+            Self::Stranger { .. } => false,
         }
     }
 }
@@ -201,10 +210,6 @@ impl Client {
     /// The same, with the answer read.
     pub(super) async fn form<A: DeserializeOwned>(&self, path: &str, form: &[(&str, &str)]) -> Result<A, ClientError> {
         self.read(&self.post_form(path, form).await?)
-    }
-
-    pub(super) async fn head(&self, path: &str) -> Result<Response<Bytes>, ClientError> {
-        self.call(Method::HEAD, path, None, None, Bytes::new()).await
     }
 
     pub(super) async fn put_empty<A: DeserializeOwned>(&self, bearer: &Secret, path: &str) -> Result<A, ClientError> {

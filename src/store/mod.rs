@@ -112,6 +112,7 @@ pub use runs::RunFilter;
 pub use sealed::{SealedPlace, SealedText};
 pub use service_accounts::ServiceAccountChange;
 pub use sessions::{NewSession, OpenError, OpenedSession, Session};
+pub use sign_ins::Arrival;
 pub use signing_keys::KeysUpdate;
 pub use team_facts::TeamFacts;
 pub use team_issuers::TEAM_ISSUERS_MAX;
@@ -121,7 +122,7 @@ pub use trust_rules::{TrustRuleChange, Trusting};
 pub use upstream_identities::{IDENTITIES_MAX, UpstreamIdentity};
 pub use upstream_logout::UpstreamLogout;
 pub use upstream_providers::UpstreamProviderChange;
-pub use upstream_sign_in::{AdmitError, SignInEvents, SignedInPerson};
+pub use upstream_sign_in::{AdmitError, Admitted, SignInEvents};
 pub use users::UserChange;
 pub use worker_keys::{WorkerKey, WorkerKeyChange};
 

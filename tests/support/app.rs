@@ -40,7 +40,7 @@ use brevet::issuer::publish::Publication;
 use brevet::issuer::{Issuer, Parts, bootstrap};
 use brevet::oidc::{KeyCache, RelyingParty};
 use brevet::store::{
-    AuditWriter, EventFilter, MemberReach, NewCredential, NewEnrolmentCode, Page, Store, Target, TeamChange,
+    AuditWriter, EventFilter, MemberReach, NewCredential, NewEnrolmentCode, Page, QUEUE_MAX, Store, Target, TeamChange,
 };
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -78,11 +78,13 @@ pub(crate) struct Options {
     pub(crate) limits: LimitNumbers,
     /// Keys of its own instead of the two fixed ones.
     pub(crate) own_keys: bool,
+    /// Most audit rows that wait.
+    pub(crate) audit_queue: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { target: None, limits: LimitNumbers::for_cores(2).unwrap(), own_keys: false }
+        Self { target: None, limits: LimitNumbers::for_cores(2).unwrap(), own_keys: false, audit_queue: QUEUE_MAX }
     }
 }
 
@@ -172,7 +174,7 @@ impl App {
             url: url.clone(),
             id,
             store: store.clone(),
-            audit: AuditWriter::start(store.clone()),
+            audit: AuditWriter::with_capacity(store.clone(), options.audit_queue),
             keys: Arc::new(ring),
             clock: clock.clone(),
             entropy: entropy.clone(),
@@ -356,7 +358,7 @@ impl App {
         let begun = self.form("/oauth2/device_authorization", &[("client_id", "brevet-cli")]).await.json();
         let origin = Origin::default();
         let asked = self.issuer.device_asked(begun["user_code"].as_str().unwrap(), &origin).await.unwrap();
-        self.issuer.approve_device(asked.id, signed_in, &origin).await.unwrap();
+        self.issuer.approve_device(asked.id, signed_in, None, &origin).await.unwrap();
         let grant = "urn:ietf:params:oauth:grant-type:device_code";
         let code = begun["device_code"].as_str().unwrap();
         let parameters = [("grant_type", grant), ("client_id", "brevet-cli"), ("device_code", code)];

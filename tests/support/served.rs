@@ -86,8 +86,12 @@ impl Served {
 
     /// What anybody on its host sees of how it was started.
     pub(crate) fn command_line(&self) -> Vec<u8> {
-        let id = self.running.as_ref().expect("it runs").id();
-        fs::read(format!("/proc/{id}/cmdline")).expect("it runs")
+        fs::read(format!("/proc/{}/cmdline", self.id())).expect("it runs")
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.running.as_ref().expect("it runs").id()
     }
 
     /// SIGKILL.

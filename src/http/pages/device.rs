@@ -62,7 +62,7 @@ async fn taken(state: &IssuerState, posted: &Posted) -> Result<Response, Refusal
             return Ok(giving(elsewhere(&posted.visit.frame, SIGN_IN), &secret));
         }
         Err(DeviceRefused::Form(rule)) => format!("The code {rule}"),
-        Err(DeviceRefused::Unknown | DeviceRefused::Undecidable(_)) => {
+        Err(DeviceRefused::Unknown | DeviceRefused::Undecidable(_) | DeviceRefused::Over) => {
             "No device waits with this code: check each letter, or start again at your terminal".to_owned()
         }
         Err(DeviceRefused::Limited(limited)) => return Err(Refusal::Limited(limited)),
