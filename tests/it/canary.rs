@@ -625,6 +625,15 @@ async fn rows_are_complete(house: &House, operations: &[Operation]) {
     }
 }
 
+/// A browser's secret and what is derived of it: none is stored, and the verifier leaves to the provider alone.
+fn of_browser(browser: &Browser<'_>) -> Vec<Canary> {
+    let cookie = browser.cookie.as_deref().unwrap();
+    let secret = BrowserSecret::parse(cookie).unwrap();
+    let derived = [("verifier", Derived::Verifier), ("form token", Derived::Form)];
+    let derived = derived.map(|(name, what)| Canary::new(name, secret.derive(what).expose()));
+    [Canary::new("browser's secret", cookie)].into_iter().chain(derived).collect()
+}
+
 /// A provider that a person signs in at, and whatever it and we tell each other.
 #[tokio::test]
 async fn threat_31_no_step_of_a_sign_in_tells_its_secrets() {
@@ -640,7 +649,7 @@ async fn threat_31_no_step_of_a_sign_in_tells_its_secrets() {
     });
     provider.put("/.well-known/openid-configuration", document.to_string());
     provider.put("/keys", jwks(&["ES256"]));
-    let client_secret = "canary-of-the-clients-secret-Q2x1YjE3";
+    let client_secret = "Q2x1YjE3-is-what-the-client-proves-itself-with";
     let uid = UpstreamUid::parse("acme").unwrap();
     let kek = Kek::parse(&app.kek).unwrap();
     let secret = SecretBytes::new(client_secret.as_bytes().to_vec());
@@ -668,53 +677,63 @@ async fn threat_31_no_step_of_a_sign_in_tells_its_secrets() {
     let begun = app.form("/oauth2/device_authorization", &[("client_id", "brevet-cli")]).await.json();
     let device_code = text(&begun, "device_code");
     let mut browser = Browser::new(&app);
-    let mut kept = |browser: &Browser<'_>| {
-        let cookie = browser.cookie.clone().unwrap();
-        let secret = BrowserSecret::parse(&cookie).unwrap();
-        secrets.push(Canary::new("browser's secret", &cookie));
-        // What is derived of it: none is stored, and the verifier leaves to the provider alone.
-        for (name, what) in [
-            ("state", Derived::State),
-            ("nonce", Derived::Nonce),
-            ("verifier", Derived::Verifier),
-            ("form token", Derived::Form),
-        ] {
-            secrets.push(Canary::new(name, secret.derive(what).expose()));
-        }
-        secret
-    };
     browser.get("/device").await;
-    kept(&browser);
+    secrets.extend(of_browser(&browser));
     let taken = browser.post("/device", &[("user_code", &text(&begun, "user_code"))]).await;
-    let secret = kept(&browser);
+    secrets.extend(of_browser(&browser));
     browser.follow(&taken).await;
-    let leaving = browser.post("/sign-in", &[("provider", "acme")]).await;
-    assert!(leaving.header("refresh").is_some_and(|to| to.contains("/authorize?")), "{leaving}");
     let seconds = now.unix_timestamp();
-    let claims = json!({
-        "iss": provider.origin(), "aud": "brevet-at-acme", "sub": "s-1", "iat": seconds, "exp": seconds + 300,
-        "nonce": secret.derive(Derived::Nonce).expose(),
-    });
     let header = json!({"alg": "ES256", "kid": "ES256", "typ": "JWT"}).to_string();
-    let id_token = sign("ES256", &header, &claims.to_string());
-    let theirs = "canary-of-their-access-token-WmF1YmVy";
-    let answer = json!({"access_token": theirs, "token_type": "Bearer", "expires_in": 60, "id_token": id_token});
-    let (code, state) = ("canary-of-their-code-TmFjaHRpZ2FsbA", secret.derive(Derived::State));
-    // First the code that they do not know, in words that repeat everything; then a forged token; then as it should be.
-    let back = |code: &str| format!("/oauth2/callback/acme?code={code}&state={}", state.expose());
-    let echo = json!({"error": "invalid_grant", "error_description": format!("{client_secret} {code} {id_token}")});
-    provider.answer("/token", "400 Bad Request", echo.to_string());
-    answers += &browser.get(&back(code)).await.to_string();
-    let forged = format!("{}AA", &id_token[..id_token.len() - 2]);
-    provider.put("/token", json!({"access_token": theirs, "token_type": "Bearer", "id_token": forged}).to_string());
-    answers += &browser.get(&back(code)).await.to_string();
-    provider.put("/token", answer.to_string());
-    answers += &browser.get(&format!("/oauth2/callback/acme?code={code}&state={theirs}")).await.to_string();
-    answers += &browser.get(&format!("/oauth2/callback/acme?error={code}&error_description={code}")).await.to_string();
-    let returned = browser.get(&back(code)).await;
-    answers += &returned.to_string().replace(&browser.cookie.clone().unwrap(), "");
-    kept(&browser);
-    browser.follow(&returned).await;
+    let signed = |nonce: &str| {
+        let claims = json!({
+            "iss": provider.origin(), "aud": "brevet-at-acme", "sub": "s-1", "iat": seconds, "exp": seconds + 300,
+            "nonce": nonce,
+        });
+        sign("ES256", &header, &claims.to_string())
+    };
+    let theirs = "WmF1YmVy-is-what-the-provider-lets-us-read-with";
+    let code = "TmFjaHRpZ2FsbA-is-what-the-browser-brings-back";
+    // First the code that they do not know, in words that repeat everything; then a forged token; then another browser's
+    // answer, and one that denies in words; then as it should be. Each time the browser has just been sent there.
+    let (mut id_token, mut forged) = (String::new(), String::new());
+    for attempt in ["unknown", "forged", "foreign", "denied", "sound"] {
+        browser.get("/sign-in").await;
+        let leaving = browser.post("/sign-in", &[("provider", "acme")]).await;
+        let to = leaving.header("refresh").and_then(|to| to.strip_prefix("0;url=")).expect("a way to the provider");
+        let to = url::Url::parse(to).unwrap();
+        let sent = |name: &str| to.query_pairs().find(|(known, _)| known == name).unwrap().1.into_owned();
+        let (state, nonce) = (sent("state"), sent("nonce"));
+        id_token = signed(&nonce);
+        let whole = |token: &str| {
+            let body = json!({"access_token": theirs, "token_type": "Bearer", "expires_in": 60, "id_token": token});
+            provider.put("/token", body.to_string());
+        };
+        let mut query = format!("code={code}&state={state}");
+        match attempt {
+            "unknown" => {
+                let words = format!("{client_secret} {code} {id_token}");
+                let echo = json!({"error": "invalid_grant", "error_description": words});
+                provider.answer("/token", "400 Bad Request", echo.to_string());
+            }
+            "forged" => {
+                forged = format!("{}AA", &id_token[..id_token.len() - 2]);
+                whole(&forged);
+            }
+            "foreign" => query = format!("code={code}&state={theirs}"),
+            "denied" => query = format!("error=access_denied&error_description=no&code={code}&state={state}"),
+            _ => whole(&id_token),
+        }
+        let returned = browser.get(&format!("/oauth2/callback/acme?{query}")).await;
+        let cookie = browser.cookie.clone().unwrap();
+        answers += &returned.to_string().replace(&cookie, "");
+        secrets.extend([("state", state), ("nonce", nonce)].map(|(name, text)| Canary::new(name, &text)));
+        if attempt == "sound" {
+            secrets.extend(of_browser(&browser));
+            browser.follow(&returned).await;
+        } else {
+            assert_eq!(returned.status, 403, "{attempt}: {returned}");
+        }
+    }
     let decided = browser.post("/sign-in/confirm", &[("decision", "approve")]).await;
     answers += &decided.to_string();
     answers += &browser.follow(&decided).await.to_string();
