@@ -1,4 +1,4 @@
-//! What every request passes through, from the outside in: request id, access log and metrics, the writing of
+//! What every request passes through, from the outside in: request id, a pause after many refusals, access log and metrics, the writing of
 //! error answers, security headers, a net for panics, a deadline, the body limit.
 //!
 //! Does not own what a route does. Nothing here logs a path, a query, a header or a body.
@@ -7,6 +7,7 @@ pub mod access_log;
 pub mod answer;
 pub mod client_address;
 pub mod deadline;
+pub mod pace;
 pub mod panic;
 pub mod request_id;
 pub mod security_headers;
@@ -45,5 +46,6 @@ pub fn wrap(router: Router, naming: Naming) -> Router {
         .layer(from_fn(security_headers::add))
         .layer(from_fn(answer::write))
         .layer(from_fn(access_log::record))
+        .layer(from_fn_with_state(Arc::new(pace::Pace::default()), pace::keep))
         .layer(from_fn_with_state(naming, request_id::assign))
 }
