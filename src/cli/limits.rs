@@ -24,6 +24,9 @@ pub(super) struct LimitFlags {
     /// Requests of one address without a live credential (BREVET_LIMIT_FAILURES)
     #[arg(long = "limit-failures", value_name = "RATE")]
     failures: Option<String>,
+    /// Codes of waiting devices that are typed, from everywhere (BREVET_LIMIT_USER_CODES)
+    #[arg(long = "limit-user-codes", value_name = "RATE")]
+    user_codes: Option<String>,
     /// Mints and exchanges under way at once/that wait for their turn (BREVET_LIMIT_IN_FLIGHT)
     #[arg(long = "limit-in-flight", value_name = "PLACES/WAITING")]
     in_flight: Option<String>,
@@ -38,6 +41,7 @@ impl LimitFlags {
             .flag(&env::LIMIT_TEAM, self.team.as_deref())
             .flag(&env::LIMIT_ADDRESS, self.address.as_deref())
             .flag(&env::LIMIT_FAILURES, self.failures.as_deref())
+            .flag(&env::LIMIT_USER_CODES, self.user_codes.as_deref())
             .flag(&env::LIMIT_IN_FLIGHT, self.in_flight.as_deref())
     }
 }
@@ -57,8 +61,10 @@ pub(super) fn read(given: &Given) -> Result<LimitNumbers, Failure> {
         team: rate(&env::LIMIT_TEAM, usual.team)?,
         address: rate(&env::LIMIT_ADDRESS, usual.address)?,
         failures: rate(&env::LIMIT_FAILURES, usual.failures)?,
+        user_codes: rate(&env::LIMIT_USER_CODES, usual.user_codes)?,
         in_flight,
         waiting,
+        ..usual
     })
 }
 
@@ -89,6 +95,7 @@ mod tests {
             (&env::LIMIT_TEAM, |limits| limits.team),
             (&env::LIMIT_ADDRESS, |limits| limits.address),
             (&env::LIMIT_FAILURES, |limits| limits.failures),
+            (&env::LIMIT_USER_CODES, |limits| limits.user_codes),
         ] {
             assert_eq!(of(&usual).to_string(), variable.default, "{}", variable.name);
             let given = Given::new(Environment::of(&[(variable, "7/3")]));

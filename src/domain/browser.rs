@@ -4,14 +4,11 @@
 use aws_lc_rs::{constant_time, digest, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use zeroize::Zeroizing;
 
 use super::credential::SecretHash;
 use super::entropy::Entropy;
-use super::secret::Secret;
-
-/// Characters of the secret: 32 bytes in base64url without padding.
-pub const BROWSER_SECRET_LEN: usize = 43;
+use super::id::UpstreamUid;
+use super::secret::{RANDOM_LEN, Secret};
 
 /// The secret of one browser's sign-in: 32 random bytes in base64url.
 #[derive(Debug, Clone)]
@@ -44,14 +41,12 @@ impl Derived {
 impl BrowserSecret {
     /// Makes a new one.
     pub fn generate(entropy: &dyn Entropy) -> Self {
-        let mut bytes = Zeroizing::new([0; 32]);
-        entropy.fill(&mut *bytes);
-        Self(Secret::new(URL_SAFE_NO_PAD.encode(bytes.as_slice())))
+        Self(Secret::random(entropy))
     }
 
     /// Takes a cookie's value for one, by its form alone.
     pub fn parse(text: &str) -> Option<Self> {
-        let fits = text.len() == BROWSER_SECRET_LEN && URL_SAFE_NO_PAD.decode(text).is_ok();
+        let fits = text.len() == RANDOM_LEN && URL_SAFE_NO_PAD.decode(text).is_ok();
         fits.then(|| Self(Secret::new(text.to_owned())))
     }
 
@@ -67,8 +62,20 @@ impl BrowserSecret {
 
     /// HMAC-SHA-256 of the label under the secret, in base64url: 43 characters.
     pub fn derive(&self, what: Derived) -> Secret {
+        self.hmac(what.label())
+    }
+
+    /// The browser's secret for what goes to one provider and comes back from it. A provider that a browser was sent to
+    /// has seen state, nonce and, once it is asked for tokens, verifier: none of them may fit what the same browser is
+    /// then sent to another provider with (RFC 9700, section 4.4).
+    #[must_use]
+    pub fn at(&self, provider: &UpstreamUid) -> Self {
+        Self(self.hmac(&format!("brevet upstream provider {provider}")))
+    }
+
+    fn hmac(&self, label: &str) -> Secret {
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.0.expose().as_bytes());
-        Secret::new(URL_SAFE_NO_PAD.encode(hmac::sign(&key, what.label().as_bytes())))
+        Secret::new(URL_SAFE_NO_PAD.encode(hmac::sign(&key, label.as_bytes())))
     }
 
     /// Whether `text` is what is derived for `what`, in constant time.
@@ -86,17 +93,15 @@ impl BrowserSecret {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::entropy::seeded::SeededEntropy;
 
-    struct Fixed(u8);
-    impl Entropy for Fixed {
-        fn fill(&self, bytes: &mut [u8]) {
-            bytes.fill(self.0);
-        }
+    fn made(seed: u64) -> BrowserSecret {
+        BrowserSecret::generate(&SeededEntropy::new(seed))
     }
 
     #[test]
     fn what_is_derived_for_one_purpose_or_browser_fits_no_other() {
-        let (one, other) = (BrowserSecret::generate(&Fixed(1)), BrowserSecret::generate(&Fixed(2)));
+        let (one, other) = (made(1), made(2));
         let all = [Derived::State, Derived::Nonce, Derived::Verifier, Derived::Form];
         for what in all {
             let text = one.derive(what);
@@ -108,11 +113,24 @@ mod tests {
     }
 
     #[test]
+    fn threat_38_what_one_provider_has_seen_fits_no_other() {
+        let [acme, globex] = ["acme", "globex"].map(|uid| UpstreamUid::parse(uid).unwrap());
+        let browser = made(1);
+        let (here, there) = (browser.at(&acme), browser.at(&globex));
+        assert_eq!(here.hash(), browser.at(&acme).hash(), "it is derived, and kept nowhere");
+        for what in [Derived::State, Derived::Nonce, Derived::Verifier, Derived::Form] {
+            let seen = here.derive(what);
+            assert!(!there.matches(what, seen.expose()) && !browser.matches(what, seen.expose()));
+        }
+        assert_ne!(here.challenge(), there.challenge());
+    }
+
+    #[test]
     fn threat_31_only_a_whole_cookie_is_read_and_none_is_debugged() {
-        let made = BrowserSecret::generate(&Fixed(7));
+        let made = made(7);
         let text = made.secret().expose().to_owned();
         assert_eq!(BrowserSecret::parse(&text).map(|read| read.hash()), Some(made.hash()));
-        for wrong in ["", &text[1..], &format!("{text}A"), &text.replace('B', "!")] {
+        for wrong in ["", &text[1..], &format!("{text}A"), &format!("!{}", &text[1..])] {
             assert!(BrowserSecret::parse(wrong).is_none(), "{wrong}");
         }
         assert!(!format!("{made:?}").contains(&text));

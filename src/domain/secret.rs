@@ -2,7 +2,14 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
+
+use super::entropy::Entropy;
+
+/// Characters of a [`Secret::random`]: 32 bytes in base64url without padding.
+pub const RANDOM_LEN: usize = 43;
 
 /// A secret text: a key, a bearer, a signed token, a password in a URL. There is no `Display` and no
 /// `Serialize`; [`Secret::expose`] is the one way out, so that every use can be found.
@@ -13,6 +20,13 @@ impl Secret {
     /// Takes ownership of `text`.
     pub fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
+    }
+
+    /// 32 random bytes in base64url without padding.
+    pub fn random(entropy: &dyn Entropy) -> Self {
+        let mut bytes = Zeroizing::new([0; 32]);
+        entropy.fill(&mut *bytes);
+        Self::new(URL_SAFE_NO_PAD.encode(bytes.as_slice()))
     }
 
     /// The text, for the one place that sends or hashes it.

@@ -24,6 +24,8 @@ pub struct LimitNumbers {
     pub address: Rate,
     /// Requests of one address that present no live credential, and tries of enrolment codes.
     pub failures: Rate,
+    /// User codes that are tried from everywhere, on one replica.
+    pub user_codes: Rate,
     /// Mints and exchanges in flight at once.
     pub in_flight: usize,
     /// Mints and exchanges that wait for a place.
@@ -64,6 +66,7 @@ impl LimitNumbers {
             team: Rate::new(60_000, 5_000)?,
             address: Rate::new(300_000, 60_000)?,
             failures: Rate::new(600, 200)?,
+            user_codes: Rate::new(600, 600)?,
             in_flight: 64 * cores.max(1),
             waiting: 1024 * cores.max(1),
         })
@@ -98,6 +101,8 @@ pub(super) struct Limits {
     told: KeyedRate,
     devices: KeyedRate,
     all_devices: KeyedRate,
+    browsers: KeyedRate,
+    all_browsers: KeyedRate,
     guesses: KeyedRate,
     all_guesses: KeyedRate,
     judged: Shares<Option<IpAddr>>,
@@ -114,13 +119,16 @@ const JUDGED: usize = 4;
 const DEVICES: u32 = 120;
 /// The same from everywhere, on one replica: at most so many wait at once, times their ten minutes.
 const ALL_DEVICES: Rate = Rate::at_least_one(1_200, 1_200);
+/// Browsers a minute that begin, from one address. Rates of their own: a page somewhere that sends its visitors here
+/// must not keep devices out, nor devices the browsers of those who want to approve one.
+const BROWSERS: u32 = 120;
+/// The same from everywhere, on one replica: each leaves a row of less than a kilobyte for ten minutes.
+const ALL_BROWSERS: Rate = Rate::at_least_one(6_000, 6_000);
 /// User codes a minute that are tried from one address, right ones among them: so none is looked up uncounted, however
-/// many are tried at once.
+/// many are tried at once. From everywhere it is [`LimitNumbers::user_codes`], 600 by itself. Of the 20^8 codes few are
+/// somebody's at once: while a hundred are, all guesses together hit one of them in 296 days, while 12 000 are (the most
+/// that [`ALL_DEVICES`] lets wait) in 2 days, and one that is meant in 81 years.
 const GUESSES: u32 = 30;
-/// The same from everywhere, on one replica. Of the 20^8 codes few are somebody's at once: while a hundred are, all
-/// guesses together hit one of them in 296 days, while 12 000 are (the most that [`ALL_DEVICES`] lets wait) in 2 days,
-/// and one that is meant in 81 years.
-const ALL_GUESSES: Rate = Rate::at_least_one(600, 600);
 
 impl Limits {
     pub(super) fn new(numbers: &LimitNumbers) -> Self {
@@ -137,8 +145,10 @@ impl Limits {
             told: KeyedRate::new(numbers.failures.at_most(TOLD)),
             devices: KeyedRate::new(numbers.failures.at_most(DEVICES)),
             all_devices: KeyedRate::new(ALL_DEVICES),
+            browsers: KeyedRate::new(numbers.failures.at_most(BROWSERS)),
+            all_browsers: KeyedRate::new(ALL_BROWSERS),
             guesses: KeyedRate::new(numbers.failures.at_most(GUESSES)),
-            all_guesses: KeyedRate::new(ALL_GUESSES),
+            all_guesses: KeyedRate::new(numbers.user_codes),
         }
     }
 
@@ -179,6 +189,12 @@ impl Limits {
         self.all_devices.take(&())
     }
 
+    /// One browser that begins.
+    pub(super) fn browser(&self, origin: &Origin) -> Result<(), Limited> {
+        self.browsers.take(&origin.address.map(network))?;
+        self.all_browsers.take(&())
+    }
+
     /// One user code that is tried.
     pub(super) fn guess(&self, origin: &Origin) -> Result<(), Limited> {
         self.guesses.take(&origin.address.map(network))?;
@@ -210,6 +226,25 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    type Take = fn(&Limits, &Origin) -> Result<(), Limited>;
+
+    #[test]
+    fn threat_41_browsers_devices_and_guesses_empty_nobody_elses_rate() {
+        let from = |n: u32| Origin { address: Some(IpAddr::from(n.to_be_bytes())), ..Origin::default() };
+        let takes: [Take; 3] = [Limits::device, Limits::browser, Limits::guess];
+        for (at, empties) in takes.into_iter().enumerate() {
+            let limits = Limits::new(&LimitNumbers::for_cores(1).unwrap());
+            // As many addresses as it takes until nobody gets in any more, wherever they come from.
+            let mut address = 1;
+            while empties(&limits, &from(address)).is_ok() || empties(&limits, &from(address + 1)).is_ok() {
+                address += 1;
+            }
+            for (other, take) in takes.into_iter().enumerate().filter(|(other, _)| *other != at) {
+                assert!(take(&limits, &from(u32::MAX)).is_ok(), "{at} empties {other}");
+            }
+        }
+    }
 
     #[test]
     fn threat_24_no_team_has_all_places_and_lines_of_the_mint_and_no_network_all_questions() {

@@ -8,7 +8,7 @@ use super::bootstrap::{Host, generate_kind};
 use crate::crypto::new_key::{NewKeyError, new_signing_key};
 use crate::crypto::seal::{Kek, SealError, Sealing};
 use crate::domain::audit::Action;
-use crate::domain::id::IssuerId;
+use crate::domain::id::{IssuerId, UpstreamUid};
 use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::key_schedule::KeySchedule;
 use crate::domain::rotation::{self, NewKey, Outage};
@@ -117,8 +117,9 @@ pub async fn lost(store: &Store, kek: &Kek, now: OffsetDateTime) -> Result<Vec<I
 
 /// Forgets what nobody can open with `kek` and what can be had again: the installation's own keys, which are made anew
 /// when they are next needed (what was kept under them, user codes of ten minutes, is lost with them), and our secrets
-/// at sign-in providers, which the operator sets again; nobody signs in there before.
-pub async fn forget_lost(store: &Store, kek: &Kek, host: &Host) -> Result<(), ChangeError> {
+/// at sign-in providers, which the operator sets again; nobody signs in there before. Tells which providers those are.
+pub async fn forget_lost(store: &Store, kek: &Kek, host: &Host) -> Result<Vec<UpstreamUid>, ChangeError> {
+    let mut providers = Vec::new();
     for sealed in store.sealed().await? {
         if kek.knows(&sealed.text).is_ok() {
             continue;
@@ -132,10 +133,11 @@ pub async fn forget_lost(store: &Store, kek: &Kek, host: &Host) -> Result<(), Ch
             }
             SealedPlace::UpstreamClientSecret { provider, .. } => {
                 store.forget_upstream_secret(provider, &sealed.text, &event).await?;
+                providers.push(provider.clone());
             }
         }
     }
-    Ok(())
+    Ok(providers)
 }
 
 /// Replaces the keys of `issuer` by two new ones under `kek`, of which the first signs at once. The old ones were not

@@ -41,6 +41,12 @@ impl Change {
         self.0.note(event).await?;
         self.0.commit().await
     }
+
+    /// Leaves everything as it was, and gives back what the transaction held: for a change that turns out to need another
+    /// kind of transaction.
+    pub(super) async fn undo(self) -> Result<(), StoreError> {
+        self.0.roll_back().await
+    }
 }
 
 impl Deref for Change {

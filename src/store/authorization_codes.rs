@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use super::device_grants::opened_by;
 use super::error::StoreError;
 use super::sessions::{self, NewSession, OpenError, OpenedSession};
-use super::{Store, signed_in_json};
+use super::{Store, sign_ins, signed_in_json};
 use crate::domain::audit::Event;
 use crate::domain::credential::SecretHash;
 use crate::domain::id::{SessionId, UserUid};
@@ -66,9 +66,20 @@ pub enum CodeError {
 }
 
 impl Store {
-    /// Saves a code of a person who has just signed in.
-    pub async fn create_authorization_code(&self, new: &NewAuthorizationCode, event: &Event) -> Result<(), StoreError> {
+    /// Saves a code of a person who has just signed in, and ends the way of their browser in the same transaction;
+    /// `false`, and no code, where that way is over.
+    pub async fn create_authorization_code(
+        &self,
+        new: &NewAuthorizationCode,
+        browser: Option<&SecretHash>,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
         let mut tx = self.db.change(event).await?;
+        if let Some(browser) = browser
+            && !sign_ins::finish(&mut tx, browser, event.at).await?
+        {
+            return Ok(false);
+        }
         tx.execute(
             "INSERT INTO authorization_codes (code_hash, client_id, redirect_uri, code_challenge, device, user_uid,
                 signed_in, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -85,7 +96,8 @@ impl Store {
             ],
         )
         .await?;
-        tx.commit_with(event).await
+        tx.commit_with(event).await?;
+        Ok(true)
     }
 
     /// Redeems a code for `session`; of any number of tries exactly one wins. The audit row gets the person.

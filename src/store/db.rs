@@ -443,6 +443,14 @@ impl Tx {
             Self::Postgres(PgTx { tx, cluster, patient }) => cluster.answer(patient, tx.commit()).await,
         }
     }
+
+    /// Undoes it now, so that what it held is free when this returns.
+    pub(super) async fn roll_back(self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(tx) => tx.rollback().await.map_err(error),
+            Self::Postgres(PgTx { tx, cluster, patient }) => cluster.answer(patient, tx.rollback()).await,
+        }
+    }
 }
 
 fn on_sqlite<'t>(tx: &'t mut Transaction<'static, Sqlite>) -> &'t mut SqliteConnection {

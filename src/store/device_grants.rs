@@ -7,7 +7,7 @@ use time::{Duration, OffsetDateTime};
 use super::db::{Row, Tx};
 use super::error::StoreError;
 use super::sessions::{self, NewSession, OpenError, OpenedSession};
-use super::{Store, signed_in_json};
+use super::{Store, sign_ins, signed_in_json};
 use crate::domain::audit::{Event, Origin};
 use crate::domain::credential::SecretHash;
 use crate::domain::device_grant::{Decided, DeviceGrant, DeviceState, Polled, UndecidableGrant};
@@ -65,6 +65,9 @@ pub enum DecideError {
     /// It cannot be decided any more.
     #[error(transparent)]
     Undecidable(#[from] UndecidableGrant),
+    /// The browser that decides has decided before, took too long, or its sign-in was ended.
+    #[error("the browser's sign-in is over")]
+    Over,
     /// The store did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -87,6 +90,19 @@ macro_rules! grant {
     () => {
         "id, device, address, user_agent, team_uid, created_at, expires_at, interval_seconds, polled_at, signed_in,
             approved_at, denied_at, redeemed_at"
+    };
+}
+
+/// The device that waits at `$2`, by the column that is `$1`.
+macro_rules! waiting {
+    ($by:literal) => {
+        concat!(
+            "SELECT ",
+            grant!(),
+            " FROM device_grants WHERE ",
+            $by,
+            " = $1 AND approved_at IS NULL AND denied_at IS NULL AND redeemed_at IS NULL AND expires_at > $2"
+        )
     };
 }
 
@@ -124,12 +140,7 @@ impl Store {
 
     /// The device that waits under a user code; decided and late ones wait no more.
     pub async fn device_of_code(&self, mac: &str, now: OffsetDateTime) -> Result<Option<WaitingDevice>, StoreError> {
-        let sql = concat!(
-            "SELECT ",
-            grant!(),
-            " FROM device_grants WHERE user_code_mac = $1 AND approved_at IS NULL AND denied_at IS NULL
-                AND redeemed_at IS NULL AND expires_at > $2"
-        );
+        let sql = waiting!("user_code_mac");
         self.db.fetch_optional(sql, [mac.into(), now.into()]).await?.as_ref().map(waiting).transpose()
     }
 
@@ -139,23 +150,26 @@ impl Store {
         id: DeviceGrantId,
         now: OffsetDateTime,
     ) -> Result<Option<WaitingDevice>, StoreError> {
-        let sql = concat!(
-            "SELECT ",
-            grant!(),
-            " FROM device_grants WHERE id = $1 AND approved_at IS NULL AND denied_at IS NULL
-                AND redeemed_at IS NULL AND expires_at > $2"
-        );
+        let sql = waiting!("id");
         self.db.fetch_optional(sql, [id.into(), now.into()]).await?.as_ref().map(waiting).transpose()
     }
 
-    /// A person decides on a device, once; of any number of tries exactly one wins.
+    /// A person decides on a device, once; of any number of tries exactly one wins. The way of the browser that they decide
+    /// in ends in the same transaction: what ends their sign-ins comes before and nothing is approved, or after and ends
+    /// the approval.
     pub async fn decide_device_grant(
         &self,
         id: DeviceGrantId,
         decided: Decided<SignedIn>,
+        browser: Option<&SecretHash>,
         event: &Event,
     ) -> Result<(), DecideError> {
         let mut tx = self.db.change(event).await?;
+        if let Some(browser) = browser
+            && !sign_ins::finish(&mut tx, browser, event.at).await?
+        {
+            return Err(DecideError::Over);
+        }
         let sql = concat!("UPDATE device_grants SET polled_at = polled_at WHERE id = $1 RETURNING ", grant!());
         let row = tx.fetch_optional(sql, [id.into()]).await?.ok_or(DecideError::NotFound)?;
         let decided = grant(&row)?.decide(event.at, decided)?;

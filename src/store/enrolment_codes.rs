@@ -8,6 +8,7 @@ use super::error::{ChangeError, StoreError};
 use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
 use super::sessions::{self, NewSession, OpenError, OpenedSession};
+use super::sign_ins::{self, Arrival};
 use super::users;
 use crate::domain::audit::Event;
 use crate::domain::credential::{CredentialKind, SecretHash};
@@ -75,6 +76,9 @@ pub enum RedeemError {
     /// The person is disabled or deleted.
     #[error("the person of the enrolment code is disabled or deleted")]
     UserDead,
+    /// The browser in which it was shown is on no way any more.
+    #[error("the browser's sign-in is over")]
+    Over,
     /// The store did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -172,21 +176,29 @@ impl Store {
         Ok((redeemed, opened))
     }
 
-    /// Redeems a code in a browser, for a session that is opened later and stays tied to it.
+    /// Redeems a code in a browser, for a session that is opened later and stays tied to it. The browser is noted with it,
+    /// or the code stays unused.
     pub async fn redeem_enrolment_code_in_browser(
         &self,
         hash: &SecretHash,
+        arrival: Option<Arrival<'_>>,
         now: OffsetDateTime,
         event: &Event,
-    ) -> Result<Redeemed, RedeemError> {
+    ) -> Result<SignedIn, RedeemError> {
         let mut tx = self.db.change(event).await?;
         let redeemed = redeem(&mut tx, hash, now).await?;
         let alive = "SELECT 1 AS one FROM users WHERE uid = $1 AND disabled_at IS NULL AND deleted_at IS NULL";
         if tx.fetch_optional(alive, [(&redeemed.user).into()]).await?.is_none() {
             return Err(RedeemError::UserDead);
         }
+        let signed_in = SignedIn::by_code(redeemed.user.clone(), redeemed.code, now);
+        if let Some(arrival) = arrival
+            && !sign_ins::note(&mut tx, arrival, &signed_in, now).await?
+        {
+            return Err(RedeemError::Over);
+        }
         tx.commit_with(&about(event, &redeemed)).await?;
-        Ok(redeemed)
+        Ok(signed_in)
     }
 }
 

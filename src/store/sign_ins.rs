@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::db::Row;
+use super::db::{Row, Tx};
 use super::error::StoreError;
 use super::{Store, signed_in_json};
+use crate::domain::audit::Event;
 use crate::domain::authorization::{Authorization, LoopbackRedirect, Return};
 use crate::domain::credential::SecretHash;
 use crate::domain::id::{DeviceGrantId, TeamUid, UpstreamUid};
@@ -21,6 +22,16 @@ const CORRUPT: StoreError = StoreError::Corrupt("asked");
 /// Most old rows that one new one takes with it: more than one, so that strangers who begin and never come back leave
 /// no more rows than they can make while one lasts.
 const SWEPT: i64 = 20;
+
+/// A browser whose person has just proved who they are: what knew it until now, and what knows it from now on. Whoever
+/// planted or read its cookie before has nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    /// The hash of its secret on the way.
+    pub browser: &'a SecretHash,
+    /// The hash of the one that it is given now.
+    pub fresh: &'a SecretHash,
+}
 
 impl Store {
     /// A browser begins.
@@ -65,43 +76,63 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let sql = "UPDATE sign_ins SET provider_uid = $2
             WHERE browser_hash = $1 AND signed_in IS NULL AND finished_at IS NULL AND expires_at > $3";
-        self.change_sign_in(sql, [browser.to_hex().into(), provider.into(), now.into()]).await
+        let mut tx = self.db.begin().await?;
+        let chosen = tx.execute(sql, [browser.to_hex().into(), provider.into(), now.into()]).await?;
+        tx.commit().await?;
+        Ok(chosen == 1)
     }
 
-    /// Notes who a browser turned out to be, and from now on knows it by `fresh`: whoever planted or read its cookie
-    /// before has nothing. `false` where there is no such browser, or it was signed in before.
-    pub async fn note_signed_in(
+    /// The browser turns a terminal away, once, with the row of whoever it is known to be; `false` where there is none
+    /// that may decide. A device's denial is [`Store::decide_device_grant`]'s.
+    pub async fn finish_sign_in(
         &self,
         browser: &SecretHash,
-        fresh: &SecretHash,
-        signed_in: &SignedIn,
         now: OffsetDateTime,
+        event: Option<&Event>,
     ) -> Result<bool, StoreError> {
-        let sql = "UPDATE sign_ins SET browser_hash = $2, user_uid = $3, signed_in = $4
-            WHERE browser_hash = $1 AND signed_in IS NULL AND finished_at IS NULL AND expires_at > $5";
-        let proved = signed_in_json::write(signed_in)?;
-        let (browser, fresh) = (browser.to_hex(), fresh.to_hex());
-        self.change_sign_in(sql, [browser.into(), fresh.into(), (&signed_in.user).into(), proved.into(), now.into()])
-            .await
+        let Some(event) = event else {
+            let mut tx = self.db.begin().await?;
+            let finished = finish(&mut tx, browser, now).await?;
+            tx.commit().await?;
+            return Ok(finished);
+        };
+        let mut tx = self.db.change(event).await?;
+        if !finish(&mut tx, browser, now).await? {
+            return Ok(false);
+        }
+        tx.commit_with(event).await?;
+        Ok(true)
     }
+}
 
-    /// The browser decides, once; `false` where there is none that may.
-    pub async fn finish_sign_in(&self, browser: &SecretHash, now: OffsetDateTime) -> Result<bool, StoreError> {
-        let sql = "UPDATE sign_ins SET finished_at = $2
-            WHERE browser_hash = $1 AND finished_at IS NULL AND expires_at > $2";
-        self.change_sign_in(sql, [browser.to_hex().into(), now.into()]).await
-    }
+/// When a browser began, wherever it is by now.
+pub(super) async fn began(tx: &mut Tx, browser: &SecretHash) -> Result<Option<OffsetDateTime>, StoreError> {
+    let sql = "SELECT created_at FROM sign_ins WHERE browser_hash = $1";
+    tx.fetch_optional(sql, [browser.to_hex().into()]).await?.map(|row| row.time("created_at")).transpose()
+}
 
-    async fn change_sign_in<const N: usize>(
-        &self,
-        sql: &'static str,
-        args: [super::db::Value; N],
-    ) -> Result<bool, StoreError> {
-        let mut tx = self.db.begin().await?;
-        let changed = tx.execute(sql, args).await?;
-        tx.commit().await?;
-        Ok(changed == 1)
-    }
+/// Notes who a browser turned out to be, in the transaction that found out: in between, nothing could end the sign-in.
+/// `false` where there is no such browser, or it was signed in before; then the transaction must not commit.
+pub(super) async fn note(
+    tx: &mut Tx,
+    arrival: Arrival<'_>,
+    signed_in: &SignedIn,
+    now: OffsetDateTime,
+) -> Result<bool, StoreError> {
+    let sql = "UPDATE sign_ins SET browser_hash = $2, user_uid = $3, signed_in = $4
+        WHERE browser_hash = $1 AND signed_in IS NULL AND finished_at IS NULL AND expires_at > $5";
+    let proved = signed_in_json::write(signed_in)?;
+    let (browser, fresh) = (arrival.browser.to_hex(), arrival.fresh.to_hex());
+    let args = [browser.into(), fresh.into(), (&signed_in.user).into(), proved.into(), now.into()];
+    Ok(tx.execute(sql, args).await? == 1)
+}
+
+/// The browser decides, once, in the transaction of what it decides: `false` where there is none that may, because it has
+/// decided, took too long, or its sign-in was ended meanwhile; then the transaction must not commit.
+pub(super) async fn finish(tx: &mut Tx, browser: &SecretHash, now: OffsetDateTime) -> Result<bool, StoreError> {
+    let sql = "UPDATE sign_ins SET finished_at = $2
+        WHERE browser_hash = $1 AND finished_at IS NULL AND expires_at > $2";
+    Ok(tx.execute(sql, [browser.to_hex().into(), now.into()]).await? == 1)
 }
 
 fn sign_in(row: &Row) -> Result<SignIn, StoreError> {

@@ -3,13 +3,16 @@
 use time::OffsetDateTime;
 
 use super::Store;
+use super::asker::Change;
 use super::db::Tx;
 use super::error::{ChangeError, StoreError};
+use super::sign_ins::{self, Arrival};
 use super::upstream_identities::{self, UpstreamIdentity};
-use super::{enrolment_codes, memberships, team_row, upstream_providers, users};
+use super::{enrolment_codes, memberships, team_row, upstream_logout, upstream_providers, users};
 use crate::domain::audit::Event;
 use crate::domain::id::{TeamUid, UserUid};
 use crate::domain::principal::Principal;
+use crate::domain::session::{SessionOrigin, SignedIn};
 use crate::domain::team::{Membership, Team, User};
 use crate::domain::upstream::{UpstreamPerson, UpstreamProvider};
 
@@ -23,11 +26,9 @@ pub struct SignInEvents<'a> {
 
 /// Who signed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignedInPerson {
-    /// Who.
-    pub user: UserUid,
-    /// Under which settings of the provider.
-    pub provider: UpstreamProvider,
+pub struct Admitted {
+    /// Who, and what they have proved.
+    pub signed_in: SignedIn,
     /// The teams that took them in just now.
     pub joined: Vec<TeamUid>,
 }
@@ -47,6 +48,10 @@ pub enum AdmitError {
     /// Nobody knows the subject, and no team takes it in.
     #[error("no team takes the person in")]
     NotAdmitted,
+    /// The browser that they came back in is on no way any more, or the provider has said since it began that they have
+    /// logged out there.
+    #[error("the browser's sign-in is over")]
+    Over,
     /// The store did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -55,69 +60,128 @@ pub enum AdmitError {
 impl Store {
     /// Finds who `person` of `provider` is; makes `newcomer` of a subject that nobody knows and some team takes in, and
     /// no one of any other. Somebody known may join further teams, but none that once removed or disabled them. Name
-    /// and address follow the provider. When it has returned, all of it is committed with its rows, or nothing.
+    /// and address follow the provider. When it has returned, all of it is committed with its rows, and the browser noted
+    /// with it, or nothing.
     pub async fn admit(
         &self,
         provider: &UpstreamProvider,
         person: &UpstreamPerson,
         newcomer: &User,
+        arrival: Option<Arrival<'_>>,
         events: SignInEvents<'_>,
-    ) -> Result<SignedInPerson, AdmitError> {
-        let mut tx = self.db.change_alone(events.sign_in).await?;
+    ) -> Result<Admitted, AdmitError> {
         let at = events.sign_in.at;
-        let asked = upstream_providers::in_transaction(&mut tx, &provider.uid).await?;
-        let provider = asked.filter(|asked| {
-            asked.disabled_at.is_none() && asked.issuer == provider.issuer && asked.client_id == provider.client_id
-        });
-        let provider = provider.ok_or(AdmitError::ProviderOff)?;
-        if provider.settings.require_verified_email && !(person.email_verified && person.email.is_some()) {
-            return Err(AdmitError::EmailNotVerified);
+        let (mut tx, found) = self.found(provider, person, events.sign_in).await?;
+        if let Some(arrival) = arrival
+            && let Some(began) = sign_ins::began(&mut tx, arrival.browser).await?
+            && upstream_logout::logged_out_since(&mut tx, &found.provider.uid, person, began).await?
+        {
+            return Err(AdmitError::Over);
         }
-        let known = upstream_identities::known(&mut tx, &provider.uid, &person.subject).await?;
-        let teams = admitting(&mut tx, &provider, person).await?;
-        let user = match known {
-            Some((user, false)) => return Err(AdmitError::PersonOff(user)),
-            Some((user, true)) => {
-                follow(&mut tx, &user, person, at).await?;
-                upstream_identities::touch(&mut tx, &provider.uid, &person.subject, at).await?;
-                user
-            }
-            None if teams.is_empty() => return Err(AdmitError::NotAdmitted),
-            None => {
-                users::insert(&mut tx, newcomer).await.map_err(unexpected)?;
-                let identity = UpstreamIdentity {
-                    provider: provider.uid.clone(),
-                    subject: person.subject.clone(),
-                    user: newcomer.uid.clone(),
-                    created_by: None,
-                    created_at: at,
-                    signed_in_at: Some(at),
-                };
-                upstream_identities::insert(&mut tx, &identity).await?;
-                newcomer.uid.clone()
-            }
+        let user = if let Some(user) = found.user {
+            follow(&mut tx, &user, person, at).await?;
+            upstream_identities::touch(&mut tx, &found.provider.uid, &person.subject, at).await?;
+            user
+        } else {
+            users::insert(&mut tx, newcomer).await.map_err(unexpected)?;
+            let identity = UpstreamIdentity {
+                provider: found.provider.uid.clone(),
+                subject: person.subject.clone(),
+                user: newcomer.uid.clone(),
+                created_by: None,
+                created_at: at,
+                signed_in_at: Some(at),
+            };
+            upstream_identities::insert(&mut tx, &identity).await?;
+            newcomer.uid.clone()
         };
-        let mut joined = Vec::new();
-        for team in teams {
-            if !was_member(&mut tx, &team, &user).await? {
-                let membership = Membership::new(team.clone(), user.clone(), at);
-                memberships::insert(&mut tx, &membership).await.map_err(unexpected)?;
-                let mut event = (events.join)();
-                event.team = Some(team.clone());
-                event.principal = Some(Principal::User(user.clone()));
-                tx.note(&event).await?;
-                joined.push(team);
-            }
+        for team in &found.joins {
+            let membership = Membership::new(team.clone(), user.clone(), at);
+            memberships::insert(&mut tx, &membership).await.map_err(unexpected)?;
+            let mut event = (events.join)();
+            event.team = Some(team.clone());
+            event.principal = Some(Principal::User(user.clone()));
+            tx.note(&event).await?;
         }
-        if !joined.is_empty() {
+        if !found.joins.is_empty() {
             // As with every other team that a person comes into (threat 38).
             enrolment_codes::end_those_of_teams(&mut tx, &user, at).await?;
         }
+        let signed_in = SignedIn {
+            user: user.clone(),
+            origin: SessionOrigin::Upstream(found.provider.uid.clone()),
+            code: None,
+            subject: Some(person.subject.clone()),
+            sid: person.sid.clone(),
+            amr: person.amr.clone(),
+            at,
+            ends_at: at + found.provider.settings.session_length.duration(),
+        };
+        if let Some(arrival) = arrival
+            && !sign_ins::note(&mut tx, arrival, &signed_in, at).await?
+        {
+            return Err(AdmitError::Over);
+        }
         let mut event = events.sign_in.clone();
-        event.principal = Some(Principal::User(user.clone()));
+        event.principal = Some(Principal::User(user));
         tx.commit_with(&event).await?;
-        Ok(SignedInPerson { user, provider, joined })
+        Ok(Admitted { signed_in, joined: found.joins })
     }
+
+    /// Who `person` is, in the transaction that is to say so. Most sign-ins join no team, and hold off no mint; one that
+    /// joins ends what the admins of other teams enrolled, so it must be alone, and is judged again when it is.
+    async fn found(
+        &self,
+        provider: &UpstreamProvider,
+        person: &UpstreamPerson,
+        event: &Event,
+    ) -> Result<(Change, Found), AdmitError> {
+        let mut tx = self.db.change(event).await?;
+        let found = find(&mut tx, provider, person).await?;
+        if found.joins.is_empty() {
+            return Ok((tx, found));
+        }
+        tx.undo().await?;
+        let mut tx = self.db.change_alone(event).await?;
+        let found = find(&mut tx, provider, person).await?;
+        Ok((tx, found))
+    }
+}
+
+/// Who a provider's person turned out to be.
+struct Found {
+    /// Under which settings.
+    provider: UpstreamProvider,
+    /// Who, where somebody knows them.
+    user: Option<UserUid>,
+    /// The teams that take them in now; never empty for somebody whom nobody knows.
+    joins: Vec<TeamUid>,
+}
+
+async fn find(tx: &mut Tx, provider: &UpstreamProvider, person: &UpstreamPerson) -> Result<Found, AdmitError> {
+    let asked = upstream_providers::in_transaction(tx, &provider.uid).await?;
+    let provider = asked.filter(|asked| {
+        asked.disabled_at.is_none() && asked.issuer == provider.issuer && asked.client_id == provider.client_id
+    });
+    let provider = provider.ok_or(AdmitError::ProviderOff)?;
+    if provider.settings.require_verified_email && !(person.email_verified && person.email.is_some()) {
+        return Err(AdmitError::EmailNotVerified);
+    }
+    let user = match upstream_identities::known(tx, &provider.uid, &person.subject).await? {
+        Some((user, false)) => return Err(AdmitError::PersonOff(user)),
+        Some((user, true)) => Some(user),
+        None => None,
+    };
+    let mut joins = admitting(tx, &provider, person).await?;
+    match &user {
+        Some(user) => {
+            let known = teams_ever(tx, user).await?;
+            joins.retain(|team| !known.contains(team));
+        }
+        None if joins.is_empty() => return Err(AdmitError::NotAdmitted),
+        None => {}
+    }
+    Ok(Found { provider, user, joins })
 }
 
 /// The teams whose rules take `person` in. A team that names the provider has its uid in the policy's text; what the
@@ -136,10 +200,10 @@ async fn admitting(
     Ok(teams.into_iter().filter(admits).map(|team| team.uid).collect())
 }
 
-/// Whether the person is in the team or ever was: whom an admin removed or disabled does not come back by signing in.
-async fn was_member(tx: &mut Tx, team: &TeamUid, user: &UserUid) -> Result<bool, StoreError> {
-    let sql = "SELECT 1 AS one FROM memberships WHERE team_uid = $1 AND user_uid = $2 LIMIT 1";
-    Ok(tx.fetch_optional(sql, [team.into(), user.into()]).await?.is_some())
+/// The teams that the person is in or ever was: whom an admin removed or disabled does not come back by signing in.
+async fn teams_ever(tx: &mut Tx, user: &UserUid) -> Result<Vec<TeamUid>, StoreError> {
+    let sql = "SELECT DISTINCT team_uid FROM memberships WHERE user_uid = $1";
+    tx.fetch_all(sql, [user.into()]).await?.iter().map(|row| row.uid("team_uid")).collect()
 }
 
 /// Takes over the name and the address that the provider gives, where they have changed.

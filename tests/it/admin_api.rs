@@ -170,6 +170,14 @@ async fn hostile_and_clumsy_inputs_are_answered_by_field_and_rule() {
     let worker = json!({"name": "w", "audience": "https://worker.example.com", "teams": ["acme"]});
     let worker = house.must("POST", "/v1/worker-keys", Some(worker)).await;
     let worker = format!("/v1/worker-keys/{}", text(&worker, "id"));
+    let provider = |member: &str, value: Value| {
+        let mut body = json!({"name": "Acme", "issuer": "https://acme.example", "client_id": "b"});
+        body[member] = value;
+        body
+    };
+    let mut okta = provider("uid", json!("okta"));
+    okta["client_id"] = json!("c");
+    house.must("POST", "/v1/upstream-providers", Some(okta)).await;
     let before = state(&house).await;
     let long = "x".repeat(201);
     let robot = "/v1/teams/acme/service-accounts/robot";
@@ -292,6 +300,40 @@ async fn hostile_and_clumsy_inputs_are_answered_by_field_and_rule() {
         ("POST", "/v1/enrolment-codes".into(), json!({"user_uid": "nobody"})),
         ("POST", "/v1/enrolment-codes".into(), json!({"user_uid": "a b"})),
         ("POST", "/v1/enrolment-codes".into(), json!({"email": "ada@example.com"})),
+        ("POST", "/v1/upstream-providers".into(), json!({})),
+        ("POST", "/v1/upstream-providers".into(), provider("uid", json!("a/b"))),
+        ("POST", "/v1/upstream-providers".into(), provider("uid", json!("OKTA"))),
+        ("POST", "/v1/upstream-providers".into(), provider("name", json!(""))),
+        ("POST", "/v1/upstream-providers".into(), provider("issuer", json!("http://acme.example"))),
+        ("POST", "/v1/upstream-providers".into(), provider("issuer", json!("https://Acme.example"))),
+        ("POST", "/v1/upstream-providers".into(), provider("issuer", json!("https://acme.example?x"))),
+        ("POST", "/v1/upstream-providers".into(), provider("issuer", json!("http://127.0.0.1:9/"))),
+        ("POST", "/v1/upstream-providers".into(), provider("issuer", json!(crate::support::app::ISSUER))),
+        ("POST", "/v1/upstream-providers".into(), provider("client_id", json!("a b"))),
+        ("POST", "/v1/upstream-providers".into(), provider("client_id", json!("c"))),
+        ("POST", "/v1/upstream-providers".into(), provider("client_secret", json!(""))),
+        ("POST", "/v1/upstream-providers".into(), provider("client_secret", json!("a\nb"))),
+        ("POST", "/v1/upstream-providers".into(), provider("client_secret", json!("x".repeat(1025)))),
+        ("POST", "/v1/upstream-providers".into(), provider("scopes", json!(["openid"]))),
+        ("POST", "/v1/upstream-providers".into(), provider("scopes", json!(["profile", "a b"]))),
+        ("POST", "/v1/upstream-providers".into(), provider("scopes", json!(vec!["x"; 21]))),
+        ("POST", "/v1/upstream-providers".into(), provider("groups_claim", json!("a b"))),
+        ("POST", "/v1/upstream-providers".into(), provider("email_domains", json!(["Acme.example"]))),
+        ("POST", "/v1/upstream-providers".into(), provider("email_domains", json!(["localhost"]))),
+        ("POST", "/v1/upstream-providers".into(), provider("email_domains", json!(vec!["a.example"; 101]))),
+        ("POST", "/v1/upstream-providers".into(), provider("session_seconds", json!(899))),
+        ("POST", "/v1/upstream-providers".into(), provider("session_seconds", json!(2_592_001))),
+        ("POST", "/v1/upstream-providers".into(), provider("require_verified_email", json!("yes"))),
+        ("POST", "/v1/upstream-providers".into(), provider("has_client_secret", json!(true))),
+        ("PATCH", "/v1/upstream-providers/okta".into(), json!({"name": null, "client_id": null, "disabled": null})),
+        ("PATCH", "/v1/upstream-providers/okta".into(), json!({"name": " ", "client_id": "", "client_secret": ""})),
+        ("PATCH", "/v1/upstream-providers/okta".into(), json!({"scopes": ["openid"], "email_domains": ["a"]})),
+        ("PATCH", "/v1/upstream-providers/okta".into(), json!({"groups_claim": "", "session_seconds": 0})),
+        ("PATCH", "/v1/upstream-providers/okta".into(), json!({"issuer": "https://other.example"})),
+        ("PATCH", "/v1/upstream-providers/okta".into(), json!({"uid": "other"})),
+        ("PATCH", "/v1/upstream-providers/nobody".into(), json!({})),
+        ("GET", "/v1/upstream-providers/nobody".into(), Value::Null),
+        ("DELETE", "/v1/upstream-providers/nobody".into(), Value::Null),
         ("POST", "/v1/administrators".into(), json!({"name": "\u{202e}ops"})),
         ("GET", "/v1/administrators/ops".into(), Value::Null),
         ("DELETE", format!("/v1/administrators/{unknown}"), Value::Null),
@@ -323,6 +365,7 @@ async fn state(house: &House) -> String {
     let mut all = String::new();
     for path in [
         "/v1/administrators",
+        "/v1/upstream-providers",
         "/v1/teams",
         "/v1/teams/acme/audiences",
         "/v1/teams/acme/roles",
@@ -538,6 +581,11 @@ async fn a_repeated_create_makes_nothing_twice_and_shows_no_secret_again() {
             json!({"name": "w", "audience": "https://w.example.com", "teams": ["acme"]}),
             json!({"name": "w", "audience": "https://w.example.com", "teams": []}),
         ),
+        (
+            "/v1/upstream-providers",
+            json!({"name": "Acme", "issuer": "https://acme.example", "client_id": "c", "client_secret": "s"}),
+            json!({"name": "Acme", "issuer": "https://acme.example", "client_id": "c", "client_secret": "other"}),
+        ),
         ("/v1/enrolment-codes", json!({"user_uid": "ada"}), json!({"user_uid": "robot"})),
     ];
     for (n, (path, body, other)) in creates.into_iter().enumerate() {
@@ -574,6 +622,47 @@ async fn a_repeated_create_makes_nothing_twice_and_shows_no_secret_again() {
             .await;
         assert!(answer.short().starts_with("400 invalid_request: Idempotency-Key"), "{bad:?}: {}", answer.short());
     }
+}
+
+#[tokio::test]
+async fn of_two_changes_to_one_version_of_a_provider_one_is_made_and_its_secret_is_never_shown() {
+    let house = House::new().await;
+    let path = "/v1/upstream-providers/okta";
+    let body = json!({"uid": "okta", "name": "Acme", "issuer": "https://acme.example", "client_id": "c"});
+    let made = house.admin("POST", "/v1/upstream-providers", Some(body)).await;
+    assert_eq!((made.status, made.header("etag")), (StatusCode::CREATED, "\"1\""), "{}", made.short());
+    assert_eq!(made.json()["has_client_secret"], false);
+    let change = |body: Value, tag: &str| {
+        let headers = [("if-match", tag)];
+        let request = request(&house.first, "PATCH", path, Some(body), &headers);
+        house.send(Listener::Admin, request)
+    };
+    let tries =
+        (0..4).map(|n| change(json!({"client_secret": format!("canary-{n}"), "session_seconds": 900 + n}), "\"1\""));
+    let answers = join_all(tries).await;
+    let made: Vec<_> = answers.iter().filter(|answer| answer.status == StatusCode::OK).collect();
+    assert_eq!(made.len(), 1, "{answers:?}");
+    assert_eq!(made[0].header("etag"), "\"2\"");
+    assert!(answers.iter().all(|answer| !answer.text.contains("canary-")), "{answers:?}");
+    let stale = answers.iter().filter(|answer| answer.short().starts_with("412 version_mismatch")).count();
+    assert_eq!(stale, 3, "{answers:?}");
+    let shown = house.must("GET", path, None).await;
+    assert_eq!(shown["has_client_secret"], true);
+    assert_eq!(shown["session_seconds"], made[0].json()["session_seconds"]);
+    for tag in ["2", "\"2", "W/\"2\"", "\"x\""] {
+        let answer = change(json!({}), tag).await;
+        assert!(answer.short().starts_with("400 invalid_request: If-Match"), "{tag}: {}", answer.short());
+    }
+    // `null` goes back to a new provider's value, and what is not named stays.
+    let back = change(json!({"client_secret": null, "session_seconds": null, "disabled": true}), "\"2\"").await.json();
+    assert_eq!((&back["has_client_secret"], &back["session_seconds"]), (&json!(false), &json!(43200)));
+    assert!(back["disabled_at"].is_string(), "{back}");
+    let delete = |tag: &'static str| {
+        house.send(Listener::Admin, request(&house.first, "DELETE", path, None, &[("if-match", tag)]))
+    };
+    assert!(delete("\"2\"").await.short().starts_with("412 version_mismatch"));
+    assert_eq!(delete("\"3\"").await.status, StatusCode::NO_CONTENT);
+    assert!(delete("\"4\"").await.short().starts_with("404 not_found"));
 }
 
 #[tokio::test]

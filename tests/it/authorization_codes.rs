@@ -10,6 +10,7 @@ use serde_json::json;
 use time::Duration;
 
 use crate::support::app::{Answer, App};
+use crate::support::house::House;
 
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const REDIRECT: &str = "http://127.0.0.1:4711/done";
@@ -27,7 +28,7 @@ async fn signed_in(app: &App, uid: &str) -> SignedIn {
     let team = app.team(&format!("team-{uid}")).await;
     let user = app.person(uid, &[&team]).await;
     let code = app.code(&user).await;
-    app.issuer.sign_in_with_code(&Secret::new(code), &Origin::default()).await.unwrap()
+    app.issuer.sign_in_with_code(&Secret::new(code), None, &Origin::default()).await.unwrap()
 }
 
 async fn redeem(app: &App, code: &str, changed: &[(&str, &str)]) -> Answer {
@@ -53,7 +54,7 @@ fn error(answer: &Answer) -> (u16, String) {
 async fn a_code_opens_one_session_and_shown_again_it_ends_that() {
     let app = App::start().await;
     let signed_in = signed_in(&app, "person-1").await;
-    let code = app.issuer.issue_code(&asked(), &signed_in, &Origin::default()).await.unwrap();
+    let code = app.issuer.issue_code(&asked(), &signed_in, None, &Origin::default()).await.unwrap();
     assert_eq!(code.expose().len(), 43);
     let answer = redeem(&app, code.expose(), &[]).await;
     assert_eq!((answer.status, answer.header("cache-control")), (StatusCode::OK, Some("no-store")), "{answer}");
@@ -75,7 +76,7 @@ async fn a_code_opens_one_session_and_shown_again_it_ends_that() {
 async fn a_code_for_another_request_or_too_late_opens_nothing() {
     let app = App::start().await;
     let signed_in = signed_in(&app, "person-1").await;
-    let issue = async || app.issuer.issue_code(&asked(), &signed_in, &Origin::default()).await.unwrap();
+    let issue = async || app.issuer.issue_code(&asked(), &signed_in, None, &Origin::default()).await.unwrap();
     let other = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXx";
     for (changed, expected) in [
         (("redirect_uri", "http://127.0.0.1:4711/other"), (400, "invalid_grant")),
@@ -115,9 +116,32 @@ async fn codes_are_given_to_the_one_client_only() {
     let app = App::start().await;
     let signed_in = signed_in(&app, "person-1").await;
     let other = AuthorizationAsked { client_id: "other".to_owned(), ..asked() };
-    let refused = app.issuer.issue_code(&other, &signed_in, &Origin::default()).await;
+    let refused = app.issuer.issue_code(&other, &signed_in, None, &Origin::default()).await;
     assert!(matches!(refused, Err(SignInRefused::Client)), "{refused:?}");
     let odd = AuthorizationAsked { device: Some("a\u{7}".to_owned()), ..asked() };
-    let refused = app.issuer.issue_code(&odd, &signed_in, &Origin::default()).await;
+    let refused = app.issuer.issue_code(&odd, &signed_in, None, &Origin::default()).await;
     assert!(matches!(refused, Err(SignInRefused::Device)), "{refused:?}");
+}
+
+/// Threat 41: on PostgreSQL, ending a session holds off every mint of the installation; a code that was used long ago
+/// must not, however often it is shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_41_a_used_code_is_shown_again_and_again_and_holds_off_no_mint() {
+    use sqlx::Connection as _;
+    let Some(database) = crate::support::postgres::database() else { return };
+    let url = database.url();
+    let house = House::over(Some(database)).await;
+    let app = &house.app;
+    let signed_in = signed_in(app, "person-1").await;
+    let code = app.issuer.issue_code(&asked(), &signed_in, None, &Origin::default()).await.unwrap();
+    assert_eq!(redeem(app, code.expose(), &[]).await.status, StatusCode::OK);
+    assert_eq!(error(&redeem(app, code.expose(), &[]).await), (400, "invalid_grant".to_owned()));
+    assert_eq!(app.rows(Action::SessionEnd).await.len(), 1);
+    // What an audit batch holds (`store/db.rs`), held for long.
+    let mut minting = sqlx::PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("SELECT pg_advisory_lock_shared(7093843922244599809)").execute(&mut minting).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(error(&redeem(app, code.expose(), &[]).await), (400, "invalid_grant".to_owned()));
+    }
+    assert_eq!(app.rows(Action::SessionEnd).await.len(), 1);
 }

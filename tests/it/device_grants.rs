@@ -49,7 +49,7 @@ async fn person(app: &App) -> SignedIn {
     }
     let user = app.person("person-1", &[&team]).await;
     let code = app.code(&user).await;
-    app.issuer.sign_in_with_code(&brevet::domain::secret::Secret::new(code), &origin()).await.unwrap()
+    app.issuer.sign_in_with_code(&brevet::domain::secret::Secret::new(code), None, &origin()).await.unwrap()
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn a_device_is_let_in_by_a_person_and_mints_like_them() {
     assert_eq!(shown.team_name, None, "whoever asks for a team learns nothing of it");
     let known = app.issuer.device_for(shown.id, &signed_in.user).await.unwrap();
     assert_eq!(known.team_name.as_deref(), Some("Team team-1"));
-    app.issuer.approve_device(shown.id, &signed_in, &origin()).await.unwrap();
+    app.issuer.approve_device(shown.id, &signed_in, None, &origin()).await.unwrap();
     assert!(matches!(app.issuer.device_by_id(shown.id).await, Err(DeviceRefused::Unknown)), "it waits no more");
 
     app.clock.advance(Duration::seconds(5));
@@ -109,16 +109,16 @@ async fn a_device_is_told_to_wait_longer_denied_or_too_late() {
     app.clock.advance(Duration::seconds(15));
     assert_eq!(error(&app, &begun).await, "authorization_pending", "15 s");
     let id = asked(&app, &begun).await.id;
-    app.issuer.deny_device(id, None, &origin()).await.unwrap();
+    app.issuer.deny_device(id, None, None, &origin()).await.unwrap();
     assert_eq!(error(&app, &begun).await, "access_denied");
     let signed_in = person(&app).await;
-    let again = app.issuer.approve_device(id, &signed_in, &origin()).await;
+    let again = app.issuer.approve_device(id, &signed_in, None, &origin()).await;
     assert!(matches!(again, Err(DeviceRefused::Undecidable(_))), "{again:?}");
 
     let late = begin(&app, &[]).await;
     let id = asked(&app, &late).await.id;
     app.clock.advance(Duration::minutes(10));
-    let approved = app.issuer.approve_device(id, &signed_in, &origin()).await;
+    let approved = app.issuer.approve_device(id, &signed_in, None, &origin()).await;
     assert!(matches!(approved, Err(DeviceRefused::Undecidable(_))), "{approved:?}");
     assert_eq!(error(&app, &late).await, "expired_token");
     assert_eq!(app.rows(Action::DeviceDeny).await.len(), 1);
@@ -129,7 +129,7 @@ async fn a_person_who_was_switched_off_lets_no_device_in() {
     let app = App::start().await;
     let signed_in = person(&app).await;
     let begun = begin(&app, &[]).await;
-    app.issuer.approve_device(asked(&app, &begun).await.id, &signed_in, &origin()).await.unwrap();
+    app.issuer.approve_device(asked(&app, &begun).await.id, &signed_in, None, &origin()).await.unwrap();
     let off = brevet::store::UserChange { disabled_at: Some(Some(app.clock.now())), ..Default::default() };
     app.store.update_user(&signed_in.user, None, &off, &app.event()).await.unwrap();
     assert_eq!(error(&app, &begun).await, "access_denied");
@@ -239,4 +239,23 @@ async fn threat_31_codes_are_kept_as_what_cannot_be_turned_back() {
     assert_eq!(rows[0].target.as_deref(), Some("installation_key:user_codes"));
     begin(&app, &[]).await;
     assert_eq!(app.rows(Action::Bootstrap).await.len(), 1);
+}
+
+#[tokio::test]
+async fn threat_41_a_device_that_does_not_slow_down_is_stopped_at_the_door() {
+    let failures = Rate::new(1, 3).unwrap();
+    let limits = LimitNumbers { failures, ..Options::default().limits };
+    let app = App::with(Options { limits, ..Options::default() }).await;
+    let begun = begin(&app, &[]).await;
+    assert_eq!(error(&app, &begun).await, "authorization_pending");
+    for _ in 0..3 {
+        assert_eq!(error(&app, &begun).await, "slow_down");
+    }
+    for _ in 0..2 {
+        let stopped = poll(&app, &begun).await;
+        assert_eq!(stopped.status, StatusCode::TOO_MANY_REQUESTS, "{stopped}");
+        assert!(stopped.header("retry-after").is_some(), "{stopped}");
+    }
+    app.issuer.audit().drain().await;
+    assert_eq!(app.refusals(Action::SessionOpen).await, ["rate_limited"]);
 }

@@ -27,7 +27,7 @@ async fn house() -> (App, String, SignedIn) {
     let team = app.team("team-1").await;
     let user = app.person("person-1", &[&team]).await;
     let code = Secret::new(app.code(&user).await);
-    let signed_in = app.issuer.sign_in_with_code(&code, &Origin::default()).await.unwrap();
+    let signed_in = app.issuer.sign_in_with_code(&code, None, &Origin::default()).await.unwrap();
     (app, url, signed_in)
 }
 
@@ -63,7 +63,7 @@ async fn openid_client_completes_the_device_grant_and_refreshes() {
     let answer = run(&app, &url, async |app, code| {
         let asked = app.issuer.device_asked(code, &Origin::default()).await.unwrap();
         assert_eq!(asked.device.as_deref(), Some("build host"));
-        app.issuer.approve_device(asked.id, &signed_in, &Origin::default()).await.unwrap();
+        app.issuer.approve_device(asked.id, &signed_in, None, &Origin::default()).await.unwrap();
     });
     let Some(answer) = answer.await else { return };
     assert_eq!(answer["ok"], true, "{answer}");
@@ -91,7 +91,7 @@ async fn openid_client_learns_that_its_device_was_denied() {
     let (app, url, _) = house().await;
     let answer = run(&app, &url, async |app, code| {
         let asked = app.issuer.device_asked(code, &Origin::default()).await.unwrap();
-        app.issuer.deny_device(asked.id, None, &Origin::default()).await.unwrap();
+        app.issuer.deny_device(asked.id, None, None, &Origin::default()).await.unwrap();
     });
     let Some(answer) = answer.await else { return };
     assert_eq!((&answer["ok"], &answer["error"]), (&json!(false), &json!("access_denied")), "{answer}");

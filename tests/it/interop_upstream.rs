@@ -182,7 +182,7 @@ impl Scene {
         let begin = self.app.issuer.upstream_begin(&self.provider, &browser).await?;
         let back = walker.walk(&begin, name, consents).await;
         let answer = Self::answer(&back);
-        self.app.issuer.upstream_finish(&self.provider, &browser, &answer, &Origin::default()).await
+        self.app.issuer.upstream_finish(&self.provider, &browser, None, &answer, &Origin::default()).await
     }
 }
 
@@ -227,12 +227,12 @@ async fn what_goes_wrong_at_oidc_provider_signs_nobody_in() {
     let back = Walker::new().walk(&begin, "ada", true).await;
     let answer = Scene::answer(&back);
     let finish = async |browser: &BrowserSecret, answer: &UpstreamAnswer| {
-        app.issuer.upstream_finish(provider, browser, answer, &origin).await.map_err(|refused| refused.reason())
+        app.issuer.upstream_finish(provider, browser, None, answer, &origin).await.map_err(|refused| refused.reason())
     };
     // Another browser's state; then that browser's own state over a code that was begun here: the challenge of the
     // code is not its.
     assert_eq!(finish(&other, &answer).await, Err(Some("upstream_state")));
-    let state = Some(other.derive(brevet::domain::browser::Derived::State).expose().to_owned());
+    let state = Some(other.at(provider).derive(brevet::domain::browser::Derived::State).expose().to_owned());
     let injected = UpstreamAnswer { state, ..answer.clone() };
     assert_eq!(finish(&other, &injected).await, Err(Some("upstream_code")));
     let made_up = UpstreamAnswer { code: Some(Secret::new("made-up".to_owned())), ..answer.clone() };

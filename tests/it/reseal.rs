@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use brevet::crypto::keypair::KeyPair;
 use brevet::crypto::new_key::new_signing_key;
-use brevet::crypto::seal::{Kek, SealError};
+use brevet::crypto::seal::{Kek, SealError, Sealing};
 use brevet::crypto::signer::KeySet;
-use brevet::domain::audit::Action;
-use brevet::domain::id::IssuerId;
+use brevet::domain::audit::{Action, Decision, Event};
+use brevet::domain::foreign_issuer::ForeignIssuer;
+use brevet::domain::id::{EventId, IssuerId, UpstreamUid};
 use brevet::domain::issuer_url::{Development, IssuerUrl};
 use brevet::domain::key_schedule::KeySchedule;
-use brevet::domain::secret::Secret;
+use brevet::domain::secret::{Secret, SecretBytes};
 use brevet::domain::signing_key::{KeyKind, SigningKey};
+use brevet::domain::upstream::{UpstreamProvider, UpstreamSettings, Word};
 use brevet::issuer::bootstrap::{self, Host};
 use brevet::issuer::kek::{self, KekError};
-use brevet::issuer::reseal::{ResealError, Resealed, reseal};
-use brevet::store::{EventFilter, Page, SealedText, Store, Target};
+use brevet::issuer::reseal::{ResealError, Resealed, forget_lost, reseal};
+use brevet::store::{EventFilter, Page, SealedText, Store, Target, USER_CODE_KEY};
 use futures_util::FutureExt as _;
 
 use crate::support::clock::clock;
@@ -76,6 +78,41 @@ impl World {
         event.target = Some(format!("signing_key:{}", keys[0].kid));
         assert!(store.insert_first_keys(issuer, &keys, &event).await.unwrap());
         Self { store, issuer, host, old, _folder: folder, _database: database }
+    }
+
+    /// Seals the key under which user codes are kept, and our secret at a provider, with `kek`.
+    async fn seal_more(&self, kek: &Kek) {
+        let (now, entropy) = (self.host.clock.now(), self.host.entropy.as_ref());
+        let bytes = |byte| SecretBytes::new(vec![byte; 32]);
+        let sealed = kek.seal(entropy, &bytes(7), &Sealing::installation_key(USER_CODE_KEY)).unwrap();
+        let event = self.event(Action::Bootstrap);
+        assert!(self.store.insert_installation_key(USER_CODE_KEY, &sealed, &event).await.unwrap());
+        let uid = UpstreamUid::parse("okta").unwrap();
+        let client_secret = kek.seal(entropy, &bytes(b's'), &Sealing::upstream_client_secret(&uid)).ok();
+        let provider = UpstreamProvider {
+            uid,
+            name: "Acme".to_owned(),
+            issuer: ForeignIssuer::parse("https://acme.okta.com", Development::Off).unwrap(),
+            client_id: Word::parse("c").unwrap(),
+            client_secret,
+            settings: UpstreamSettings::new_provider(),
+            version: 1,
+            created_at: now,
+            updated_at: now,
+            disabled_at: None,
+        };
+        self.store.create_upstream_provider(&provider, &self.event(Action::AdminCreate), None).await.unwrap();
+    }
+
+    fn event(&self, action: Action) -> Event {
+        let now = self.host.clock.now();
+        Event::new(EventId::new(self.host.entropy.uuid_v7(now)), now, self.issuer, action, Decision::Allowed)
+    }
+
+    /// The key of user codes as `kek` opens it.
+    async fn user_code_key(&self, kek: &Kek) -> Result<Vec<u8>, SealError> {
+        let sealed = self.store.installation_key(USER_CODE_KEY).await.unwrap().unwrap();
+        kek.open(&sealed, &Sealing::installation_key(USER_CODE_KEY)).map(|bytes| bytes.expose().to_vec())
     }
 
     fn new_kek(&self) -> Kek {
@@ -162,5 +199,61 @@ async fn two_runs_at_once_seal_each_key_once_and_a_text_that_changed_is_not_over
         );
         assert!(!world.store.replace_sealed(&sealed, &sealed.text, &event).await.unwrap());
         world.all_open(&third).await;
+    }
+}
+
+#[tokio::test]
+async fn threat_15_what_is_sealed_beside_signing_keys_is_resealed_with_them() {
+    for world in World::each().await {
+        world.seal_more(&world.old).await;
+        let new = world.new_kek();
+        let both = same(&new).with_previous(same(&world.old));
+        assert_eq!(world.run(&both).await.unwrap(), Resealed { done: 8, already: 0, left: 0 });
+        assert_eq!(world.user_code_key(&new).await.unwrap(), vec![7; 32], "the same key, sealed anew");
+        assert!(matches!(world.user_code_key(&world.old).await, Err(SealError::OtherKek { .. })));
+        assert!(kek::check(&world.store, &new, world.host.clock.now()).await.is_ok());
+        let filter = EventFilter { action: Some(Action::SigningKeyReseal), ..EventFilter::default() };
+        let rows = world.store.events(&filter, &Page::default()).await.unwrap().items;
+        for target in ["installation_key:user_codes", "upstream_provider:okta"] {
+            assert!(rows.iter().any(|row| row.target.as_deref() == Some(target)), "{target}");
+        }
+    }
+}
+
+/// The key-encryption key is gone with which these two were sealed, and with them alone.
+#[tokio::test]
+async fn threat_15_what_is_lost_beside_signing_keys_is_named_at_the_start_and_forgotten_when_that_is_asked_for() {
+    for world in World::each().await {
+        let lost = world.new_kek();
+        world.seal_more(&lost).await;
+        let now = world.host.clock.now();
+        let refused = kek::check(&world.store, &world.old, now).await.unwrap_err().to_string();
+        assert!(
+            refused.starts_with("installation_key:user_codes: ") && refused.contains("give the one it was sealed with"),
+            "{refused}"
+        );
+        assert!(refused.contains(lost.id()) && refused.contains(world.old.id()), "both are named: {refused}");
+        for text in [lost.to_text(), world.old.to_text()] {
+            assert!(!refused.contains(text.expose()), "{refused}");
+        }
+        let stopped = world.run(&world.old).await.unwrap_err();
+        assert!(
+            matches!(&stopped, ResealError::Seal { what, .. } if what == "installation_key:user_codes"),
+            "{stopped}"
+        );
+        // Nothing is forgotten that can be opened.
+        assert_eq!(forget_lost(&world.store, &lost, &world.host).await.unwrap(), []);
+        let providers = forget_lost(&world.store, &world.old, &world.host).await.unwrap();
+        assert_eq!(
+            providers.iter().map(UpstreamUid::as_str).collect::<Vec<_>>(),
+            ["okta"],
+            "whom to tell a secret again"
+        );
+        assert_eq!(world.store.installation_key(USER_CODE_KEY).await.unwrap(), None, "the next is made anew");
+        let provider = world.store.upstream_provider(&providers[0]).await.unwrap().unwrap();
+        assert_eq!((provider.client_secret, provider.version), (None, 2));
+        assert!(kek::check(&world.store, &world.old, now).await.is_ok());
+        assert_eq!(world.run(&world.old).await.unwrap(), Resealed { done: 0, already: 6, left: 0 });
+        world.all_open(&world.old).await;
     }
 }

@@ -143,7 +143,7 @@ impl Scene {
         UpstreamAnswer {
             provider: Some(provider.uid.to_string()),
             code: Some(Secret::new("code-1".to_owned())),
-            state: Some(browser.derive(Derived::State).expose().to_owned()),
+            state: Some(browser.at(&provider.uid).derive(Derived::State).expose().to_owned()),
             ..UpstreamAnswer::default()
         }
     }
@@ -154,7 +154,7 @@ impl Scene {
         browser: &BrowserSecret,
         answer: &UpstreamAnswer,
     ) -> Result<SignedIn, UpstreamRefused> {
-        self.app.issuer.upstream_finish(&provider.uid, browser, answer, &origin()).await
+        self.app.issuer.upstream_finish(&provider.uid, browser, None, answer, &origin()).await
     }
 
     /// Signs in with the claims that `change` makes of sound ones.
@@ -165,7 +165,7 @@ impl Scene {
         change: impl FnOnce(&mut Value),
     ) -> Result<SignedIn, UpstreamRefused> {
         let browser = self.browser();
-        let mut claims = provider.claims(&self.app, subject, browser.derive(Derived::Nonce).expose());
+        let mut claims = provider.claims(&self.app, subject, browser.at(&provider.uid).derive(Derived::Nonce).expose());
         change(&mut claims);
         provider.answers(&id_token("RS256", &claims));
         self.finish(provider, &browser, &self.answer(provider, &browser)).await
@@ -194,6 +194,7 @@ async fn a_person_signs_in_comes_into_the_team_and_mints() {
         format!("{}/authorize", scene.acme.url())
     );
     let sent: std::collections::BTreeMap<_, _> = url.query_pairs().into_owned().collect();
+    let browser = browser.at(&scene.acme.uid);
     let derived = |what| browser.derive(what).expose().to_owned();
     for (name, value) in [
         ("response_type", "code".to_owned()),
@@ -232,7 +233,7 @@ async fn threat_1_an_id_token_that_is_not_this_sign_ins_signs_nobody_in() {
     let scene = Scene::set().await;
     let (app, acme) = (&scene.app, &scene.acme);
     let browser = scene.browser();
-    let nonce = browser.derive(Derived::Nonce).expose().to_owned();
+    let nonce = browser.at(&acme.uid).derive(Derived::Nonce).expose().to_owned();
     let sound = acme.claims(app, "s-1", &nonce);
     let changed = |name: &str, value: Value| {
         let mut claims = sound.clone();
@@ -306,11 +307,16 @@ async fn threat_38_an_answer_is_taken_only_from_the_provider_and_for_the_browser
     scene.know(&other).await;
     let (browser, stranger) = (scene.browser(), scene.browser());
     let acme = &scene.acme;
-    acme.answers(&id_token("RS256", &acme.claims(&scene.app, "s-1", browser.derive(Derived::Nonce).expose())));
+    acme.answers(&id_token(
+        "RS256",
+        &acme.claims(&scene.app, "s-1", browser.at(&acme.uid).derive(Derived::Nonce).expose()),
+    ));
     let sound = scene.answer(acme, &browser);
-    let cases: [(&str, UpstreamAnswer); 8] = [
+    let cases: [(&str, UpstreamAnswer); 9] = [
         ("upstream_state", UpstreamAnswer { state: None, ..sound.clone() }),
         ("upstream_state", UpstreamAnswer { state: scene.answer(acme, &stranger).state, ..sound.clone() }),
+        // What the other provider has seen of the same browser.
+        ("upstream_state", UpstreamAnswer { state: scene.answer(&other, &browser).state, ..sound.clone() }),
         ("upstream_other_provider", UpstreamAnswer { provider: None, ..sound.clone() }),
         ("upstream_other_provider", UpstreamAnswer { provider: Some("other".to_owned()), ..sound.clone() }),
         ("upstream_other_provider", UpstreamAnswer { iss: Some(other.url().to_owned()), ..sound.clone() }),
@@ -330,7 +336,10 @@ async fn threat_38_an_answer_is_taken_only_from_the_provider_and_for_the_browser
     document["authorization_response_iss_parameter_supported"] = json!(true);
     other.publish(&document);
     let answer = scene.answer(&other, &browser);
-    other.answers(&id_token("RS256", &other.claims(&scene.app, "s-1", browser.derive(Derived::Nonce).expose())));
+    other.answers(&id_token(
+        "RS256",
+        &other.claims(&scene.app, "s-1", browser.at(&other.uid).derive(Derived::Nonce).expose()),
+    ));
     let refused = scene.finish(&other, &browser, &answer).await.unwrap_err();
     assert_eq!(refused.reason(), Some("upstream_other_provider"));
     let named = UpstreamAnswer { iss: Some(other.url().to_owned()), ..answer };
@@ -519,7 +528,7 @@ async fn threat_23_a_logout_at_the_provider_ends_sessions_here_at_once_and_once(
     // A device that was approved and has not asked for its tokens yet gets none.
     let begun = app.form("/oauth2/device_authorization", &[("client_id", "brevet-cli")]).await.json();
     let asked = app.issuer.device_asked(begun["user_code"].as_str().unwrap(), &origin()).await.unwrap();
-    app.issuer.approve_device(asked.id, &first, &origin()).await.unwrap();
+    app.issuer.approve_device(asked.id, &first, None, &origin()).await.unwrap();
     let by_subject = logout_token(&scene, |claims| claims["jti"] = json!("j-2"));
     assert_eq!(logout(&by_subject).await.status, StatusCode::OK);
     assert_eq!((alive(&one).await, alive(&theirs).await), (false, true));

@@ -358,7 +358,7 @@ impl App {
         let begun = self.form("/oauth2/device_authorization", &[("client_id", "brevet-cli")]).await.json();
         let origin = Origin::default();
         let asked = self.issuer.device_asked(begun["user_code"].as_str().unwrap(), &origin).await.unwrap();
-        self.issuer.approve_device(asked.id, signed_in, &origin).await.unwrap();
+        self.issuer.approve_device(asked.id, signed_in, None, &origin).await.unwrap();
         let grant = "urn:ietf:params:oauth:grant-type:device_code";
         let code = begun["device_code"].as_str().unwrap();
         let parameters = [("grant_type", grant), ("client_id", "brevet-cli"), ("device_code", code)];

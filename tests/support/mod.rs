@@ -26,6 +26,7 @@ pub(crate) mod process;
 pub(crate) mod replicas;
 pub(crate) mod served;
 pub(crate) mod stand_in;
+pub(crate) mod surfer;
 pub(crate) mod token_keys;
 pub(crate) mod watchers;
 pub(crate) mod worker_house;

@@ -82,7 +82,13 @@ impl Reseal {
     async fn replace(&self, run: &Run, store: &Store, kek: &Kek, host: &Host) -> Result<(), Failure> {
         let lost = reseal::lost(store, kek, run.clock.now()).await.map_err(store_failure)?;
         // Before anything asks: of what hangs on these keys nothing lasts longer than ten minutes.
-        reseal::forget_lost(store, kek, host).await.map_err(Failure::refused)?;
+        for provider in reseal::forget_lost(store, kek, host).await.map_err(Failure::refused)? {
+            run.output.say(format_args!(
+                "{} the client secret at the sign-in provider {provider} is lost, and nobody signs in there until it is \
+                 set again: brevet admin upstream-providers update {provider} --client-secret -",
+                run.output.err().warn("mind:")
+            ));
+        }
         for issuer in lost {
             let paint = run.output.err();
             run.output.say(format_args!(

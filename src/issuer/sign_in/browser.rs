@@ -14,6 +14,7 @@ use super::upstream::{UpstreamAnswer, UpstreamRefused};
 use crate::domain::audit::{Action, Decision as Decided, Origin};
 use crate::domain::authorization::{Authorization, AuthorizationCode};
 use crate::domain::browser::BrowserSecret;
+use crate::domain::credential::SecretHash;
 use crate::domain::id::{DeviceGrantId, TeamUid, UpstreamUid, UserUid};
 use crate::domain::principal::Principal;
 use crate::domain::secret::Secret;
@@ -23,7 +24,7 @@ use crate::issuer::Issuer;
 use crate::issuer::refusals::{OpenSessionError, Unavailable};
 use crate::limit::network::network;
 use crate::limit::rate::Limited;
-use crate::store::StoreError;
+use crate::store::{Arrival, StoreError};
 
 /// Who asks, as a person is shown it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,10 +120,33 @@ impl From<StoreError> for BrowserError {
     }
 }
 
+impl From<OpenSessionError> for BrowserError {
+    fn from(error: OpenSessionError) -> Self {
+        match error {
+            OpenSessionError::Limited(limited) => limited.into(),
+            OpenSessionError::Unavailable(unavailable) => unavailable.into(),
+            OpenSessionError::Malformed(_)
+            | OpenSessionError::OtherKind
+            | OpenSessionError::Device
+            | OpenSessionError::Refused => Self::Code(error),
+        }
+    }
+}
+
+impl From<UpstreamRefused> for BrowserError {
+    fn from(refused: UpstreamRefused) -> Self {
+        match refused {
+            UpstreamRefused::Over => Self::Over,
+            refused => Self::Upstream(refused),
+        }
+    }
+}
+
 impl From<DeviceRefused> for BrowserError {
     fn from(refused: DeviceRefused) -> Self {
         match refused {
             DeviceRefused::Form(_) | DeviceRefused::Unknown | DeviceRefused::Undecidable(_) => Self::DeviceGone,
+            DeviceRefused::Over => Self::Over,
             DeviceRefused::Limited(limited) => limited.into(),
             DeviceRefused::Unavailable(unavailable) => unavailable.into(),
         }
@@ -133,7 +157,7 @@ impl Issuer {
     /// A browser begins on behalf of `asker`. Whatever it was on before is as if it had never been: it forgets that
     /// secret.
     pub async fn browser_begin(&self, asker: &Asker, origin: &Origin) -> Result<BrowserSecret, BrowserError> {
-        self.0.limits.device(origin)?;
+        self.count_limited(self.0.limits.browser(origin), Action::SignIn, origin)?;
         let secret = BrowserSecret::generate(self.entropy());
         self.store().begin_sign_in(&secret.hash(), asker, origin.address, self.now()).await?;
         Ok(secret)
@@ -168,7 +192,7 @@ impl Issuer {
         if !self.store().choose_provider(&secret.hash(), provider, self.now()).await? {
             return Err(BrowserError::Over);
         }
-        let url = self.upstream_begin(provider, secret).await.map_err(BrowserError::Upstream)?;
+        let url = self.upstream_begin(provider, secret).await?;
         Ok((name, url))
     }
 
@@ -181,9 +205,9 @@ impl Issuer {
     ) -> Result<BrowserSecret, BrowserError> {
         let sign_in = self.on_the_way(secret).await?;
         let provider = sign_in.provider.filter(|_| sign_in.signed_in.is_none()).ok_or(BrowserError::Over)?;
-        let signed_in =
-            self.upstream_finish(&provider, secret, answer, origin).await.map_err(BrowserError::Upstream)?;
-        self.signed_in(secret, &signed_in).await
+        let fresh = BrowserSecret::generate(self.entropy());
+        self.upstream_finish(&provider, secret, Some(&fresh), answer, origin).await?;
+        Ok(fresh)
     }
 
     /// Redeems an enrolment code in the browser; the browser's secret from now on. A browser that is on no way, or is
@@ -198,13 +222,10 @@ impl Issuer {
         if sign_in.signed_in.is_some() {
             return Err(BrowserError::Over);
         }
-        let signed_in = match self.sign_in_with_code(code, origin).await {
-            Ok(signed_in) => signed_in,
-            Err(OpenSessionError::Limited(limited)) => return Err(limited.into()),
-            Err(OpenSessionError::Unavailable(unavailable)) => return Err(unavailable.into()),
-            Err(error) => return Err(BrowserError::Code(error)),
-        };
-        self.signed_in(secret, &signed_in).await
+        let fresh = BrowserSecret::generate(self.entropy());
+        let arrival = Arrival { browser: &secret.hash(), fresh: &fresh.hash() };
+        self.sign_in_with_code(code, Some(arrival), origin).await?;
+        Ok(fresh)
     }
 
     /// The person decides, once. Denying takes no sign-in: whoever was led here may turn the device away.
@@ -223,24 +244,22 @@ impl Issuer {
             }
             (Decision::Deny, _) => None,
         };
-        if !self.store().finish_sign_in(&secret.hash(), self.now()).await? {
-            return Err(BrowserError::Over);
-        }
+        let browser = &secret.hash();
         match (&sign_in.asker, approving) {
             (Asker::Device { grant, .. }, Some(signed_in)) => {
-                self.approve_device(*grant, signed_in, origin).await?;
+                self.approve_device(*grant, signed_in, Some(browser), origin).await?;
                 Ok(Outcome::Device)
             }
             (Asker::Device { grant, .. }, None) => {
-                self.deny_device(*grant, sign_in.signed_in.as_ref(), origin).await?;
+                self.deny_device(*grant, sign_in.signed_in.as_ref(), Some(browser), origin).await?;
                 Ok(Outcome::Device)
             }
             (Asker::Terminal(authorization), Some(signed_in)) => {
-                let code = self.code_for(authorization, signed_in, origin).await?;
+                let code = self.code_for(authorization, signed_in, browser, origin).await?;
                 Ok(Outcome::Terminal(Secret::new(authorization.back.with_code(code.expose(), self.url()))))
             }
             (Asker::Terminal(authorization), None) => {
-                self.note_denied(sign_in.signed_in.as_ref(), origin).await?;
+                self.deny_terminal(sign_in.signed_in.as_ref(), browser, origin).await?;
                 let words = "the person turned the program away";
                 let url = authorization.back.with_error(AuthorizationCode::AccessDenied, words, self.url());
                 Ok(Outcome::Terminal(Secret::new(url)))
@@ -250,13 +269,6 @@ impl Issuer {
 
     async fn on_the_way(&self, secret: &BrowserSecret) -> Result<SignIn, BrowserError> {
         self.store().sign_in(&secret.hash(), self.now()).await?.ok_or(BrowserError::Over)
-    }
-
-    /// A fresh secret for whoever has just signed in: one that was planted in the browser before is worth nothing.
-    async fn signed_in(&self, secret: &BrowserSecret, signed_in: &SignedIn) -> Result<BrowserSecret, BrowserError> {
-        let fresh = BrowserSecret::generate(self.entropy());
-        let noted = self.store().note_signed_in(&secret.hash(), &fresh.hash(), signed_in, self.now()).await?;
-        if noted { Ok(fresh) } else { Err(BrowserError::Over) }
     }
 
     async fn asking_device(&self, grant: DeviceGrantId) -> Result<Asking, BrowserError> {
@@ -293,6 +305,7 @@ impl Issuer {
         &self,
         authorization: &Authorization,
         signed_in: &SignedIn,
+        browser: &SecretHash,
         origin: &Origin,
     ) -> Result<Secret, BrowserError> {
         let asked = AuthorizationAsked {
@@ -301,24 +314,31 @@ impl Issuer {
             code_challenge: authorization.code_challenge.clone(),
             device: authorization.device.clone(),
         };
-        self.issue_code(&asked, signed_in, origin).await.map_err(|refused| match refused {
-            // The request was checked for both when it was parsed.
-            SignInRefused::Device | SignInRefused::Client => BrowserError::Over,
+        self.issue_code(&asked, signed_in, Some(browser), origin).await.map_err(|refused| match refused {
+            // The request was checked for client and device when it was parsed.
+            SignInRefused::Over | SignInRefused::Device | SignInRefused::Client => BrowserError::Over,
             SignInRefused::Unavailable(unavailable) => unavailable.into(),
         })
     }
 
     /// A terminal's wish has no row of its own that could be denied, so the denial is told here: as a row where it is
     /// known who denied, counted where anybody could have.
-    async fn note_denied(&self, signed_in: Option<&SignedIn>, origin: &Origin) -> Result<(), BrowserError> {
+    async fn deny_terminal(
+        &self,
+        signed_in: Option<&SignedIn>,
+        browser: &SecretHash,
+        origin: &Origin,
+    ) -> Result<(), BrowserError> {
         let mut event = self.event(Action::DeviceDeny, Decided::Allowed, origin);
         event.target = Some("authorization_request".to_owned());
-        let Some(signed_in) = signed_in else {
+        event.principal = signed_in.map(|signed_in| Principal::User(signed_in.user.clone()));
+        let row = signed_in.map(|_| &event);
+        if !self.store().finish_sign_in(browser, event.at, row).await? {
+            return Err(BrowserError::Over);
+        }
+        if signed_in.is_none() {
             self.audit().append_counted(event);
-            return Ok(());
-        };
-        event.principal = Some(Principal::User(signed_in.user.clone()));
-        self.audit().append(event).map_err(Unavailable::from)?.committed().await.map_err(Unavailable::from)?;
+        }
         Ok(())
     }
 }

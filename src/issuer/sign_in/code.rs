@@ -1,9 +1,6 @@
 //! Authorization codes (RFC 6749, section 4.1): from the browser back to a terminal on the same host (RFC 8252).
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use time::Duration;
-use zeroize::Zeroizing;
 
 use super::refusals::SignInRefused;
 use super::session::SessionTokens;
@@ -38,11 +35,12 @@ pub struct AuthorizationAsked {
 }
 
 impl Issuer {
-    /// A code for whoever has just signed in, to be sent to the terminal's redirect.
+    /// A code for whoever has just signed in, to be sent to the terminal's redirect; the way of their browser ends with it.
     pub async fn issue_code(
         &self,
         asked: &AuthorizationAsked,
         signed_in: &SignedIn,
+        browser: Option<&SecretHash>,
         origin: &Origin,
     ) -> Result<Secret, SignInRefused> {
         if asked.client_id != CLI_CLIENT_ID {
@@ -51,7 +49,7 @@ impl Issuer {
         if !asked.device.as_deref().is_none_or(is_device_name) {
             return Err(SignInRefused::Device);
         }
-        let code = self.random_secret();
+        let code = Secret::random(self.entropy());
         let mut event = self.event(Action::DeviceApprove, Decision::Allowed, origin);
         event.principal = Some(Principal::User(signed_in.user.clone()));
         event.target = Some("authorization_code".to_owned());
@@ -64,8 +62,8 @@ impl Issuer {
             signed_in: signed_in.clone(),
             expires_at: event.at + CODE_LIFE,
         };
-        self.store().create_authorization_code(&new, &event).await.map_err(Unavailable::from)?;
-        Ok(code)
+        let made = self.store().create_authorization_code(&new, browser, &event).await.map_err(Unavailable::from)?;
+        if made { Ok(code) } else { Err(SignInRefused::Over) }
     }
 
     /// Redeems a code for a session, once. Shown again, it ends the session that came of it (RFC 6749, section 4.1.2):
@@ -92,10 +90,14 @@ impl Issuer {
             Err(CodeError::Other(_)) => "authorization_code_mismatch",
             Err(CodeError::Refused(refused)) => refused.reason().unwrap_or("sign_in_withdrawn"),
             Err(CodeError::Reused(session)) => {
+                self.count_sign_in(Action::SessionOpen, "authorization_code_reused", origin);
+                // Counted before, so that whoever shows it again and again is stopped at the door; and ended all the same.
+                let within = self.0.limits.failure(origin);
                 if let Some((user, session)) = session {
                     self.end_of_code(&user, session, origin).await?;
                 }
-                "authorization_code_reused"
+                within?;
+                return Err(GrantRefused::Code.into());
             }
         };
         self.count_sign_in(Action::SessionOpen, reason, origin);
@@ -105,6 +107,10 @@ impl Issuer {
 
     /// When it has returned, nothing is minted in the session.
     async fn end_of_code(&self, user: &UserUid, session: SessionId, origin: &Origin) -> Result<(), OAuthError> {
+        // Ending one holds off every audit batch of the installation; a code that was used long ago must not.
+        if self.store().session(session).await?.is_none_or(|session| session.ended_at.is_some()) {
+            return Ok(());
+        }
         let mut event = self.event(Action::SessionEnd, Decision::Allowed, origin);
         event.principal = Some(Principal::User(user.clone()));
         event.target = Some(format!("session:{session}"));
@@ -115,12 +121,5 @@ impl Issuer {
         }
         self.forget();
         Ok(())
-    }
-
-    /// 32 random bytes in base64url: a code that only its hash is kept of.
-    pub(super) fn random_secret(&self) -> Secret {
-        let mut bytes = Zeroizing::new([0; 32]);
-        self.entropy().fill(&mut *bytes);
-        Secret::new(URL_SAFE_NO_PAD.encode(bytes.as_slice()))
     }
 }

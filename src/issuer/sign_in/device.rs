@@ -81,7 +81,7 @@ impl Issuer {
         let key = self.user_code_key().await?;
         let now = self.now();
         for _ in 0..DRAWS {
-            let (device_code, user_code) = (self.random_secret(), UserCode::generate(self.entropy()));
+            let (device_code, user_code) = (Secret::random(self.entropy()), UserCode::generate(self.entropy()));
             let new = NewDeviceGrant {
                 id: DeviceGrantId::new(self.entropy().uuid_v7(now)),
                 device_code: SecretHash::of(device_code.expose()),
@@ -128,17 +128,18 @@ impl Issuer {
         Ok(asked)
     }
 
-    /// Lets a device in as whoever has just signed in.
+    /// Lets a device in as whoever has just signed in; the way of their browser ends with it.
     pub async fn approve_device(
         &self,
         id: DeviceGrantId,
         signed_in: &SignedIn,
+        browser: Option<&SecretHash>,
         origin: &Origin,
     ) -> Result<(), DeviceRefused> {
         let mut event = self.event(Action::DeviceApprove, Decision::Allowed, origin);
         event.principal = Some(Principal::User(signed_in.user.clone()));
         event.target = Some(target(id));
-        Ok(self.store().decide_device_grant(id, Decided::Approve(signed_in.clone()), &event).await?)
+        Ok(self.store().decide_device_grant(id, Decided::Approve(signed_in.clone()), browser, &event).await?)
     }
 
     /// Denies a device; whoever has its user code may, signed in or not.
@@ -146,12 +147,13 @@ impl Issuer {
         &self,
         id: DeviceGrantId,
         signed_in: Option<&SignedIn>,
+        browser: Option<&SecretHash>,
         origin: &Origin,
     ) -> Result<(), DeviceRefused> {
         let mut event = self.event(Action::DeviceDeny, Decision::Allowed, origin);
         event.principal = signed_in.map(|signed_in| Principal::User(signed_in.user.clone()));
         event.target = Some(target(id));
-        Ok(self.store().decide_device_grant(id, Decided::Deny, &event).await?)
+        Ok(self.store().decide_device_grant(id, Decided::Deny, browser, &event).await?)
     }
 
     /// A device asks whether it is let in; once, it gets its tokens.
@@ -172,7 +174,11 @@ impl Issuer {
         let refused = match self.store().poll_device_grant(&hash, client, &session, &event).await? {
             DevicePoll::Opened(opened) => return Ok(pair.given(opened, now)),
             DevicePoll::No(Polled::Pending) => return Err(GrantRefused::Pending.into()),
-            DevicePoll::No(Polled::SlowDown) => return Err(GrantRefused::SlowDown.into()),
+            DevicePoll::No(Polled::SlowDown) => {
+                // Each poll is written down. Who does not slow down is stopped at the door for a while.
+                self.count_limited(self.0.limits.failure(origin), Action::SessionOpen, origin)?;
+                return Err(GrantRefused::SlowDown.into());
+            }
             DevicePoll::No(Polled::Denied) => return Err(GrantRefused::Denied.into()),
             DevicePoll::No(Polled::Expired) => return Err(GrantRefused::DeviceExpired.into()),
             DevicePoll::No(Polled::Redeemed | Polled::Approved(())) => "device_code_used",

@@ -32,6 +32,9 @@ use crate::store::USER_CODE_KEY;
 /// Bytes of the key under which user codes are kept.
 const USER_CODE_KEY_LEN: usize = 32;
 
+/// Why a browser that has proved who it is gets no further: its way ended meanwhile. The word of the audit row.
+const SIGN_IN_OVER: &str = "sign_in_over";
+
 /// Whether a text can be what a device is called.
 pub(super) fn is_device_name(device: &str) -> bool {
     device.chars().count() <= NAME_MAX && !device.chars().any(char::is_control)

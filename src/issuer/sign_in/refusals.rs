@@ -19,6 +19,9 @@ pub enum DeviceRefused {
     /// The device was decided on, or has waited too long.
     #[error(transparent)]
     Undecidable(#[from] UndecidableGrant),
+    /// The browser that decides is on no way any more.
+    #[error("this sign-in is over")]
+    Over,
     /// Too often.
     #[error(transparent)]
     Limited(#[from] Limited),
@@ -38,6 +41,7 @@ impl From<DecideError> for DeviceRefused {
         match error {
             DecideError::NotFound => Self::Unknown,
             DecideError::Undecidable(why) => why.into(),
+            DecideError::Over => Self::Over,
             DecideError::Store(error) => error.into(),
         }
     }
@@ -52,6 +56,9 @@ pub enum SignInRefused {
     /// Another client than the one there is.
     #[error("client_id must be brevet-cli")]
     Client,
+    /// Their browser is on no way any more.
+    #[error("this sign-in is over")]
+    Over,
     /// Nobody can tell now.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),

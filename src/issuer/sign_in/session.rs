@@ -2,7 +2,8 @@
 
 use time::OffsetDateTime;
 
-use super::{check_client, is_device_name};
+use super::browser::BrowserError;
+use super::{SIGN_IN_OVER, check_client, is_device_name};
 use crate::domain::access::Identity;
 use crate::domain::audit::{Action, Decision, Origin};
 use crate::domain::credential::{CredentialKind, OpaqueCredential};
@@ -14,7 +15,7 @@ use crate::issuer::Issuer;
 use crate::issuer::oauth::OAuthError;
 use crate::issuer::oauth::access_token::LIFE;
 use crate::issuer::refusals::{OpenSessionError, Unavailable};
-use crate::store::{ChangeError, NewCredential, NewSession, OpenedSession, RedeemError};
+use crate::store::{Arrival, ChangeError, NewCredential, NewSession, OpenedSession, RedeemError};
 
 /// What a person's terminal gets: tokens, each shown once, and what they belong to.
 #[derive(Debug, Clone)]
@@ -111,13 +112,21 @@ impl Issuer {
 
     /// Redeems `code`, once, in a browser: whoever typed it is its person. The session comes later, for a device or a
     /// terminal, and stays tied to the code.
-    pub async fn sign_in_with_code(&self, code: &Secret, origin: &Origin) -> Result<SignedIn, OpenSessionError> {
+    pub async fn sign_in_with_code(
+        &self,
+        code: &Secret,
+        arrival: Option<Arrival<'_>>,
+        origin: &Origin,
+    ) -> Result<SignedIn, BrowserError> {
         let code = self.read_code(code, origin)?;
-        let now = self.now();
         let event = self.event(Action::SignIn, Decision::Allowed, origin);
-        match self.store().redeem_enrolment_code_in_browser(&code.hash(), now, &event).await {
-            Ok(redeemed) => Ok(SignedIn::by_code(redeemed.user, redeemed.code, now)),
-            Err(error) => Err(self.redeem_refused(error, Action::SignIn, origin)?),
+        match self.store().redeem_enrolment_code_in_browser(&code.hash(), arrival, event.at, &event).await {
+            Ok(signed_in) => Ok(signed_in),
+            Err(RedeemError::Over) => {
+                self.count_sign_in(Action::SignIn, SIGN_IN_OVER, origin);
+                Err(BrowserError::Over)
+            }
+            Err(error) => Err(self.redeem_refused(error, Action::SignIn, origin)?.into()),
         }
     }
 
@@ -184,6 +193,7 @@ impl Issuer {
             RedeemError::Expired => "enrolment_code_expired",
             RedeemError::Used => "enrolment_code_used",
             RedeemError::UserDead => "user_not_alive",
+            RedeemError::Over => SIGN_IN_OVER,
         };
         self.count_sign_in(action, reason, origin);
         Ok(OpenSessionError::Refused)

@@ -6,6 +6,7 @@
 
 use url::Url;
 
+use super::SIGN_IN_OVER;
 use crate::crypto::seal::Sealing;
 use crate::domain::audit::{Action, Decision, Event, Origin};
 use crate::domain::browser::{BrowserSecret, Derived};
@@ -19,7 +20,7 @@ use crate::issuer::Issuer;
 use crate::issuer::refusals::Unavailable;
 use crate::limit::rate::Limited;
 use crate::oidc::{Answer, ProviderFault, RedeemFault, Registration, TokenFault};
-use crate::store::{AdmitError, SignInEvents};
+use crate::store::{AdmitError, Arrival, SignInEvents};
 
 /// The path, under the issuer URL, below which each provider has its redirect URI: `/oauth2/callback/<uid>`. One for
 /// each, so that one provider's answer is never taken for another's (RFC 9700, section 2.1.2): also where it is a
@@ -65,7 +66,7 @@ pub enum UpstreamRefused {
     #[error("This way to sign in is not offered any more")]
     NotOffered,
     /// Another browser's answer, or one of a sign-in that is over.
-    #[error("The answer does not belong to this sign-in: start again")]
+    #[error("The answer does not belong to this sign-in")]
     State,
     /// It came to another provider's address, or names another issuer.
     #[error("The answer came from another provider than the one that was chosen")]
@@ -77,10 +78,10 @@ pub enum UpstreamRefused {
     #[error("The provider answered with an error")]
     Answer,
     /// The code is over, used or made up.
-    #[error("The provider's answer has expired or was used before: start again")]
+    #[error("The provider’s answer has expired or was used before")]
     Code,
     /// The provider does not take our client id or secret: the operator must mend it.
-    #[error("The provider does not take this service's credentials: its operator must mend that")]
+    #[error("The provider does not take this service’s credentials: its operator must mend that")]
     Client,
     /// The provider cannot be used now.
     #[error("The provider cannot be reached, or what it publishes cannot be used")]
@@ -97,6 +98,9 @@ pub enum UpstreamRefused {
     /// The person is disabled or deleted.
     #[error("Your account here is switched off: ask an administrator of your team")]
     PersonOff,
+    /// The browser's way ended while the provider was asked.
+    #[error("This sign-in is over: start again")]
+    Over,
     /// Too often.
     #[error(transparent)]
     Limited(#[from] Limited),
@@ -121,6 +125,7 @@ impl UpstreamRefused {
             Self::EmailNotVerified => Some("email_not_verified"),
             Self::NotAdmitted => Some("no_team_admits"),
             Self::PersonOff => Some("user_not_alive"),
+            Self::Over => Some(SIGN_IN_OVER),
             Self::Limited(_) | Self::Unavailable(_) => None,
         }
     }
@@ -172,20 +177,23 @@ impl Issuer {
         let provider = self.upstream_on(provider).await?;
         let (secret, redirect) = (self.upstream_secret(&provider)?, self.upstream_callback(&provider.uid)?);
         let at = registration(&provider, secret.as_ref(), &redirect);
+        let browser = browser.at(&provider.uid);
         let state = browser.derive(Derived::State);
-        self.upstream().authorization_url(&at, browser, &state).await.map_err(UpstreamRefused::Provider)
+        self.upstream().authorization_url(&at, &browser, &state).await.map_err(UpstreamRefused::Provider)
     }
 
-    /// Takes what `provider`, the one that was begun with, sent `browser` back with, and tells who has signed in.
+    /// Takes what `provider`, the one that was begun with, sent `browser` back with, and tells who has signed in. The
+    /// browser is known by `fresh` from then on.
     pub async fn upstream_finish(
         &self,
         provider: &UpstreamUid,
         browser: &BrowserSecret,
+        fresh: Option<&BrowserSecret>,
         answer: &UpstreamAnswer,
         origin: &Origin,
     ) -> Result<SignedIn, UpstreamRefused> {
         self.0.limits.failing(origin)?;
-        let finished = self.finish(provider, browser, answer, origin).await;
+        let finished = self.finish(provider, browser, fresh, answer, origin).await;
         if let Err((refused, user)) = &finished
             && let Some(reason) = refused.reason()
         {
@@ -198,6 +206,7 @@ impl Issuer {
         &self,
         uid: &UpstreamUid,
         browser: &BrowserSecret,
+        fresh: Option<&BrowserSecret>,
         answer: &UpstreamAnswer,
         origin: &Origin,
     ) -> Result<SignedIn, (UpstreamRefused, Option<UserUid>)> {
@@ -205,7 +214,8 @@ impl Issuer {
         if answer.provider.as_deref() != Some(uid.as_str()) {
             return Err(refuse(UpstreamRefused::OtherProvider));
         }
-        if !answer.state.as_deref().is_some_and(|state| browser.matches(Derived::State, state)) {
+        let sent = browser.at(uid);
+        if !answer.state.as_deref().is_some_and(|state| sent.matches(Derived::State, state)) {
             return Err(refuse(UpstreamRefused::State));
         }
         let provider = self.upstream_on(uid).await.map_err(refuse)?;
@@ -219,21 +229,24 @@ impl Issuer {
         let redirect = self.upstream_callback(uid).map_err(|error| refuse(error.into()))?;
         let at = registration(&provider, secret.as_ref(), &redirect);
         let answered = Answer { code, issuer: answer.iss.as_deref() };
-        let person = match self.upstream().redeem(&at, browser, answered).await {
+        let person = match self.upstream().redeem(&at, &sent, answered).await {
             Ok(person) => person,
             Err(fault) => {
                 tracing::warn!(cause = %fault, provider = %uid, "a sign-in at a provider was not finished");
                 return Err(refuse(fault.into()));
             }
         };
-        self.admit(&provider, person, origin).await
+        let hashes = fresh.map(|fresh| (browser.hash(), fresh.hash()));
+        let arrival = hashes.as_ref().map(|(browser, fresh)| Arrival { browser, fresh });
+        self.admit(&provider, &person, arrival, origin).await
     }
 
     /// Finds who the provider's person is here, or makes them known.
     async fn admit(
         &self,
         provider: &UpstreamProvider,
-        person: UpstreamPerson,
+        person: &UpstreamPerson,
+        arrival: Option<Arrival<'_>>,
         origin: &Origin,
     ) -> Result<SignedIn, (UpstreamRefused, Option<UserUid>)> {
         let at = self.now();
@@ -249,20 +262,11 @@ impl Issuer {
         let sign_in = self.about(Action::SignIn, Decision::Allowed, &provider.uid, origin);
         let join = || self.about(Action::MemberJoin, Decision::Allowed, &provider.uid, origin);
         let events = SignInEvents { sign_in: &sign_in, join: &join };
-        let admitted = self.store().admit(provider, &person, &newcomer, events).await.map_err(refused)?;
+        let admitted = self.store().admit(provider, person, &newcomer, arrival, events).await.map_err(refused)?;
         if !admitted.joined.is_empty() {
             self.forget();
         }
-        Ok(SignedIn {
-            user: admitted.user,
-            origin: SessionOrigin::Upstream(provider.uid.clone()),
-            code: None,
-            subject: Some(person.subject),
-            sid: person.sid,
-            amr: person.amr,
-            at,
-            ends_at: at + admitted.provider.settings.session_length.duration(),
-        })
+        Ok(admitted.signed_in)
     }
 
     /// A provider at which people may sign in now.
@@ -324,6 +328,7 @@ fn refused(error: AdmitError) -> (UpstreamRefused, Option<UserUid>) {
         AdmitError::EmailNotVerified => (UpstreamRefused::EmailNotVerified, None),
         AdmitError::PersonOff(user) => (UpstreamRefused::PersonOff, Some(user)),
         AdmitError::NotAdmitted => (UpstreamRefused::NotAdmitted, None),
+        AdmitError::Over => (UpstreamRefused::Over, None),
         AdmitError::Store(error) => (Unavailable::from(error).into(), None),
     }
 }

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use brevet::domain::audit::Action;
-use brevet::domain::id::TokenId;
+use brevet::domain::audit::{Action, Event};
+use brevet::domain::credential::{CredentialKind, SecretHash};
+use brevet::domain::id::{CredentialId, TokenId, UpstreamUid};
 use brevet::store::{
-    AuditWriter, ChangeError, EventFilter, Page, RedeemError, ServiceAccountChange, Store, TeamChange, Verdict,
+    AuditWriter, ChangeError, DeadReason, EventFilter, Page, RedeemError, RefreshError, ServiceAccountChange, Store,
+    TeamChange, UpstreamLogout, Verdict,
 };
 use futures_util::future::join_all;
 
+use super::sign_in::{PROVIDER, SHOWN, at_provider, new_authorization_code};
 use super::world::{
     NOW, Scene, World, administrator, credential, event, fresh, issuer_url, new_code, new_session, signing_key,
 };
@@ -20,7 +23,11 @@ const MINTERS: usize = 4;
 const TRIALS: usize = 150;
 
 async fn minted(store: &Store) -> usize {
-    let filter = EventFilter { action: Some(Action::TokenMint), ..EventFilter::default() };
+    rows(store, Action::TokenMint).await
+}
+
+async fn rows(store: &Store, action: Action) -> usize {
+    let filter = EventFilter { action: Some(action), ..EventFilter::default() };
     let (mut count, mut page) = (0, Page::default());
     loop {
         let paged = store.events(&filter, &page).await.unwrap();
@@ -77,6 +84,86 @@ async fn threat_42_when_a_disable_has_returned_no_row_commits_and_every_released
             replica.update_service_account(&scene.account, None, &on, &scene.event()).await.unwrap();
         }
         assert_eq!(late_refusals, TRIALS * 3, "{}", world.name);
+    }
+}
+
+/// Mints in a session until it is refused.
+async fn mint_in(writer: AuditWriter, scene: Arc<Scene>, version: i64, access: CredentialId) {
+    loop {
+        let mut release = scene.release_under(version, scene.person());
+        release.event.credential = Some((CredentialKind::Access, access));
+        release.proof.credential = access;
+        match writer.release(release).unwrap().committed().await.unwrap() {
+            Verdict::Released => {}
+            Verdict::NotAlive => return,
+            Verdict::RunExhausted => panic!("there is no run"),
+        }
+    }
+}
+
+/// Refreshes a session until it is refused; why it was.
+async fn refresh_in(store: Store, scene: Arc<Scene>, mut shown: SecretHash) -> RefreshError {
+    loop {
+        let (access, next) = (credential(), credential());
+        let event = Event { action: Action::SessionRefresh, ..scene.event() };
+        match store.refresh(&shown, &access, &next, NOW, &event).await {
+            Ok(_) => shown = next.hash,
+            Err(error) => return error,
+        }
+    }
+}
+
+/// How often a session is ended under the hands of those who use it: by its person, with all of theirs, by its provider.
+const LOGOUTS: usize = 60;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn threat_42_when_a_logout_has_returned_no_mint_and_no_refresh_of_its_session_commits() {
+    for world in World::each().await {
+        let (store, name) = (&world.store, world.name);
+        let scene = Arc::new(Scene::set(store).await);
+        world.sabotage(PROVIDER).await;
+        let okta = UpstreamUid::parse("okta").unwrap();
+        let version = store.team(&scene.team).await.unwrap().unwrap().version;
+        let writers = [AuditWriter::start(world.store.clone()), AuditWriter::start(world.replica.clone())];
+        for trial in 0..LOGOUTS {
+            let code = new_authorization_code(at_provider(&scene));
+            store.create_authorization_code(&code, None, &scene.event()).await.unwrap();
+            let session = new_session();
+            store.redeem_authorization_code(&code.hash, SHOWN, &session, &scene.event()).await.unwrap();
+            let mint = |n: usize| mint_in(writers[n % 2].clone(), scene.clone(), version, session.access.id);
+            let minting: Vec<_> = (0..MINTERS).map(|n| tokio::spawn(mint(n))).collect();
+            let elsewhere = if trial % 2 == 0 { &world.replica } else { &world.store };
+            let refreshing = tokio::spawn(refresh_in(elsewhere.clone(), scene.clone(), session.refresh.hash));
+            for _ in 0..trial % 7 {
+                tokio::task::yield_now().await;
+            }
+            let here = if trial % 2 == 0 { &world.store } else { &world.replica };
+            match trial % 3 {
+                0 => here.end_session(&scene.user, session.id, &scene.event()).await.unwrap(),
+                1 => assert!(here.end_sessions(&scene.user, &scene.event()).await.unwrap() > 0, "{name}"),
+                _ => {
+                    let logout = UpstreamLogout {
+                        provider: &okta,
+                        subject: None,
+                        sid: Some("sid-1"),
+                        token_id: &format!("j-{trial}"),
+                        remember_until: NOW + time::Duration::HOUR,
+                    };
+                    let event = Event { action: Action::UpstreamLogout, ..scene.event() };
+                    assert_eq!(here.end_upstream_sessions(logout, &event).await.unwrap(), 1, "{name} {trial}");
+                }
+            }
+            let when_returned = (minted(store).await, rows(store, Action::SessionRefresh).await);
+            // All of them go on until they are refused.
+            for minter in minting {
+                minter.await.unwrap();
+            }
+            let refused = refreshing.await.unwrap();
+            assert!(matches!(refused, RefreshError::Dead(_, DeadReason::SessionEnded)), "{name}: {refused:?}");
+            let after = (minted(store).await, rows(store, Action::SessionRefresh).await);
+            assert_eq!(after, when_returned, "trial {trial} on {name}");
+            store.forget_events_before(NOW + time::Duration::DAY, 10_000).await.unwrap();
+        }
     }
 }
 

@@ -20,15 +20,15 @@ use super::world::{NOW, Scene, World, credential, fresh, hash, new_code, new_ses
 const CLIENT: &str = "brevet-cli";
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const REDIRECT: &str = "http://127.0.0.1:4711/done";
-const SHOWN: CodeShown<'static> = CodeShown { client: CLIENT, redirect_uri: REDIRECT, verifier: VERIFIER };
+pub(super) const SHOWN: CodeShown<'static> = CodeShown { client: CLIENT, redirect_uri: REDIRECT, verifier: VERIFIER };
 
 /// A provider, and the scene's person as its subject `s1`.
-const PROVIDER: &str = "
+pub(super) const PROVIDER: &str = "
     INSERT INTO upstream_providers (uid, uid_fold, name, issuer, client_id, settings, version, created_at, updated_at)
         VALUES ('okta', 'okta', 'Okta', 'https://okta.example.com', 'c', '{}', 1, 0, 0);
     INSERT INTO upstream_identities (provider_uid, subject, user_uid, created_at) VALUES ('okta', 's1', 'person-1', 0);";
 
-fn at_provider(scene: &Scene) -> SignedIn {
+pub(super) fn at_provider(scene: &Scene) -> SignedIn {
     SignedIn {
         user: scene.user.clone(),
         origin: SessionOrigin::Upstream(UpstreamUid::parse("okta").unwrap()),
@@ -45,15 +45,14 @@ fn at_provider(scene: &Scene) -> SignedIn {
 async fn by_code(scene: &Scene, store: &Store) -> SignedIn {
     let code = new_code(&scene.user);
     store.create_enrolment_code(&code, &scene.event(), None).await.unwrap();
-    let redeemed = store.redeem_enrolment_code_in_browser(&code.hash, NOW, &scene.event()).await.unwrap();
-    SignedIn::by_code(redeemed.user, redeemed.code, NOW)
+    store.redeem_enrolment_code_in_browser(&code.hash, None, NOW, &scene.event()).await.unwrap()
 }
 
-fn at(scene: &Scene, action: Action, when: OffsetDateTime) -> Event {
+pub(super) fn at(scene: &Scene, action: Action, when: OffsetDateTime) -> Event {
     Event { action, at: when, ..scene.event() }
 }
 
-fn new_grant() -> NewDeviceGrant {
+pub(super) fn new_grant() -> NewDeviceGrant {
     let id: DeviceGrantId = fresh();
     NewDeviceGrant {
         id,
@@ -66,12 +65,12 @@ fn new_grant() -> NewDeviceGrant {
     }
 }
 
-async fn poll(store: &Store, scene: &Scene, grant: &NewDeviceGrant, when: OffsetDateTime) -> DevicePoll {
+pub(super) async fn poll(store: &Store, scene: &Scene, grant: &NewDeviceGrant, when: OffsetDateTime) -> DevicePoll {
     let event = at(scene, Action::SessionOpen, when);
     store.poll_device_grant(&grant.device_code, CLIENT, &new_session(), &event).await.unwrap()
 }
 
-fn new_authorization_code(signed_in: SignedIn) -> NewAuthorizationCode {
+pub(super) fn new_authorization_code(signed_in: SignedIn) -> NewAuthorizationCode {
     NewAuthorizationCode {
         hash: hash(fresh()),
         client: CLIENT.to_owned(),
@@ -83,7 +82,7 @@ fn new_authorization_code(signed_in: SignedIn) -> NewAuthorizationCode {
     }
 }
 
-async fn redeem(
+pub(super) async fn redeem(
     store: &Store,
     scene: &Scene,
     hash: &SecretHash,
@@ -130,7 +129,7 @@ async fn a_device_is_approved_once_and_redeemed_once_whoever_else_tries() {
                 let store = if n % 2 == 0 { &world.store } else { &world.replica };
                 let decided = if n == 7 { Decided::Deny } else { Decided::Approve(at_provider(&scene)) };
                 let event = at(&scene, Action::DeviceApprove, when);
-                async move { store.decide_device_grant(grant.id, decided, &event).await }
+                async move { store.decide_device_grant(grant.id, decided, None, &event).await }
             });
             let decided = join_all(decisions).await;
             assert_eq!(decided.iter().filter(|done| done.is_ok()).count(), 1, "{name}: {decided:?}");
@@ -173,9 +172,9 @@ async fn what_is_over_or_anothers_opens_nothing() {
         assert!(!store.create_device_grant(&same_code, NOW).await.unwrap(), "{name}: a user code is one device's");
         let late = NOW + Duration::minutes(10);
         let event = at(&scene, Action::DeviceApprove, late);
-        let decided = store.decide_device_grant(grant.id, Decided::Deny, &event).await;
+        let decided = store.decide_device_grant(grant.id, Decided::Deny, None, &event).await;
         assert_eq!(decided, Err(DecideError::Undecidable(UndecidableGrant::Expired)), "{name}");
-        assert_eq!(store.decide_device_grant(fresh(), Decided::Deny, &event).await, Err(DecideError::NotFound));
+        assert_eq!(store.decide_device_grant(fresh(), Decided::Deny, None, &event).await, Err(DecideError::NotFound));
         assert_eq!(store.waiting_device(grant.id, late).await.unwrap(), None);
         assert_eq!(poll(store, &scene, &grant, late).await, DevicePoll::No(Polled::Expired), "{name}");
         let other = store.poll_device_grant(&grant.device_code, "other", &new_session(), &scene.event()).await;
@@ -205,9 +204,9 @@ async fn threat_23_a_sign_in_that_holds_no_more_opens_no_session() {
             let grant = new_grant();
             assert!(store.create_device_grant(&grant, NOW).await.unwrap());
             let event = || at(&scene, Action::DeviceApprove, NOW);
-            store.decide_device_grant(grant.id, Decided::Approve(at_provider(&scene)), &event()).await.unwrap();
+            store.decide_device_grant(grant.id, Decided::Approve(at_provider(&scene)), None, &event()).await.unwrap();
             let code = new_authorization_code(at_provider(&scene));
-            store.create_authorization_code(&code, &event()).await.unwrap();
+            store.create_authorization_code(&code, None, &event()).await.unwrap();
             world.sabotage(sql).await;
             assert_eq!(poll(store, &scene, &grant, NOW).await, DevicePoll::Refused(expected.clone()), "{name}: {sql}");
             let again = poll(store, &scene, &grant, NOW).await;
@@ -230,10 +229,10 @@ async fn threat_38_a_code_redeemed_in_a_browser_is_tied_to_its_session_like_any_
         for _ in 0..2 {
             let code = NewEnrolmentCode { team: Some(scene.team.clone()), ..new_code(&scene.user) };
             store.create_enrolment_code(&code, &scene.event(), None).await.unwrap();
-            let redeemed = store.redeem_enrolment_code_in_browser(&code.hash, NOW, &scene.event()).await.unwrap();
-            let signed_in = SignedIn::by_code(redeemed.user, redeemed.code, NOW);
+            let signed_in =
+                store.redeem_enrolment_code_in_browser(&code.hash, None, NOW, &scene.event()).await.unwrap();
             let code = new_authorization_code(signed_in);
-            store.create_authorization_code(&code, &at(&scene, Action::DeviceApprove, NOW)).await.unwrap();
+            store.create_authorization_code(&code, None, &at(&scene, Action::DeviceApprove, NOW)).await.unwrap();
             codes.push(code.hash);
         }
         let session = redeem(store, &scene, &codes[0], SHOWN).await.unwrap();
@@ -254,7 +253,7 @@ async fn an_authorization_code_is_redeemed_once_by_the_request_it_answers() {
         let scene = Scene::set(store).await;
         let made = async || {
             let code = new_authorization_code(by_code(&scene, store).await);
-            store.create_authorization_code(&code, &at(&scene, Action::DeviceApprove, NOW)).await.unwrap();
+            store.create_authorization_code(&code, None, &at(&scene, Action::DeviceApprove, NOW)).await.unwrap();
             code.hash
         };
         for (shown, what) in [
@@ -392,9 +391,9 @@ async fn ending_a_persons_sessions_ends_what_waits_to_become_one() {
         assert!(store.create_device_grant(&grant, NOW).await.unwrap());
         let event = || at(&scene, Action::DeviceApprove, NOW);
         let approval = Decided::Approve(by_code(&scene, store).await);
-        store.decide_device_grant(grant.id, approval, &event()).await.unwrap();
+        store.decide_device_grant(grant.id, approval, None, &event()).await.unwrap();
         let code = new_authorization_code(by_code(&scene, store).await);
-        store.create_authorization_code(&code, &event()).await.unwrap();
+        store.create_authorization_code(&code, None, &event()).await.unwrap();
         store.end_sessions(&scene.user, &scene.event()).await.unwrap();
         assert_eq!(poll(store, &scene, &grant, NOW).await, DevicePoll::No(Polled::Denied), "{name}");
         assert_eq!(redeem(store, &scene, &code.hash, SHOWN).await, Err(CodeError::Reused(None)), "{name}");
@@ -427,9 +426,9 @@ async fn threat_23_a_logout_at_the_provider_ends_what_waits_to_become_a_session(
             for grant in [&grant, &waits] {
                 assert!(store.create_device_grant(grant, NOW).await.unwrap());
             }
-            store.decide_device_grant(grant.id, Decided::Approve(at_provider(&scene)), &event()).await.unwrap();
+            store.decide_device_grant(grant.id, Decided::Approve(at_provider(&scene)), None, &event()).await.unwrap();
             let code = new_authorization_code(at_provider(&scene));
-            store.create_authorization_code(&code, &event()).await.unwrap();
+            store.create_authorization_code(&code, None, &event()).await.unwrap();
             let token = fresh::<brevet::domain::id::Token>().to_string();
             let logout =
                 UpstreamLogout { provider, subject, sid, token_id: &token, remember_until: NOW + Duration::HOUR };

@@ -8,7 +8,7 @@ use brevet::domain::sealed::Sealed;
 use brevet::domain::team::User;
 use brevet::domain::upstream::{Group, JoinBy, Joining, UpstreamPerson, UpstreamProvider, UpstreamSettings, Word};
 use brevet::store::{
-    AdmitError, ChangeError, EventFilter, Page, SealedPlace, SignInEvents, SignedInPerson, Store, TeamChange,
+    AdmitError, Admitted, Arrival, ChangeError, EventFilter, Page, SealedPlace, SignInEvents, Store, TeamChange,
     UpstreamIdentity, UpstreamLogout, UpstreamProviderChange,
 };
 use futures_util::future::join_all;
@@ -16,7 +16,7 @@ use time::Duration;
 
 use super::world::{NOW, Scene, World, event, team, user};
 
-fn provider(uid: &str) -> UpstreamProvider {
+pub(super) fn provider(uid: &str) -> UpstreamProvider {
     UpstreamProvider {
         uid: UpstreamUid::parse(uid).unwrap(),
         name: format!("Provider {uid}"),
@@ -40,14 +40,14 @@ fn person(subject: &str) -> UpstreamPerson {
     }
 }
 
-async fn lets_in(store: &Store, scene: &Scene, joins: Vec<Joining>) {
+pub(super) async fn lets_in(store: &Store, scene: &Scene, joins: Vec<Joining>) {
     let mut policy = store.team(&scene.team).await.unwrap().unwrap().policy;
     policy.joins = joins;
     let change = TeamChange { policy: Some(policy), ..TeamChange::default() };
     store.update_team(&scene.team, None, &change, &scene.event()).await.unwrap();
 }
 
-fn engineers(uid: &str) -> Joining {
+pub(super) fn engineers(uid: &str) -> Joining {
     Joining { provider: UpstreamUid::parse(uid).unwrap(), by: JoinBy::Group(Group::parse("eng").unwrap()) }
 }
 
@@ -61,10 +61,21 @@ async fn admit(
     at: &UpstreamProvider,
     subject: &str,
     newcomer: &User,
-) -> Result<SignedInPerson, AdmitError> {
+) -> Result<Admitted, AdmitError> {
+    admit_in(store, scene, at, subject, newcomer, None).await
+}
+
+pub(super) async fn admit_in(
+    store: &Store,
+    scene: &Scene,
+    at: &UpstreamProvider,
+    subject: &str,
+    newcomer: &User,
+    arrival: Option<Arrival<'_>>,
+) -> Result<Admitted, AdmitError> {
     let sign_in = row(scene, Action::SignIn);
     let join = || row(scene, Action::MemberJoin);
-    store.admit(at, &person(subject), newcomer, SignInEvents { sign_in: &sign_in, join: &join }).await
+    store.admit(at, &person(subject), newcomer, arrival, SignInEvents { sign_in: &sign_in, join: &join }).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,10 +138,10 @@ async fn of_any_number_of_first_sign_ins_one_makes_the_person() {
         let newcomers: Vec<_> = (1..=8).map(|n| user(&format!("new-{n}"))).collect();
         let admitted = join_all(newcomers.iter().map(|new| admit(store, &scene, &okta, "s-1", new))).await;
         let admitted: Vec<_> = admitted.into_iter().map(Result::unwrap).collect();
-        assert!(admitted.iter().all(|one| one.user == admitted[0].user), "{}", world.name);
+        assert!(admitted.iter().all(|one| one.signed_in.user == admitted[0].signed_in.user), "{}", world.name);
         assert_eq!(admitted.iter().filter(|one| !one.joined.is_empty()).count(), 1);
         assert_eq!(store.users(&Page::default()).await.unwrap().items.len(), 2, "the scene's person and one more");
-        let known = store.user(&admitted[0].user).await.unwrap().unwrap();
+        let known = store.user(&admitted[0].signed_in.user).await.unwrap().unwrap();
         assert_eq!(known.name, "Person s-1", "the provider's name for them");
         let filter = EventFilter { action: Some(Action::MemberJoin), ..EventFilter::default() };
         let rows = store.events(&filter, &Page::default()).await.unwrap().items;
@@ -138,7 +149,7 @@ async fn of_any_number_of_first_sign_ins_one_makes_the_person() {
 
         store.remove_member(&scene.team, &known.uid, &scene.event()).await.unwrap();
         let back = admit(store, &scene, &okta, "s-1", &user("new-9")).await.unwrap();
-        assert_eq!((back.user, back.joined), (known.uid.clone(), Vec::new()));
+        assert_eq!((back.signed_in.user, back.joined), (known.uid.clone(), Vec::new()));
         store.delete_user(&known.uid, None, &scene.event()).await.unwrap();
         let off = admit(store, &scene, &okta, "s-1", &user("new-10")).await;
         assert_eq!(off, Err(AdmitError::PersonOff(known.uid.clone())));
@@ -152,7 +163,7 @@ async fn of_any_number_of_first_sign_ins_one_makes_the_person() {
             signed_in_at: None,
         };
         store.link_identity(&link, &scene.event(), None).await.unwrap();
-        assert_eq!(admit(store, &scene, &okta, "s-1", &user("new-11")).await.unwrap().user, scene.user);
+        assert_eq!(admit(store, &scene, &okta, "s-1", &user("new-11")).await.unwrap().signed_in.user, scene.user);
         let twice = store.link_identity(&link, &scene.event(), None).await;
         assert_eq!(twice, Err(ChangeError::Conflict("subject_linked")));
         store.unlink_identity(&scene.user, &okta.uid, "s-1", &scene.event()).await.unwrap();
@@ -185,4 +196,28 @@ async fn a_logout_token_counts_once_also_when_shown_twice_at_once() {
         let used = Err(ChangeError::Conflict("logout_token_used"));
         assert_eq!(done.iter().filter(|done| **done == used).count(), 3, "{}: {done:?}", world.name);
     }
+}
+
+/// Threat 41: whoever signs in again and again holds off nobody's mint.
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_41_a_sign_in_that_joins_no_team_waits_for_no_mint() {
+    for world in World::each().await {
+        let store = &world.store;
+        let scene = Scene::set(store).await;
+        let okta = provider("okta");
+        store.create_upstream_provider(&okta, &scene.event(), None).await.unwrap();
+        lets_in(store, &scene, vec![engineers("okta")]).await;
+        admit(store, &scene, &okta, "s-1", &user("new-1")).await.unwrap();
+        let Some(_minting) = world.as_if_minting().await else { continue };
+        let again = admit(store, &scene, &okta, "s-1", &user("new-2")).await.unwrap();
+        assert_eq!((again.signed_in.user.as_str(), again.joined), ("new-1", Vec::new()), "{}", world.name);
+        lets_in_nobody(&world).await;
+        let stranger = admit(store, &scene, &okta, "s-3", &user("new-3")).await;
+        assert_eq!(stranger, Err(AdmitError::NotAdmitted), "{}", world.name);
+    }
+}
+
+/// Takes the rule from the team without the lock that a change of a team takes.
+async fn lets_in_nobody(world: &World) {
+    world.sabotage("UPDATE teams SET policy = replace(policy, '\"eng\"', '\"none\"')").await;
 }

@@ -98,6 +98,18 @@ impl World {
         .await;
     }
 
+    /// Holds what an audit batch holds, until the connection is dropped: whatever must be alone waits, and gives up after
+    /// 8 s. `None` where there is no such lock.
+    pub(super) async fn as_if_minting(&self) -> Option<sqlx::PgConnection> {
+        use sqlx::Connection as _;
+        let (Target::Postgres { url } | Target::Pooled { direct: url, .. }) = &self.target else { return None };
+        let mut connection = sqlx::PgConnection::connect(url.expose()).await.unwrap();
+        // The lock of `store/db.rs`, for the session.
+        let sql = "SELECT pg_advisory_lock_shared(7093843922244599809)";
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        Some(connection)
+    }
+
     /// Runs statements that the store would never make.
     pub(super) async fn sabotage(&self, sql: &'static str) {
         use sqlx::Connection as _;
