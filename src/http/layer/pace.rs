@@ -8,7 +8,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::extract::Request;
-use axum::response::Response;
 use http::StatusCode;
 use tokio::time::sleep;
 
@@ -38,8 +37,8 @@ impl Pace {
     }
 
     /// Lets a 429 or 503 to `network` go at once as long as there are few of them, and else after a second.
-    pub async fn keep(&self, network: Option<IpAddr>, response: &Response) {
-        let refused = matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    pub async fn keep(&self, network: Option<IpAddr>, status: StatusCode) {
+        let refused = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
         if refused && self.0.take(&network).is_err() {
             sleep(PAUSE).await;
         }
@@ -48,7 +47,6 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use axum::response::IntoResponse as _;
     use futures_util::FutureExt as _;
 
     use super::*;
@@ -56,10 +54,7 @@ mod tests {
     #[tokio::test]
     async fn threat_24_who_is_refused_and_asks_again_at_once_waits_and_nobody_else_does() {
         let pace = Pace::default();
-        let at_once = |status: StatusCode, from: &str| {
-            let response = status.into_response();
-            pace.keep(from.parse().ok(), &response).now_or_never().is_some()
-        };
+        let at_once = |status: StatusCode, from: &str| pace.keep(from.parse().ok(), status).now_or_never().is_some();
         let (full, red, blue) = (StatusCode::SERVICE_UNAVAILABLE, "192.0.2.1", "192.0.2.2");
         let answered = (0..2000).filter(|_| at_once(full, red)).count();
         assert!((200..2000).contains(&answered), "{answered} were answered at once");

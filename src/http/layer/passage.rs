@@ -78,7 +78,7 @@ impl Service<Request> for Passage<Route> {
             seen.record(&response, &id);
             request_id::tell(&mut response, &id);
             if let Some(pace) = pace {
-                pace.keep(network, &response).await;
+                pace.keep(network, response.status()).await;
             }
             Ok(response)
         })
