@@ -2,25 +2,67 @@
 //! as far as must be, so that the server has the other core to itself.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::sleep;
 
 use crate::{Outcome, cpu};
 
-/// Open connections, each with its own request to repeat.
+/// How long whoever was refused waits. The server asks for longer; more of the refused make for a harder test.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Open connections, each with its own requests to repeat.
 pub(crate) struct Load {
     runtime: Runtime,
     connections: Vec<Connection>,
+    may_refuse: bool,
+}
+
+/// What one connection asks, again and again.
+pub(crate) struct Script {
+    request: Vec<u8>,
+    /// Where the bearer stands in it.
+    at: Range<usize>,
+    /// Who else asks, in turn; nobody where it is empty.
+    bearers: Vec<String>,
+    next: usize,
+}
+
+impl From<Vec<u8>> for Script {
+    fn from(request: Vec<u8>) -> Self {
+        Self { request, at: 0..0, bearers: Vec::new(), next: 0 }
+    }
+}
+
+impl Script {
+    /// `request` with the bearer that stands in it changed for another of `bearers` each time; they are all as long.
+    pub(crate) fn in_turn(request: Vec<u8>, bearers: Vec<String>) -> Outcome<Self> {
+        const NAME: &[u8] = b"Authorization: Bearer ";
+        let length = bearers.first().ok_or("nobody asks")?.len();
+        let start = request.windows(NAME.len()).position(|window| window == NAME).ok_or("no bearer")? + NAME.len();
+        Ok(Self { request, at: start..start + length, bearers, next: 0 })
+    }
+
+    fn next(&mut self) -> &[u8] {
+        if let Some(bearer) = self.bearers.get(self.next) {
+            self.request[self.at.clone()].copy_from_slice(bearer.as_bytes());
+            self.next = (self.next + 1) % self.bearers.len();
+        }
+        &self.request
+    }
 }
 
 /// What a round of load came to.
 pub(crate) struct Round {
-    /// Answers, all of them 200.
+    /// Answers with 200.
     pub(crate) answers: usize,
+    /// Answers with 503, where they are allowed.
+    pub(crate) refused: usize,
     pub(crate) wall: Duration,
     /// CPU time of the server.
     pub(crate) cpu: Duration,
@@ -39,6 +81,12 @@ impl Round {
         self.answers as f64 / self.wall.as_secs_f64()
     }
 
+    /// Which part of the requests was refused.
+    #[expect(clippy::cast_precision_loss, reason = "counts of seconds")]
+    pub(crate) fn refused_part(&self) -> f64 {
+        self.refused as f64 / (self.refused + self.answers).max(1) as f64
+    }
+
     /// The latency, in milliseconds, that so many of a hundred requests do not exceed.
     pub(crate) fn percentile(&self, hundredths: usize) -> f64 {
         let place = (self.latencies.len() * hundredths / 100).min(self.latencies.len().saturating_sub(1));
@@ -47,14 +95,20 @@ impl Round {
 }
 
 impl Load {
-    pub(crate) fn connect(address: SocketAddr, requests: Vec<Vec<u8>>) -> Outcome<Self> {
+    pub(crate) fn connect(address: SocketAddr, scripts: Vec<impl Into<Script>>) -> Outcome<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let connections = runtime.block_on(try_join_all(requests.into_iter().map(|request| async move {
+        let connections = runtime.block_on(try_join_all(scripts.into_iter().map(|script| async move {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
-            Ok::<_, std::io::Error>(Connection { stream, request, buffer: vec![0; 16 * 1024] })
+            Ok::<_, std::io::Error>(Connection { stream, script: script.into(), buffer: vec![0; 8 * 1024] })
         })))?;
-        Ok(Self { runtime, connections })
+        Ok(Self { runtime, connections, may_refuse: false })
+    }
+
+    /// The same load, of which the server may refuse a part with 503. Whoever is refused asks again a little later.
+    pub(crate) const fn that_may_be_refused(mut self) -> Self {
+        self.may_refuse = true;
+        self
     }
 
     /// Repeats the requests for `length` against the server with process id `server`, and shows the body of every
@@ -62,36 +116,45 @@ impl Load {
     pub(crate) fn round(&mut self, server: u32, length: Duration, see: impl Fn(&[u8])) -> Outcome<Round> {
         let (cpu, began) = (cpu::of_process(server)?, Instant::now());
         let all = self.connections.iter_mut().map(|connection| connection.repeat(began + length, &see));
-        let mut latencies: Vec<Duration> = self.runtime.block_on(try_join_all(all))?.concat();
+        let (latencies, refused): (Vec<_>, Vec<_>) = self.runtime.block_on(try_join_all(all))?.into_iter().unzip();
+        let (mut latencies, refused) = (latencies.concat(), refused.into_iter().sum());
+        if refused > 0 && !self.may_refuse {
+            return Err(format!("the server refused {refused} requests with 503").into());
+        }
         let (cpu, wall) = (cpu::of_process(server)?.saturating_sub(cpu), began.elapsed());
         latencies.sort_unstable();
-        Ok(Round { answers: latencies.len(), wall, cpu, latencies })
+        Ok(Round { answers: latencies.len(), refused, wall, cpu, latencies })
     }
 }
 
 struct Connection {
     stream: TcpStream,
-    request: Vec<u8>,
+    script: Script,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    async fn repeat(&mut self, until: Instant, see: &impl Fn(&[u8])) -> Outcome<Vec<Duration>> {
-        let mut latencies = Vec::new();
+    /// How long each answer took, and how many requests were refused.
+    async fn repeat(&mut self, until: Instant, see: &impl Fn(&[u8])) -> Outcome<(Vec<Duration>, usize)> {
+        let (mut latencies, mut refused) = (Vec::new(), 0);
         loop {
             let began = Instant::now();
             if began >= until {
-                return Ok(latencies);
+                return Ok((latencies, refused));
             }
-            self.stream.write_all(&self.request).await?;
-            let body = self.answer().await?;
-            latencies.push(began.elapsed());
-            see(body);
+            self.stream.write_all(self.script.next()).await?;
+            if let Some(body) = self.answer().await? {
+                latencies.push(began.elapsed());
+                see(body);
+            } else {
+                refused += 1;
+                sleep(PAUSE).await;
+            }
         }
     }
 
-    /// The body of the next answer, which must be a 200 with a length.
-    async fn answer(&mut self) -> Outcome<&[u8]> {
+    /// The body of the next answer, which must have a length and be a 200; nothing of a 503.
+    async fn answer(&mut self) -> Outcome<Option<&[u8]>> {
         let mut filled = 0;
         let mut whole = None;
         loop {
@@ -108,10 +171,11 @@ impl Connection {
                 && filled >= head + body
             {
                 let got = &self.buffer[..filled];
-                if !got.starts_with(b"HTTP/1.1 200 ") || filled > head + body {
-                    return Err(format!("not the answer that was expected: {}", String::from_utf8_lossy(got)).into());
-                }
-                return Ok(&got[head..]);
+                return match got.get(..13) {
+                    Some(b"HTTP/1.1 200 ") if filled == head + body => Ok(Some(&got[head..])),
+                    Some(b"HTTP/1.1 503 ") if filled == head + body => Ok(None),
+                    _ => Err(format!("not the answer that was expected: {}", String::from_utf8_lossy(got)).into()),
+                };
             }
         }
     }

@@ -1,13 +1,16 @@
 //! What `scripts/bench` measures, in one program, because each more would be linked with its own copy of everything:
-//! `cargo bench --bench brevet -- [claims] [sign] [mint] [jwks]`.
+//! `cargo bench --bench brevet -- [claims] [sign] [mint] [jwks] [connections] [crowd]`.
 //!
 //! Rates are per second of CPU time, so that other work on the machine moves them little; the two sides of a ratio take
 //! turns within one run, so that whatever slows the machine down for a while slows both. Prints one figure a line, six
 //! fields divided by tabs: key, what it is, unit, median, least, greatest. `BREVET_BENCH_QUICK` asks for fewer and
-//! shorter rounds.
+//! shorter rounds. `chart FIGURES FOLDER` draws what was printed.
 
+mod chart;
 mod claims;
+mod connections;
 mod cpu;
+mod crowd;
 mod figures;
 mod jwks;
 mod load;
@@ -17,6 +20,7 @@ mod server;
 mod sign;
 
 use std::error::Error;
+use std::path::Path;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -25,7 +29,12 @@ fn main() -> Outcome<()> {
     // Cargo adds `--bench`, by which a harness would know that it is not run as a test.
     let mut chosen: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     if chosen.is_empty() {
-        chosen = ["claims", "sign", "mint", "jwks"].map(str::to_owned).to_vec();
+        chosen = ["claims", "sign", "mint", "jwks", "connections", "crowd"].map(str::to_owned).to_vec();
+    }
+    if let [chart, figures, folder] = &chosen[..]
+        && chart == "chart"
+    {
+        return chart::draw(Path::new(figures), Path::new(folder));
     }
     for name in chosen {
         match name.as_str() {
@@ -33,7 +42,9 @@ fn main() -> Outcome<()> {
             "sign" => sign::measure(&rounds)?,
             "mint" => mint::measure(&rounds)?,
             "jwks" => jwks::measure(&rounds)?,
-            _ => return Err(format!("no bench {name}: there are claims, sign, mint and jwks").into()),
+            "connections" => connections::measure(&rounds)?,
+            "crowd" => crowd::measure(&rounds)?,
+            _ => return Err(format!("no bench {name}; see scripts/bench --help").into()),
         }
     }
     Ok(())

@@ -12,93 +12,121 @@ use brevet::domain::signing_key::KeyKind;
 use brevet::store::{EventFilter, Page, Store, Target};
 use serde_json::json;
 
+use crate::crowd;
 use crate::figures::{Rounds, remark, tell};
 use crate::load::{Load, Round};
-use crate::raw::{Raw, twins};
+use crate::raw::twins;
 use crate::server::{Database, Issuer, request};
 use crate::{Outcome, cpu};
 
 /// Connections, each of an agent of its own, so that no limit of the default settings is met.
 const CONNECTIONS: usize = 64;
 const TEAMS: usize = 8;
+/// The mint.
+pub(crate) const PATH: &str = "/v1/identity-tokens";
+
+/// What is minted where.
+struct Subject<'a> {
+    /// How its figures are named.
+    keys: [&'static str; 2],
+    words: &'static str,
+    database: &'a Database,
+    /// Of the database, where it has one.
+    process: Option<u32>,
+    signs: KeyKind,
+}
 
 pub(crate) fn measure(rounds: &Rounds) -> Outcome<()> {
-    let (mut raw, _) = twins(KeyKind::default())?;
-    of_database(rounds, &mut raw, "sqlite", "SQLite", &Database::Sqlite, None)?;
-    let Some(url) = variable("BREVET_BENCH_POSTGRES") else {
+    let sqlite = Subject {
+        keys: ["mint", "sqlite"],
+        words: "SQLite",
+        database: &Database::Sqlite,
+        process: None,
+        signs: KeyKind::Rsa2048,
+    };
+    sqlite.measure(rounds)?;
+    let Some((database, process)) = postgres()? else {
         return remark("no PostgreSQL is given in BREVET_BENCH_POSTGRES: not measured");
     };
-    let process = variable("BREVET_BENCH_POSTGRES_PROCESS").map(|id| id.parse()).transpose()?;
-    of_database(rounds, &mut raw, "postgres", "PostgreSQL", &Database::Postgres(url), process)
+    let process = Some(process);
+    let rsa = Subject { keys: ["mint", "postgres"], words: "PostgreSQL", database: &database, process, ..sqlite };
+    rsa.measure(rounds)?;
+    let p256 = Subject { keys: ["es256", "postgres"], words: "PostgreSQL, ES256", signs: KeyKind::P256, ..rsa };
+    p256.measure(rounds)
 }
 
+/// The database that `scripts/bench` has started, emptied, and its process.
 #[expect(clippy::disallowed_methods, reason = "how scripts/bench tells of the database that it has started")]
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+pub(crate) fn postgres() -> Outcome<Option<(Database, u32)>> {
+    let given = |name| std::env::var(name).ok();
+    let Some((url, process)) = given("BREVET_BENCH_POSTGRES").zip(given("BREVET_BENCH_POSTGRES_PROCESS")) else {
+        return Ok(None);
+    };
+    Ok(Some((Database::Postgres(crowd::empty_database(&url)?), process.parse()?)))
 }
 
-fn of_database(
-    rounds: &Rounds,
-    raw: &mut Raw,
-    key: &str,
-    name: &str,
-    database: &Database,
-    database_process: Option<u32>,
-) -> Outcome<()> {
-    let issuer = Issuer::start(database)?;
-    sleep(Duration::from_secs(1));
-    let idle = cpu::resident(issuer.server.id())?;
-    let public = issuer.server.public;
-    let mint = |key: String| request(public, "POST", "/v1/identity-tokens", &key, Some(&json!({})), "keep-alive");
-    let requests = issuer.agents(CONNECTIONS, TEAMS)?.into_iter().map(mint).collect();
-    let mut load = Load::connect(public, requests)?;
-
-    let (text, released) = (vec![b'x'; 900], RefCell::new(HashSet::new()));
-    let note = |body: &[u8]| {
-        released.borrow_mut().insert(token_id(body).unwrap_or_default().to_owned());
-    };
-    let mut received = load.round(issuer.server.id(), rounds.load, note)?.answers;
-    let mut sides = Vec::new();
-    let mut of_database = Vec::new();
-    // Bare, load, bare, load, ..., bare: each round of load stands between the two that it is compared with.
-    let mut bare = || cpu::rate(rounds.length / 2, &mut || raw.sign(&text));
-    let mut before = bare()?;
-    for _ in 0..rounds.count {
-        let database_before = database_process.map(cpu::of_family).transpose()?;
-        let round = load.round(issuer.server.id(), rounds.load, note)?;
-        if let Some((id, earlier)) = database_process.zip(database_before) {
-            let spent = cpu::of_family(id)?.saturating_sub(earlier);
-            of_database.push(spent.as_secs_f64() / round.cpu.as_secs_f64());
+impl Subject<'_> {
+    fn measure(&self, rounds: &Rounds) -> Outcome<()> {
+        let (mut raw, _) = twins(self.signs)?;
+        let issuer = Issuer::start(self.database)?;
+        sleep(Duration::from_secs(1));
+        let idle = cpu::resident(issuer.server.id())?;
+        if self.signs != KeyKind::default() {
+            issuer.sign_with(self.signs)?;
         }
-        let after = bare()?;
-        received += round.answers;
-        sides.push((f64::midpoint(before, after), round));
-        before = after;
-    }
-    let busy = cpu::resident(issuer.server.id())?;
-    let folder = issuer.stop()?;
-    prove(folder.path(), database, received, &released.into_inner())?;
+        let public = issuer.server.public;
+        let mint = |key: String| request(public, "POST", PATH, &key, Some(&json!({})), "keep-alive");
+        let requests: Vec<_> = issuer.agents(CONNECTIONS, TEAMS)?.into_iter().map(mint).collect();
+        let mut load = Load::connect(public, requests)?;
 
-    let of = |figure: fn(&Round) -> f64| sides.iter().map(|(_, round)| figure(round)).collect::<Vec<_>>();
-    let bare: Vec<_> = sides.iter().map(|(bare, _)| *bare).collect();
-    let ratios: Vec<_> = sides.iter().map(|(bare, round)| round.per_cpu_second() / bare).collect();
-    let tell = |suffix: &str, what: &str, unit, values: &[f64]| {
-        tell(&format!("mint_{suffix}_{key}"), &format!("{name}: {what}"), unit, values)
-    };
-    tell("raw", "bare signature between the rounds", "per CPU s", &bare)?;
-    tell("rate", "mints", "per server CPU s", &of(Round::per_cpu_second))?;
-    tell("ratio", "mints / bare signature", "ratio", &ratios)?;
-    tell("wall", "mints by the clock", "per s", &of(Round::per_second))?;
-    tell("p50", "mint, median of 64 connections", "ms", &of(|round| round.percentile(50)))?;
-    tell("p99", "mint, 99 of 100 on 64 connections", "ms", &of(|round| round.percentile(99)))?;
-    if !of_database.is_empty() {
-        tell("database_cpu", "CPU time of the database server / of brevet", "ratio", &of_database)?;
+        let (text, released) = (vec![b'x'; 900], RefCell::new(HashSet::new()));
+        let note = |body: &[u8]| {
+            released.borrow_mut().insert(token_id(body).unwrap_or_default().to_owned());
+        };
+        let mut received = load.round(issuer.server.id(), rounds.load, note)?.answers;
+        let mut sides = Vec::new();
+        let mut of_database = Vec::new();
+        // Bare, load, bare, load, ..., bare: each round of load stands between the two that it is compared with.
+        let mut bare = || cpu::rate(rounds.length / 2, &mut || raw.sign(&text));
+        let mut before = bare()?;
+        for _ in 0..rounds.count {
+            let database_before = self.process.map(cpu::of_family).transpose()?;
+            let round = load.round(issuer.server.id(), rounds.load, note)?;
+            if let Some((id, earlier)) = self.process.zip(database_before) {
+                let spent = cpu::of_family(id)?.saturating_sub(earlier);
+                of_database.push(spent.as_secs_f64() / round.cpu.as_secs_f64());
+            }
+            let after = bare()?;
+            received += round.answers;
+            sides.push((f64::midpoint(before, after), round));
+            before = after;
+        }
+        let busy = cpu::resident(issuer.server.id())?;
+        let folder = issuer.stop()?;
+        prove(folder.path(), self.database, received, &released.into_inner())?;
+
+        let of = |figure: fn(&Round) -> f64| sides.iter().map(|(_, round)| figure(round)).collect::<Vec<_>>();
+        let bare: Vec<_> = sides.iter().map(|(bare, _)| *bare).collect();
+        let ratios: Vec<_> = sides.iter().map(|(bare, round)| round.per_cpu_second() / bare).collect();
+        let [key, database] = self.keys;
+        let tell = |suffix: &str, what: &str, unit, values: &[f64]| {
+            tell(&format!("{key}_{suffix}_{database}"), &format!("{}: {what}", self.words), unit, values)
+        };
+        tell("raw", "bare signature between the rounds", "per CPU s", &bare)?;
+        tell("rate", "mints", "per server CPU s", &of(Round::per_cpu_second))?;
+        tell("ratio", "mints / bare signature", "ratio", &ratios)?;
+        tell("wall", "mints by the clock", "per s", &of(Round::per_second))?;
+        tell("p50", "mint, median of 64 connections", "ms", &of(|round| round.percentile(50)))?;
+        tell("p99", "mint, 99 of 100 on 64 connections", "ms", &of(|round| round.percentile(99)))?;
+        if !of_database.is_empty() {
+            tell("database_cpu", "CPU time of the database server / of brevet", "ratio", &of_database)?;
+        }
+        tell("rss", "memory after the load", "MiB", &[busy])?;
+        if matches!(self.database, Database::Sqlite) {
+            crate::figures::tell("rss_idle_mb", "SQLite: memory, idle", "MiB", &[idle])?;
+        }
+        Ok(())
     }
-    tell("rss", "memory after the load", "MiB", &[busy])?;
-    if matches!(database, Database::Sqlite) {
-        crate::figures::tell("rss_idle_mb", "SQLite: memory, idle", "MiB", &[idle])?;
-    }
-    Ok(())
 }
 
 /// The `token_id` of an answer of the mint.

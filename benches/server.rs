@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use brevet::domain::signing_key::KeyKind;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -15,6 +16,7 @@ use tempfile::TempDir;
 use crate::Outcome;
 
 const PATIENCE: Duration = Duration::from_mins(1);
+const BREVET: &str = env!("CARGO_BIN_EXE_brevet");
 
 /// A child that never outlives its bench.
 pub(crate) struct Server {
@@ -23,7 +25,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    fn start(mut command: Command, public: SocketAddr) -> Outcome<Self> {
+    pub(crate) fn start(mut command: Command, public: SocketAddr) -> Outcome<Self> {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
         Ok(Self { child, public })
     }
@@ -33,7 +35,7 @@ impl Server {
     }
 
     /// Waits until `path` at `address` answers with 200.
-    fn ready(&mut self, address: SocketAddr, path: &str) -> Outcome<()> {
+    pub(crate) fn ready(&mut self, address: SocketAddr, path: &str) -> Outcome<()> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(ended) = self.child.try_wait()? {
@@ -77,22 +79,43 @@ pub(crate) struct Issuer {
     admin: SocketAddr,
     administrator: String,
     data: TempDir,
+    /// Where the database is PostgreSQL; beside SQLite it lies in a file.
+    kek: Option<String>,
 }
 
 impl Issuer {
     pub(crate) fn start(database: &Database) -> Outcome<Self> {
         // Beside the build, and not in a folder for temporary files: that may be in memory, where a commit costs nothing.
         let data = TempDir::with_prefix_in("brevet-bench-", env!("CARGO_TARGET_TMPDIR"))?;
+        let kek = match database {
+            Database::Sqlite => None,
+            Database::Postgres(_) => {
+                let made = Command::new(BREVET).args(["keys", "init-kek", "--print"]).env_clear().output()?;
+                Some(String::from_utf8(made.stdout)?.trim().to_owned())
+            }
+        };
+        Self::on(database, data, kek)
+    }
+
+    /// Stops it and starts it anew on the same data.
+    pub(crate) fn restart(self, database: &Database) -> Outcome<Self> {
+        let Self { server, data, kek, .. } = self;
+        server.stop()?;
+        Self::on(database, data, kek)
+    }
+
+    fn on(database: &Database, data: TempDir, kek: Option<String>) -> Outcome<Self> {
         let [public, admin, ops] = free_addresses()?;
-        let brevet = env!("CARGO_BIN_EXE_brevet");
-        let mut command = Command::new(brevet);
+        let mut command = Command::new(BREVET);
         command.env_clear().env("HOME", data.path()).current_dir(data.path());
         command.args(["serve", "--development", "--issuer-url", &format!("http://{public}"), "--data-dir", "."]);
         command.args(["--public-listen", &public.to_string(), "--admin-listen", &admin.to_string()]);
         command.args(["--ops-listen", &ops.to_string()]);
         if let Database::Postgres(url) = database {
-            let made = Command::new(brevet).args(["keys", "init-kek", "--print"]).env_clear().output()?;
-            command.env("DATABASE_URL", url).env("BREVET_KEK", String::from_utf8(made.stdout)?.trim());
+            command.env("DATABASE_URL", url);
+        }
+        if let Some(kek) = &kek {
+            command.env("BREVET_KEK", kek);
         }
         command.stderr(fs::File::create(data.path().join("log"))?);
         let mut server = Server::start(command, public)?;
@@ -108,7 +131,7 @@ impl Issuer {
             sleep(Duration::from_millis(10));
         }
         let administrator = fs::read_to_string(&key)?.trim().to_owned();
-        Ok(Self { server, admin, administrator, data })
+        Ok(Self { server, admin, administrator, data, kek })
     }
 
     /// One call of the admin API that must succeed.
@@ -119,6 +142,12 @@ impl Issuer {
             return Err(format!("{method} {path}: {status} {text}").into());
         }
         Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Changes every signing key for new ones of `kind`, at once: nobody verifies anything here.
+    pub(crate) fn sign_with(&self, kind: KeyKind) -> Outcome<()> {
+        let body = json!({"algorithm": kind.algorithm().as_str(), "bits": kind.bits(), "accept_outage": true});
+        self.administer("POST", "/v1/signing-keys/replace-all", &body).map(drop)
     }
 
     /// The keys of `accounts` service accounts, spread over `teams` teams that may each use one role.
@@ -176,7 +205,7 @@ fn installed(program: &str) -> Option<PathBuf> {
 }
 
 /// Free loopback addresses. Somebody else may take one before it is used; the bench then fails, and says so.
-fn free_addresses<const N: usize>() -> Outcome<[SocketAddr; N]> {
+pub(crate) fn free_addresses<const N: usize>() -> Outcome<[SocketAddr; N]> {
     let listeners = (0..N).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<Vec<_>, _>>()?;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
     addresses.try_into().map_err(|_| "no addresses".into())

@@ -1,5 +1,7 @@
 //! What a signature costs: our signer beside bare aws-lc over the same key.
 
+use std::process::Command;
+
 use brevet::domain::signing_key::KeyKind;
 
 use crate::claims::Token;
@@ -41,7 +43,32 @@ pub(crate) fn measure(rounds: &Rounds) -> Outcome<()> {
         };
         tell(&format!("{key}_raw"), &format!("{name}: bare aws-lc signature"), "per CPU s", &bare)?;
         tell(&format!("{key}_token"), &format!("{name}: claims to signed token"), "per CPU s", &whole)?;
+        if let Some(rates) = openssl(kind, rounds)? {
+            tell(&format!("{key}_openssl"), &format!("{name}: openssl speed"), "per CPU s", &rates)?;
+        }
         tell(&format!("{key}_ratio"), &format!("{name}: token / bare signature"), "ratio", &ratios)?;
     }
     Ok(())
+}
+
+/// Signatures per second of CPU time as the installed OpenSSL measures them, for scale: another library, or another
+/// version of it, may know the processor less well.
+fn openssl(kind: KeyKind, rounds: &Rounds) -> Outcome<Option<Vec<f64>>> {
+    let name = match kind {
+        KeyKind::Rsa2048 => "rsa2048",
+        KeyKind::Rsa3072 => "rsa3072",
+        KeyKind::Rsa4096 => "rsa4096",
+        KeyKind::P256 => "ecdsap256",
+    };
+    let mut rates = Vec::new();
+    for _ in 0..rounds.count {
+        let Ok(told) = Command::new("openssl").args(["speed", "-seconds", "1", "-mr", name]).output() else {
+            return Ok(None);
+        };
+        // `+F2:<index>:<bits>:<signatures a second>:<verifications a second>`, F4 for ECDSA.
+        let told = String::from_utf8(told.stdout)?;
+        let line = told.lines().find(|line| line.starts_with("+F")).ok_or("openssl speed tells nothing")?;
+        rates.push(line.split(':').nth(3).ok_or("openssl speed tells something else")?.parse()?);
+    }
+    Ok(Some(rates))
 }

@@ -3,8 +3,7 @@
 use std::process::ExitCode;
 
 use brevet::cli::Arguments;
-use clap::Parser;
 
 fn main() -> ExitCode {
-    Arguments::parse().run()
+    Arguments::of_process().run()
 }

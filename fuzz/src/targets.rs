@@ -12,6 +12,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use brevet::aws::bedrock::{error_answer, response_headers};
 use brevet::aws::sts::{Sts, WebIdentity};
 use brevet::client::discovery::jwks_path;
+use brevet::client::saved_session::SavedSession;
 use brevet::crypto::client_assertion::UnverifiedAssertion;
 use brevet::crypto::client_key;
 use brevet::crypto::foreign_keys::ForeignKeys;
@@ -22,6 +23,7 @@ use brevet::crypto::verify::Verifier;
 use brevet::crypto::verifying_key::VerifyingKey;
 use brevet::domain::address_range::AddressRange;
 use brevet::domain::audience::Audience;
+use brevet::domain::authorization::{Authorization, AuthorizationRefused};
 use brevet::domain::claim_condition::{ClaimPath, Pattern};
 use brevet::domain::clock::ManualClock;
 use brevet::domain::credential::{CredentialKind, OpaqueCredential};
@@ -40,6 +42,7 @@ use brevet::domain::settings::{ModelId, SessionDuration};
 use brevet::domain::signing_key::{KeyKind, Kid, PublicKey};
 use brevet::domain::subject::Subject;
 use brevet::domain::trust::TrustRule;
+use brevet::domain::upstream::{self, EmailDomain, Group, Word};
 use brevet::domain::user_code::UserCode;
 use brevet::fetch::{self, Reach};
 use brevet::http::admin::trust_rules;
@@ -53,14 +56,19 @@ use brevet::iam::document::{Document, Kind};
 use brevet::issuer::oauth::Presented as PresentedClient;
 use brevet::issuer::publish::Publication;
 use brevet::limit::rate::Rate;
+
 use brevet::oidc::discovery::jwks_uri;
+use brevet::oidc::logout_token::UnverifiedLogout;
+use brevet::store::Tombstones;
 use brevet::wire::admin::policy::ChangePolicy;
 use brevet::wire::admin::provider_settings::ChangeProviderSettings;
 use brevet::wire::admin::public_key::CreatePublicKey;
 use brevet::wire::admin::trust_rule::{ChangeTrustRule, CreateTrustRule};
 use brevet::wire::exchange::{ExchangeRequest, LivenessRequest};
 use brevet::wire::mint::MintRequest;
+use brevet::wire::problem::Problem;
 use brevet::wire::run::OpenRun;
+use brevet::wire::session::SessionTokens;
 use brevet::worker::token_source::presented::{Presented, presented};
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use serde_json::json;
@@ -70,7 +78,7 @@ use time::OffsetDateTime;
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub(crate) const TARGETS: [Target; 23] = [
+pub(crate) const TARGETS: [Target; 26] = [
     ("credential", credential),
     ("subject", subject),
     ("role_arn", role_arn),
@@ -94,6 +102,9 @@ pub(crate) const TARGETS: [Target; 23] = [
     ("sts_answer", sts_answer),
     ("bedrock_answer", bedrock_answer),
     ("sign_in_words", sign_in_words),
+    ("authorization", authorization),
+    ("logout_token", logout_token),
+    ("kept_files", kept_files),
 ];
 
 const ISSUER: &str = "https://id.example.com/brevet";
@@ -512,4 +523,58 @@ fn sign_in_words(data: &[u8]) {
             assert!(!challenge.verifies(text), "a challenge is not its own verifier");
         }
     });
+}
+
+/// What a terminal asks a browser for: lines of `name=value`, as they are once decoded.
+fn authorization(data: &[u8]) {
+    text(data, |text| {
+        let pair = |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let parameters: Vec<_> = text.lines().filter_map(pair).collect();
+        let back = match Authorization::parse(&parameters) {
+            Ok(Authorization { back, .. }) | Err(AuthorizationRefused::Returned { back, .. }) => back,
+            Err(AuthorizationRefused::Shown(_)) => return,
+        };
+        let to = back.with_code("code", &issuer_url());
+        assert!(
+            to.starts_with("http://127.0.0.1:") || to.starts_with("http://[::1]:"),
+            "nowhere but to the same machine"
+        );
+        assert!(HeaderValue::from_str(&to).is_ok() && !to.contains(['#', ' ']), "it goes whole into a header");
+    });
+}
+
+/// What a provider says of an end, which nobody vouches for yet; and the small words of providers.
+fn logout_token(data: &[u8]) {
+    text(data, |text| {
+        if let Ok(token) = UnverifiedLogout::parse(&Secret::new(text.to_owned()))
+            && let Ok((issuer, audience)) = token.claimed()
+        {
+            black_box((issuer.len(), audience.len()));
+        }
+        if let Ok(word) = Word::parse(text) {
+            assert_eq!(word.as_str(), text);
+        }
+        if let Ok(domain) = EmailDomain::parse(text) {
+            assert!(!domain.as_str().contains(['@', '*', ' ']), "one domain");
+        }
+        if let Ok(group) = Group::parse(text) {
+            assert_eq!(group.as_str(), text);
+        }
+        black_box(upstream::subject(text).is_ok());
+    });
+}
+
+/// Files that are read back, and may be anybody's by then: tombstones beside a backup, a saved session.
+fn kept_files(data: &[u8]) {
+    text(data, |text| {
+        if let Ok(tombstones) = Tombstones::parse(text) {
+            let again = tombstones.to_text().expect("what was read can be written");
+            assert_eq!(Tombstones::parse(&again), Ok(tombstones));
+        }
+    });
+    if let Ok(session) = serde_json::from_slice::<SavedSession>(data) {
+        black_box(session.end());
+    }
+    black_box(serde_json::from_slice::<SessionTokens>(data).is_ok());
+    black_box(serde_json::from_slice::<Problem>(data).is_ok());
 }

@@ -24,16 +24,21 @@ python_with_venv() {
     return 1
 }
 
-# The nginx at hand, if any: Debian keeps it where ordinary users do not look.
-nginx_program() {
+# first_program PROGRAM...: the first that is there and can be run.
+first_program() {
     local program
-    for program in "$(command -v nginx)" /usr/sbin/nginx "$target/clients/nginx/usr/sbin/nginx"; do
+    for program in "$@"; do
         if [[ -n $program && -x $program ]]; then
             printf '%s\n' "$program"
             return
         fi
     done
     return 1
+}
+
+# The nginx at hand, if any: Debian keeps it where ordinary users do not look.
+nginx_program() {
+    first_program "$(command -v nginx)" /usr/sbin/nginx "$target/clients/nginx/usr/sbin/nginx"
 }
 
 # The Chromium at hand, if any.
@@ -47,14 +52,7 @@ chromium_program() {
 
 # PgBouncer, if any: as a program of the system, or unpacked by scripts/install with its libraries.
 pgbouncer_program() {
-    local program
-    for program in "$(command -v pgbouncer)" /usr/sbin/pgbouncer "$target/clients/pgbouncer/run"; do
-        if [[ -n $program && -x $program ]]; then
-            printf '%s\n' "$program"
-            return
-        fi
-    done
-    return 1
+    first_program "$(command -v pgbouncer)" /usr/sbin/pgbouncer "$target/clients/pgbouncer/run"
 }
 
 # missing_packages [--no-postgres] [--no-clients]: Debian packages to install, one a line.

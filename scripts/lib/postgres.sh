@@ -14,7 +14,8 @@ postgres_options=(-c fsync=off -c full_page_writes=off)
 postgres_start() {
     local bin as_user=() dies_with_us=() user=postgres password port tries
     bin=$(postgres_folder) || die "no PostgreSQL server here (no initdb found)"
-    postgres_dir=$(mktemp -d /tmp/brevet-postgres.XXXXXX)
+    # A drill may want it on a disk that it can fill.
+    postgres_dir=$(mktemp -d "${BREVET_POSTGRES_IN:-/tmp}/brevet-postgres.XXXXXX")
     at_exit postgres_stop
     password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
     printf '%s\n' "$password" >"$postgres_dir/password"
@@ -138,8 +139,52 @@ postgres_kill() {
 # postgres_resume: starts it again, on the same port and folder.
 postgres_resume() { postgres_launch "${postgres_again[@]}"; }
 
-# postgres_signal SIGNAL: sends it to the server's every process, which are a group of their own.
-postgres_signal() { kill -"$1" -- "-$postgres_pid"; }
+# postgres_children: the processes that the server has made, each of which leads a group of its own.
+postgres_children() { cat "/proc/$postgres_pid/task/$postgres_pid/children" 2>/dev/null || true; }
+
+# postgres_signal SIGNAL: sends it to the server's every process, its first one first, so that no more are made meanwhile.
+postgres_signal() {
+    local children
+    kill -"$1" "$postgres_pid"
+    read -ra children <<<"$(postgres_children)"
+    # One of them may just have ended.
+    kill -"$1" ${children[@]+"${children[@]}"} 2>/dev/null || true
+}
+
+# postgres_slay: SIGKILL of the server's first process; the others notice and end.
+postgres_slay() {
+    local children child tries
+    read -ra children <<<"$(postgres_children)"
+    kill -KILL "$postgres_pid" 2>/dev/null || true
+    wait "$postgres_pid" 2>/dev/null || true
+    for child in ${children[@]+"${children[@]}"}; do
+        # The next start refuses while one of them still holds the shared memory.
+        for ((tries = 0; tries < 100; tries++)); do
+            kill -0 "$child" 2>/dev/null || break
+            sleep 0.1
+        done
+    done
+    postgres_pid=
+}
+
+# postgres_slay_backend: SIGKILL of a process that serves a connection of ours; the server ends all others and recovers.
+postgres_slay_backend() {
+    local child
+    for child in $(postgres_children); do
+        if [[ $(tr '\0' ' ' 2>/dev/null <"/proc/$child/cmdline") == "postgres: brevet "* ]]; then
+            kill -KILL "$child"
+            return
+        fi
+    done
+    die "no connection is being served"
+}
+
+# postgres_revive: starts the server again where it has ended by itself.
+postgres_revive() {
+    if kill -0 "$postgres_pid" 2>/dev/null; then return; fi
+    wait "$postgres_pid" 2>/dev/null || true
+    postgres_resume
+}
 
 standby_pid=
 standby_url=
@@ -229,7 +274,7 @@ postgres_stop() {
     local tries
     if [[ -n $postgres_pid ]]; then
         # A frozen one hears nothing else.
-        kill -CONT -- "-$postgres_pid" 2>/dev/null || true
+        postgres_signal CONT 2>/dev/null || true
         kill -INT "$postgres_pid" 2>/dev/null || true
         for ((tries = 0; tries < 100; tries++)); do
             kill -0 "$postgres_pid" 2>/dev/null || break

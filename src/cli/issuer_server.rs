@@ -21,7 +21,7 @@ use crate::domain::id::ReplicaId;
 use crate::domain::signing_key::SigningKey;
 use crate::fetch::{self, Reach};
 use crate::http::layer::Naming;
-use crate::http::layer::client_address::{self, TrustedProxies};
+use crate::http::layer::client_address::TrustedProxies;
 use crate::http::serve::{Protection, ServeError, ServeOptions, Stopped, serve};
 use crate::http::state::IssuerState;
 use crate::http::tls::ServerTls;
@@ -103,9 +103,9 @@ impl IssuerServer {
     /// The same on sockets that are open already, because their ports had to be known before.
     pub(super) async fn on(bound: Listeners, start: Start) -> Result<Self, Failure> {
         let Start { settings, host, metrics, limits, new_issuer, first_key_file } = start;
-        let options = ServeOptions::new(protection(&settings.transport)?);
         let proxies = TrustedProxies::parse(settings.trusted_proxies.iter().map(String::as_str));
-        let proxies = proxies.map_err(|error| Failure::Usage(error.to_string()))?;
+        let proxies = Arc::new(proxies.map_err(|error| Failure::Usage(error.to_string()))?);
+        let options = ServeOptions { proxies, ..ServeOptions::new(protection(&settings.transport)?) };
         if settings.transport == Transport::BehindProxy && settings.trusted_proxies.is_empty() {
             // One stranger's failed attempts would then be counted against everyone.
             tracing::warn!(
@@ -134,13 +134,16 @@ impl IssuerServer {
         let public_router = match bound.admin {
             None => whole::router(state.clone()),
             Some(listener) => {
-                let router = client_address::told(admin_api::router(state.clone()), &proxies);
-                listeners.spawn(served(serve(listener, router, options.clone(), stop.clone())));
+                listeners.spawn(served(serve(
+                    listener,
+                    admin_api::router(state.clone()),
+                    options.clone(),
+                    stop.clone(),
+                )));
                 public_api::router(state.clone())
             }
         };
-        let router = client_address::told(public_router, &proxies);
-        listeners.spawn(served(serve(bound.public, router, options.clone(), stop.clone())));
+        listeners.spawn(served(serve(bound.public, public_router, options.clone(), stop.clone())));
         let mut ops_listener = JoinSet::new();
         let router = ops::router(state.clone(), metrics);
         ops_listener.spawn(served(serve(bound.ops, router, options, stop_ops.clone())));

@@ -27,6 +27,9 @@ pub(super) struct LimitFlags {
     /// Codes of waiting devices that are typed, from everywhere (BREVET_LIMIT_USER_CODES)
     #[arg(long = "limit-user-codes", value_name = "RATE")]
     user_codes: Option<String>,
+    /// Mints and exchanges under way at once/that wait for their turn (BREVET_LIMIT_IN_FLIGHT)
+    #[arg(long = "limit-in-flight", value_name = "PLACES/WAITING")]
+    in_flight: Option<String>,
 }
 
 impl LimitFlags {
@@ -39,6 +42,7 @@ impl LimitFlags {
             .flag(&env::LIMIT_ADDRESS, self.address.as_deref())
             .flag(&env::LIMIT_FAILURES, self.failures.as_deref())
             .flag(&env::LIMIT_USER_CODES, self.user_codes.as_deref())
+            .flag(&env::LIMIT_IN_FLIGHT, self.in_flight.as_deref())
     }
 }
 
@@ -49,6 +53,8 @@ pub(super) fn read(given: &Given) -> Result<LimitNumbers, Failure> {
     let rate = |variable: &'static Variable, usual: Rate| -> Result<Rate, SettingError> {
         Ok(given.parse(variable, Rate::parse)?.unwrap_or(usual))
     };
+    let (in_flight, waiting) =
+        given.parse(&env::LIMIT_IN_FLIGHT, places_and_waiting)?.unwrap_or((usual.in_flight, usual.waiting));
     Ok(LimitNumbers {
         credential: rate(&env::LIMIT_CREDENTIAL, usual.credential)?,
         principal: rate(&env::LIMIT_PRINCIPAL, usual.principal)?,
@@ -56,8 +62,23 @@ pub(super) fn read(given: &Given) -> Result<LimitNumbers, Failure> {
         address: rate(&env::LIMIT_ADDRESS, usual.address)?,
         failures: rate(&env::LIMIT_FAILURES, usual.failures)?,
         user_codes: rate(&env::LIMIT_USER_CODES, usual.user_codes)?,
+        in_flight,
+        waiting,
         ..usual
     })
+}
+
+/// A text that is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be <places>/<waiting>, whole numbers, of places at least 1 and of both at most 100000, such as 128/2048")]
+struct RoomError;
+
+fn places_and_waiting(text: &str) -> Result<(usize, usize), RoomError> {
+    let (places, waiting) = text.split_once('/').ok_or(RoomError)?;
+    let number = |text: &str, least: usize| {
+        text.parse().ok().filter(|number| (least..=100_000).contains(number)).ok_or(RoomError)
+    };
+    Ok((number(places, 1)?, number(waiting, 0)?))
 }
 
 #[cfg(test)]
@@ -82,6 +103,16 @@ mod tests {
             assert_eq!(of(&read).to_string(), "7/3");
             assert_ne!(read, usual);
             assert!(super::read(&given.flag(variable, Some("0"))).is_err(), "a flag goes first, and 0 is no rate");
+        }
+    }
+
+    #[test]
+    fn the_room_at_the_mint_is_given_as_places_and_those_that_wait() {
+        let read = |text: &str| read(&Given::new(Environment::of(&[(&env::LIMIT_IN_FLIGHT, text)])));
+        let room = read("16/0").unwrap();
+        assert_eq!((room.in_flight, room.waiting), (16, 0));
+        for bad in ["", "16", "0/5", "-1/5", "5/", "5/100001", "many"] {
+            assert!(read(bad).is_err() || bad.is_empty(), "{bad}");
         }
     }
 

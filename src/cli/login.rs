@@ -5,7 +5,6 @@
 
 use std::time::Duration as StdDuration;
 
-use time::{Duration, OffsetDateTime};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Run;
@@ -13,30 +12,32 @@ use super::arguments::{self, IssuerFlags};
 use super::browser::Browser;
 use super::outcome::Failure;
 use super::output::plain;
-use super::remote::{client, named_issuer, sessions, stamp};
+use super::remote::{client, clock_words, named_issuer, sessions, stamp};
 use crate::client::fresh_session::session;
+use crate::client::os_keyring;
+use crate::client::saved_session::{Keeping, SavedSession, SavedSessionError, SessionFolder};
 use crate::client::sign_in::{AuthorizationRequest, DeviceAuthorization, Poll};
 use crate::client::{Client, ClientError};
 use crate::config::client::ClientSettings;
 use crate::config::env;
 use crate::domain::browser::{BrowserSecret, Derived};
 use crate::domain::credential::{CredentialKind, OpaqueCredential};
+use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::secret::Secret;
-use crate::http::loopback::Loopback;
+use crate::http::loopback::{Ending, Loopback};
 use crate::wire::session::SessionTokens;
 
 /// How long the listener waits for the browser: as long as a device code lives.
 const BROWSER_WAIT: StdDuration = StdDuration::from_mins(10);
 /// Most seconds between two polls, whatever the issuer asks for.
 const INTERVAL_MAX: u32 = 60;
-/// A clock that is off by more than this is worth a word: AWS refuses signatures from 5 minutes on.
-const CLOCK_ERROR: Duration = Duration::seconds(60);
 
 /// Sign in at an issuer
 ///
 /// Opens the browser of this machine where there is one; else shows a code to type into a browser anywhere. The
-/// session is saved in $XDG_STATE_HOME/brevet, readable by you alone. It is refreshed while it is used, and lasts as
-/// long as your company's sign-in does: 12 hours unless it says otherwise.
+/// session is saved in $XDG_STATE_HOME/brevet, readable by you alone, or in the system's keyring. It is refreshed while
+/// it is used, and lasts as long as your company's sign-in does: 12 hours unless it says otherwise. A session that was
+/// saved before is ended.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  brevet login --issuer https://id.example.com\n  \
                   brevet login --device-code       (no browser here: type the code shown into one elsewhere)\n  \
@@ -60,6 +61,9 @@ pub(super) struct Login {
     /// The team that you sign in for: the page then offers what it accepts
     #[arg(long, value_name = "UID", conflicts_with = "code")]
     team: Option<String>,
+    /// Keep the session in the system's keyring instead of a file, where this build knows it (BREVET_KEYRING)
+    #[arg(long)]
+    keyring: bool,
 }
 
 /// Which way.
@@ -71,11 +75,22 @@ enum Way {
 
 impl Login {
     pub(super) async fn run(self, run: &Run) -> Result<(), Failure> {
-        let settings = ClientSettings::read(&self.issuer.add(run.given.clone()))?;
+        let given = self.issuer.add(run.given.clone()).switch(&env::KEYRING, self.keyring);
+        let settings = ClientSettings::read(&given)?;
         let issuer = named_issuer(&settings)?;
         let folder = sessions(&settings)?;
+        let keeping = if settings.keyring { Keeping::Keyring } else { Keeping::File };
+        if keeping == Keeping::Keyring {
+            // Before a person has gone through a sign-in that could not be kept.
+            os_keyring::probe()?;
+        }
         let way = self.way(run)?;
         let client = client(issuer.as_str(), &settings.outbound)?;
+        if let Some(theirs) = client.meet().await?
+            && let Some(off) = clock_words(run.clock.now(), theirs)
+        {
+            run.output.say(format_args!("note: {off}: set it, or AWS will refuse what is signed here"));
+        }
         let device = self.device.clone().or_else(host_name);
         let granted = match way {
             Way::Enrolment(code) => client.open_session(code, device).await?,
@@ -83,24 +98,28 @@ impl Login {
             Way::DeviceCode => self.by_device_code(run, &client, device.as_deref()).await?,
         };
         let session = session(&issuer, granted, run.clock.now());
-        let saved = match folder.lock(&issuer).await {
-            Ok(_lock) => folder.save(&session),
-            Err(error) => Err(error),
+        let before = match keep(&folder, &issuer, &session, keeping).await {
+            Ok(before) => before,
+            Err(error) => {
+                // A session that nobody can use any more must not live on.
+                let fate = match client.end_saved(&session).await {
+                    Ok(()) => "the session was ended again",
+                    Err(_) => "the session lives on unused",
+                };
+                return Err(Failure::Refused(format!("{error}; {fate}")));
+            }
         };
-        if let Err(error) = saved {
-            // A session that nobody can use any more must not live on.
-            let ended = client.end_session(&session.access_token.0, &session.session_id).await;
-            let fate = if ended.is_ok() { "the session was ended again" } else { "the session lives on unused" };
-            return Err(Failure::Refused(format!("{error}; {fate}")));
-        }
         let until = stamp(session.end());
         run.output.say(format_args!("signed in to {issuer} as {} until {until}", plain(&session.user_uid)));
+        if let Some(before) = before.filter(|before| before.end() > run.clock.now())
+            && client.end_saved(&before).await.is_err()
+        {
+            let until = stamp(before.end());
+            run.output.say(format_args!("note: the session before could not be ended; unused, it lives until {until}"));
+        }
         if settings.token.is_some() {
             let set = if run.given.text(&env::TOKEN)?.is_some() { &env::TOKEN } else { &env::TOKEN_FILE };
             run.output.say(format_args!("note: {} is set and goes before the session", set.name));
-        }
-        if let Ok(Some(theirs)) = client.server_time().await {
-            note_clock(run, theirs);
         }
         Ok(())
     }
@@ -146,13 +165,18 @@ impl Login {
         let Ok(Some(visit)) = timeout_at(until, loopback.visit()).await else {
             return Err(Failure::Refused("nobody signed in within 10 minutes: run `brevet login` again".to_owned()));
         };
+        let denied = matches!(&visit.brought, Err(denied) if denied.error == "access_denied");
         let granted = match &visit.brought {
             Ok(code) => {
-                client.redeem_code(code, &redirect_uri, &secret.derive(Derived::Verifier)).await.map_err(Into::into)
+                client.redeem_code(code, &redirect_uri, &secret.derive(Derived::Verifier)).await.map_err(too_late)
             }
             Err(denied) => Err(denied_words(&denied.error, &denied.description)),
         };
-        visit.answer(granted.is_ok());
+        visit.answer(match (&granted, denied) {
+            (Ok(_), _) => Ending::SignedIn,
+            (Err(_), true) => Ending::Denied,
+            (Err(_), false) => Ending::Failed,
+        });
         // The browser's answer is on its way out of this process; let it leave before the listener goes.
         sleep(StdDuration::from_millis(200)).await;
         granted
@@ -197,6 +221,16 @@ async fn poll(client: &Client, asked: &DeviceAuthorization) -> Result<SessionTok
     }
 }
 
+/// A code that the issuer does not take was approved, and has been on its way for too long or twice.
+fn too_late(error: ClientError) -> Failure {
+    match error.code() {
+        Some("invalid_grant") => Failure::Refused(
+            "the browser's answer came too late, or was used before: run `brevet login` again".to_owned(),
+        ),
+        _ => error.into(),
+    }
+}
+
 /// What ended the sign-in, in the words of somebody who must do something about it.
 fn denied_words(code: &str, description: &str) -> Failure {
     Failure::Refused(match code {
@@ -206,15 +240,18 @@ fn denied_words(code: &str, description: &str) -> Failure {
     })
 }
 
-fn note_clock(run: &Run, theirs: OffsetDateTime) {
-    let off = run.clock.now() - theirs;
-    if off.abs() > CLOCK_ERROR {
-        let (seconds, side) =
-            (off.whole_seconds().unsigned_abs(), if off.is_positive() { "ahead of" } else { "behind" });
-        run.output.say(format_args!(
-            "note: this machine's clock is {seconds} s {side} the issuer's: set it, or AWS will refuse what is signed here"
-        ));
-    }
+/// Saves the new session; the one before, which nobody will use any more.
+async fn keep(
+    folder: &SessionFolder,
+    issuer: &IssuerUrl,
+    session: &SavedSession,
+    keeping: Keeping,
+) -> Result<Option<SavedSession>, SavedSessionError> {
+    let _lock = folder.lock(issuer).await?;
+    // One that cannot be read, or not any more, is no reason to refuse a new one its place.
+    let before = folder.load(issuer).ok().flatten();
+    folder.save_in(session, keeping)?;
+    Ok(before)
 }
 
 /// What the system calls itself.

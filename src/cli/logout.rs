@@ -19,7 +19,7 @@ impl Logout {
     pub(super) async fn run(self, run: &Run) -> Result<(), Failure> {
         let settings = ClientSettings::read(&self.flags.add(run.given.clone()))?;
         let folder = sessions(&settings)?;
-        if settings.issuer.is_none() && folder.all()?.is_empty() {
+        if settings.issuer.is_none() && folder.issuers()?.is_empty() {
             run.output.say("not signed in");
             return Ok(());
         }
@@ -30,11 +30,7 @@ impl Logout {
             return Ok(());
         };
         let client = client(issuer.as_str(), &settings.outbound)?;
-        let ended = match &session.refresh_token {
-            // The one that ends the session also where the access token has run out.
-            Some(token) => client.revoke(&token.0).await,
-            None => client.end_session(&session.access_token.0, &session.session_id).await,
-        };
+        let ended = client.end_saved(&session).await;
         // Forgotten here whatever the issuer says: the user asked for that much, and we can do it.
         folder.remove(&issuer)?;
         match ended {

@@ -13,6 +13,7 @@ mod help;
 mod issuer_server;
 mod keys;
 mod limits;
+mod log_lines;
 mod login;
 mod logout;
 mod opened_store;
@@ -33,6 +34,7 @@ mod worker_server;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::error::ContextValue;
 use clap::{Parser, Subcommand};
 
 use self::arguments::Common;
@@ -42,6 +44,7 @@ use crate::config::env::{self, Environment};
 use crate::config::host::{SystemClock, SystemEntropy};
 use crate::config::setting::Given;
 use crate::domain::clock::Clock;
+use crate::domain::credential::CredentialKind;
 use crate::domain::entropy::Entropy;
 
 /// An OIDC token issuer and inference gateway that gives agents a cloud identity without keys.
@@ -94,6 +97,12 @@ pub(crate) struct Run {
 }
 
 impl Arguments {
+    /// Those of this process. Where they are none it ends here, as clap ends it, and repeats no credential that stands
+    /// among them: what a terminal shows is often kept, as by a runner of jobs.
+    pub fn of_process() -> Self {
+        Self::try_parse().unwrap_or_else(|error| without_credentials(error).exit())
+    }
+
     /// Runs the command; the exit code tells the outcome, stderr the words.
     pub fn run(self) -> ExitCode {
         let environment = Environment::of_process();
@@ -102,9 +111,12 @@ impl Arguments {
         let output = Output::new(no_color);
         let given = self.common.given(environment);
         let run = Run { given, output, clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) };
-        let outcome = telemetry::start(&run.given, self.command.log_level(), output.err().is_on())
-            .and_then(|()| tokio::runtime::Runtime::new().map_err(Failure::refused))
-            .and_then(|runtime| runtime.block_on(self.command.run(&run)));
+        let outcome = telemetry::start(&run.given, self.command.log_level(), output.err().is_on()).and_then(
+            |_written_at_the_end| {
+                let runtime = tokio::runtime::Runtime::new().map_err(Failure::refused)?;
+                runtime.block_on(self.command.run(&run))
+            },
+        );
         match outcome {
             Ok(()) => Exit::Ok.into(),
             Err(failure) => {
@@ -115,6 +127,19 @@ impl Arguments {
             }
         }
     }
+}
+
+fn without_credentials(mut error: clap::Error) -> clap::Error {
+    let holds_one =
+        |text: &str| text.starts_with("eyJ") || CredentialKind::ALL.iter().any(|kind| text.contains(kind.prefix()));
+    let quoted = error.context().filter(|(_, value)| holds_one(&value.to_string()));
+    for kind in quoted.map(|(kind, _)| kind).collect::<Vec<_>>() {
+        // What was given is named as what it is; a hint made of it is left out.
+        if let Some(ContextValue::String(_)) = error.remove(kind) {
+            error.insert(kind, ContextValue::String("(a credential)".to_owned()));
+        }
+    }
+    error
 }
 
 impl Command {

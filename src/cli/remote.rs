@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
 use url::Url;
 
 use super::Run;
@@ -13,6 +13,7 @@ use super::outcome::Failure;
 use super::output::plain;
 use crate::client::admin::Admin;
 use crate::client::fresh_session::{FreshError, Freshener};
+use crate::client::os_keyring::KeyringError;
 use crate::client::saved_session::{SavedSession, SavedSessionError, SessionFolder};
 use crate::client::{Client, ClientError};
 use crate::config::client::ClientSettings;
@@ -22,7 +23,10 @@ use crate::config::setting::{SettingError, spelled};
 use crate::domain::clock::Clock;
 use crate::domain::issuer_url::{Development, IssuerUrl};
 use crate::domain::secret::Secret;
-use crate::fetch::{self, Reach};
+use crate::fetch::{self, FetchError, Reach};
+
+/// A clock that is off by more than this is worth a word.
+const CLOCK_ERROR: Duration = Duration::seconds(60);
 
 /// An issuer and the credential to use there.
 pub(super) struct Remote {
@@ -54,7 +58,10 @@ impl Remote {
         if refused.code() != Some("credential_expired") || stale.refresh_token.is_none() {
             return Ok(false);
         }
-        let fresh = saved.freshener().instead_of(stale).await.map_err(|error| saved.failure(error))?;
+        let fresh = match saved.freshener().instead_of(stale).await {
+            Ok(fresh) => fresh,
+            Err(error) => return Err(saved.failure(error).await),
+        };
         let another = fresh.access_token.expose() != stale.access_token.expose();
         self.token = fresh.access_token.0.clone();
         *stale = fresh;
@@ -83,8 +90,8 @@ impl Saved {
         let issuer = if let Some(issuer) = &settings.issuer {
             issuer.clone()
         } else {
-            match folder.all()?.as_slice() {
-                [only] => IssuerUrl::parse(&only.issuer, Development::On).map_err(Failure::refused)?,
+            match folder.issuers()?.as_slice() {
+                [only] => IssuerUrl::parse(only, Development::On).map_err(Failure::refused)?,
                 [] => return Err(not_signed_in(None)),
                 several => return Err(which(several)),
             }
@@ -104,17 +111,27 @@ impl Saved {
     }
 
     async fn fresh(&self) -> Result<SavedSession, Failure> {
-        self.freshener().fresh().await.map_err(|error| self.failure(error))
+        match self.freshener().fresh().await {
+            Ok(session) => Ok(session),
+            Err(error) => Err(self.failure(error).await),
+        }
     }
 
-    fn failure(&self, error: FreshError) -> Failure {
+    async fn failure(&self, error: FreshError) -> Failure {
         let issuer = &self.issuer;
         match error {
             FreshError::NotSignedIn => not_signed_in(Some(issuer)),
-            FreshError::Ended(at) => Failure::Refused(format!(
-                "your session at {issuer} ended at {}: sign in again with `brevet login`",
-                stamp(at)
-            )),
+            FreshError::Ended(at) => {
+                let mut text =
+                    format!("your session at {issuer} ended at {}: sign in again with `brevet login`", stamp(at));
+                // Our own clock says so. Whoever cannot be asked does not contradict it.
+                if let Ok(Some(theirs)) = self.client.meet().await
+                    && let Some(off) = clock_words(self.clock.now(), theirs)
+                {
+                    let _ = write!(text, "\n  {off}: set it first");
+                }
+                Failure::Refused(text)
+            }
             FreshError::Refused(why) => Failure::Refused(format!(
                 "your session at {issuer} was ended ({}): sign in again with `brevet login`",
                 plain(&why)
@@ -164,19 +181,21 @@ pub(super) fn named_issuer(settings: &ClientSettings) -> Result<IssuerUrl, Failu
         return Ok(issuer.clone());
     }
     let known = match &settings.state_dir {
-        Some(folder) => SessionFolder::new(folder.clone()).all()?,
+        Some(folder) => SessionFolder::new(folder.clone()).issuers()?,
         None => Vec::new(),
     };
     match known.as_slice() {
-        [only] => IssuerUrl::parse(&only.issuer, Development::On).map_err(Failure::refused),
-        [] => Err(SettingError::new(&env::ISSUER, "is required").into()),
+        [only] => IssuerUrl::parse(only, Development::On).map_err(Failure::refused),
+        [] => {
+            Err(SettingError::new(&env::ISSUER, "is required: your issuer's address, as in https://id.example.com")
+                .into())
+        }
         several => Err(which(several)),
     }
 }
 
-fn which(sessions: &[SavedSession]) -> Failure {
-    let list: Vec<&str> = sessions.iter().map(|session| session.issuer.as_str()).collect();
-    Failure::Usage(format!("{} must choose between the saved sessions: {}", spelled(&env::ISSUER), list.join(", ")))
+fn which(issuers: &[String]) -> Failure {
+    Failure::Usage(format!("{} must choose between the saved sessions: {}", spelled(&env::ISSUER), issuers.join(", ")))
 }
 
 fn not_signed_in(issuer: Option<&IssuerUrl>) -> Failure {
@@ -208,6 +227,14 @@ pub(super) fn http(url: &str, outbound: &Outbound) -> Result<fetch::Client, Fail
     fetch::Client::new(settings).map_err(|error| Failure::Usage(error.to_string()))
 }
 
+/// In words, where this machine's clock is off by more than is good: AWS refuses signatures from 5 minutes on.
+pub(super) fn clock_words(ours: OffsetDateTime, theirs: OffsetDateTime) -> Option<String> {
+    let off = ours - theirs;
+    let side = if off.is_positive() { "ahead of" } else { "behind" };
+    let seconds = off.whole_seconds().unsigned_abs();
+    (off.abs() > CLOCK_ERROR).then(|| format!("this machine's clock is {seconds} s {side} the issuer's"))
+}
+
 /// As it stands in tables: RFC 3339 in whole seconds.
 pub(super) fn stamp(time: OffsetDateTime) -> String {
     let whole = time.replace_nanosecond(0).unwrap_or(time);
@@ -221,41 +248,94 @@ pub(super) fn stamp_or_none(time: Option<OffsetDateTime>) -> String {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        match &error {
-            ClientError::Unreachable { .. } => Self::Unreachable(error.to_string()),
-            ClientError::Protocol { status: 404, .. } => Self::Refused(format!(
-                "{error}: for the admin API on its own listener set --admin-url (BREVET_ADMIN_URL)"
-            )),
-            ClientError::Protocol { .. } => Self::Refused(error.to_string()),
-            ClientError::OAuth { code, description, status, retry_after } => {
-                let mut text = format!("{} ({})", plain(description), plain(code));
-                if let Some(seconds) = retry_after {
-                    let _ = write!(text, "\n  try again in {seconds} s");
-                }
-                if *status == 503 { Self::Unreachable(text) } else { Self::Refused(text) }
+        told(&error, remedy)
+    }
+}
+
+/// The refusal of a mint, with what its asker can do.
+pub(super) fn mint_refused(error: &ClientError) -> Failure {
+    told(error, |code| {
+        Some(match code {
+            "team_not_found" => "`brevet whoami` lists the teams you are in",
+            "audience_not_allowed" => "`brevet whoami` lists the audiences of each team",
+            "sign_in_not_accepted" => "sign in for this team with `brevet login --team UID`",
+            _ => return remedy(code),
+        })
+    })
+}
+
+fn told(error: &ClientError, remedy: fn(&str) -> Option<&'static str>) -> Failure {
+    match error {
+        ClientError::Unreachable { error: cause, .. } => {
+            Failure::Unreachable(format!("{error}{}", reach_remedy(*cause).unwrap_or_default()))
+        }
+        ClientError::Stranger { .. } => Failure::Refused(format!("{error}\n  check {}", spelled(&env::ISSUER))),
+        ClientError::Protocol { status: 404, .. } => Failure::Refused(format!(
+            "{error}: for the admin API on its own listener set --admin-url (BREVET_ADMIN_URL)"
+        )),
+        ClientError::Protocol { .. } => Failure::Refused(error.to_string()),
+        ClientError::OAuth { code, description, status, retry_after } => {
+            let mut text = format!("{} ({})", plain(description), plain(code));
+            if let Some(seconds) = retry_after {
+                let _ = write!(text, "\n  try again in {seconds} s");
             }
-            ClientError::Refused { problem, retry_after } => {
-                let mut text = format!("{} ({})", plain(&problem.detail), plain(problem.code()));
-                for fault in &problem.errors {
-                    let _ = write!(text, "\n  {} {}", plain(&fault.field), plain(&fault.rule));
-                }
-                if let Some(seconds) = retry_after {
-                    let _ = write!(text, "\n  try again in {seconds} s");
-                }
-                if problem.code() == "route_not_found" {
-                    text.push_str(
-                        "\n  the admin API may be on a listener of its own: set --admin-url (BREVET_ADMIN_URL)",
-                    );
-                }
-                if problem.status == 401 {
-                    text.push_str("\n  sign in again with `brevet login`, or set another BREVET_TOKEN");
-                }
-                let _ = write!(text, "\n  request {}", plain(&problem.request_id));
-                match problem.status {
-                    503 => Self::Unreachable(text),
-                    _ => Self::Refused(text),
+            if *status == 503 { Failure::Unreachable(text) } else { Failure::Refused(text) }
+        }
+        ClientError::Refused { problem, retry_after } => {
+            let mut text = format!("{} ({})", plain(&problem.detail), plain(problem.code()));
+            // The detail names a single fault, and all of them where it can.
+            for fault in &problem.errors {
+                let words = format!("{} {}", fault.field, fault.rule);
+                if !problem.detail.contains(&words) {
+                    let _ = write!(text, "\n  {}", plain(&words));
                 }
             }
+            if let Some(remedy) = remedy(problem.code()) {
+                let _ = write!(text, "\n  {remedy}");
+            }
+            if let Some(seconds) = retry_after {
+                let _ = write!(text, "\n  try again in {seconds} s");
+            }
+            if problem.status == 401 {
+                text.push_str("\n  sign in again with `brevet login`, or set another BREVET_TOKEN");
+            }
+            let _ = write!(text, "\n  request {}", plain(&problem.request_id));
+            match problem.status {
+                503 => Failure::Unreachable(text),
+                _ => Failure::Refused(text),
+            }
+        }
+    }
+}
+
+/// What to do where nobody answers.
+const fn reach_remedy(error: FetchError) -> Option<&'static str> {
+    match error {
+        FetchError::Resolve => {
+            Some("\n  check the name and this machine's network (a proxy is set with BREVET_HTTPS_PROXY)")
+        }
+        FetchError::Connect | FetchError::Timeout => {
+            Some("\n  check the network, and the proxy where there is one (BREVET_HTTPS_PROXY)")
+        }
+        FetchError::Tls => Some(
+            "\n  its certificate is of no authority that this machine trusts (--ca-file, BREVET_CA_FILE), for another \
+             name, or expired by this machine's clock",
+        ),
+        _ => None,
+    }
+}
+
+/// What to do about a refusal, whatever was asked.
+fn remedy(code: &str) -> Option<&'static str> {
+    (code == "route_not_found")
+        .then_some("the admin API may be on a listener of its own: set --admin-url (BREVET_ADMIN_URL)")
+}
+
+impl From<KeyringError> for Failure {
+    fn from(error: KeyringError) -> Self {
+        match error {
+            KeyringError::NotBuilt => Self::Usage(error.to_string()),
+            KeyringError::Unusable(_) | KeyringError::Content(_) => Self::Refused(error.to_string()),
         }
     }
 }
@@ -263,5 +343,20 @@ impl From<ClientError> for Failure {
 impl From<SavedSessionError> for Failure {
     fn from(error: SavedSessionError) -> Self {
         Self::Refused(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    #[test]
+    fn a_clock_is_worth_a_word_from_a_minute_on() {
+        let theirs = datetime!(2026-11-22 05:00 UTC);
+        let words = |off| clock_words(theirs + Duration::seconds(off), theirs);
+        assert_eq!((words(0), words(60), words(-60)), (None, None, None));
+        assert_eq!(words(61).as_deref(), Some("this machine's clock is 61 s ahead of the issuer's"));
+        assert_eq!(words(-7200).as_deref(), Some("this machine's clock is 7200 s behind the issuer's"));
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::Run;
 use super::arguments::{self, ClientFlags};
 use super::outcome::Failure;
-use super::remote::{Remote, stamp};
+use super::remote::{Remote, mint_refused, stamp};
 use super::shutdown::Asked;
 use crate::client::private_file;
 use crate::wire::mint::{MintRequest, MintedToken};
@@ -125,10 +125,11 @@ impl Token {
             role_arn: self.role_arn.clone(),
             on_behalf_of: self.on_behalf_of.clone(),
         };
-        match remote.client.mint(&remote.token, &request).await {
-            Err(refused) if remote.renew(&refused).await? => Ok(remote.client.mint(&remote.token, &request).await?),
-            outcome => Ok(outcome?),
-        }
+        let minted = match remote.client.mint(&remote.token, &request).await {
+            Err(refused) if remote.renew(&refused).await? => remote.client.mint(&remote.token, &request).await,
+            outcome => outcome,
+        };
+        minted.map_err(|error| mint_refused(&error))
     }
 
     async fn write(&self, run: &Run, file: &Path) -> Result<MintedToken, Failure> {

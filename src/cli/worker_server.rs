@@ -18,7 +18,7 @@ use crate::aws::sts::Sts;
 use crate::config::worker::WorkerSettings;
 use crate::fetch::{self, Limits, Reach};
 use crate::http::layer::Naming;
-use crate::http::layer::client_address::{self, TrustedProxies};
+use crate::http::layer::client_address::TrustedProxies;
 use crate::http::serve::{ServeOptions, serve};
 use crate::http::worker as surface;
 use crate::worker::{PLACES, Parts, Worker};
@@ -46,15 +46,15 @@ impl WorkerServer {
         metrics: PrometheusHandle,
     ) -> Result<Self, Failure> {
         let (listener, ops) = (listen(settings.listen).await?, listen(settings.ops).await?);
-        let options = ServeOptions::new(protection(&settings.transport)?);
         let proxies = TrustedProxies::parse(settings.trusted_proxies.iter().map(String::as_str));
-        let proxies = proxies.map_err(|error| Failure::Usage(error.to_string()))?;
+        let proxies = Arc::new(proxies.map_err(|error| Failure::Usage(error.to_string()))?);
+        let options = ServeOptions { proxies, ..ServeOptions::new(protection(&settings.transport)?) };
         let (address, ops_address) = (local(&listener)?, local(&ops)?);
         let stop_delay = settings.stop_delay;
         let worker = Arc::new(worker(settings, &naming)?);
         let [stopping, stop, stop_ops] = [(); 3].map(|()| CancellationToken::new());
         let (mut listeners, mut ops_listener) = (JoinSet::new(), JoinSet::new());
-        let router = client_address::told(surface::router(Arc::clone(&worker), naming), &proxies);
+        let router = surface::router(Arc::clone(&worker), naming);
         listeners.spawn(served(serve(listener, router, options.clone(), stop.clone())));
         let router = surface::ops::router(worker, metrics, stopping.clone());
         ops_listener.spawn(served(serve(ops, router, options, stop_ops.clone())));

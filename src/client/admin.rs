@@ -55,6 +55,11 @@ impl Admin {
         self.client.get(&self.key, path).await
     }
 
+    /// The same with its version.
+    pub(super) async fn get_versioned<A: DeserializeOwned>(&self, path: &str) -> Answer<(A, i64)> {
+        self.client.get_versioned(&self.key, path).await
+    }
+
     pub(super) async fn send<B: Serialize, A: DeserializeOwned>(
         &self,
         method: Method,
@@ -62,6 +67,16 @@ impl Admin {
         body: &B,
     ) -> Answer<A> {
         self.client.send(method, Some(&self.key), path, body).await
+    }
+
+    /// The same, of exactly the version that was read.
+    pub(super) async fn change<B: Serialize, A: DeserializeOwned>(
+        &self,
+        path: &str,
+        version: i64,
+        body: &B,
+    ) -> Answer<A> {
+        self.client.replace(Method::PATCH, &self.key, path, version, body).await
     }
 
     /// Every entry of a list, page by page.
@@ -352,7 +367,7 @@ impl Admin {
     }
     /// `PUT /v1/teams/{team}/audiences`, if the team still has `version`
     pub async fn set_audiences(&self, team: &str, version: i64, body: &SetAudiences) -> Answer<Audiences> {
-        self.client.replace(&self.key, &path(["teams", team, "audiences"]), version, body).await
+        self.client.replace(Method::PUT, &self.key, &path(["teams", team, "audiences"]), version, body).await
     }
     /// `GET /v1/teams/{team}/roles`
     pub async fn roles(&self, team: &str) -> Answer<Roles> {
@@ -360,7 +375,7 @@ impl Admin {
     }
     /// `PUT /v1/teams/{team}/roles`, if the team still has `version`
     pub async fn set_roles(&self, team: &str, version: i64, body: &SetRoles) -> Answer<Roles> {
-        self.client.replace(&self.key, &path(["teams", team, "roles"]), version, body).await
+        self.client.replace(Method::PUT, &self.key, &path(["teams", team, "roles"]), version, body).await
     }
     /// `GET /v1/teams/{team}/policy`
     pub async fn policy(&self, team: &str) -> Answer<Policy> {

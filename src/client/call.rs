@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_MATCH, RETRY_AFTER, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -79,6 +79,14 @@ pub enum ClientError {
         /// How long to wait before another try, in seconds, where it said so.
         retry_after: Option<u32>,
     },
+    /// Whoever answers at the issuer URL is not that issuer.
+    #[error("{issuer} is no issuer of Brevet's: {what}")]
+    Stranger {
+        /// Where.
+        issuer: Arc<str>,
+        /// What was found instead.
+        what: String,
+    },
     /// The answer is not one of Brevet's.
     #[error("what answers at {issuer} is not this API of Brevet's (status {status}): {what}")]
     Protocol {
@@ -97,14 +105,14 @@ impl ClientError {
         match self {
             Self::Refused { problem, .. } => Some(problem.code()),
             Self::OAuth { code, .. } => Some(code),
-            Self::Unreachable { .. } | Self::Protocol { .. } => None,
+            Self::Unreachable { .. } | Self::Protocol { .. } | Self::Stranger { .. } => None,
         }
     }
 
     /// The status of an answer, where one came.
     pub fn status(&self) -> Option<u16> {
         match self {
-            Self::Unreachable { .. } => None,
+            Self::Unreachable { .. } | Self::Stranger { .. } => None,
             Self::Refused { problem, .. } => Some(problem.status),
             Self::Protocol { status, .. } | Self::OAuth { status, .. } => Some(*status),
         }
@@ -117,6 +125,7 @@ impl ClientError {
             Self::Refused { problem, .. } => matches!(problem.status, 429 | 503),
             Self::Protocol { status, .. } => matches!(status, 429 | 502..=504),
             Self::OAuth { status, .. } => matches!(status, 429 | 503),
+            Self::Stranger { .. } => false,
         }
     }
 }
@@ -152,15 +161,29 @@ impl Client {
         self.read(&self.call(method, path, bearer, None, self.write(body)?).await?)
     }
 
+    /// Like [`Client::get`], with the version that stands in the answer's `ETag`.
+    pub(super) async fn get_versioned<A: DeserializeOwned>(
+        &self,
+        bearer: &Secret,
+        path: &str,
+    ) -> Result<(A, i64), ClientError> {
+        let answer = self.call(Method::GET, path, Some(bearer), None, Bytes::new()).await?;
+        let tag = answer.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).unwrap_or_default();
+        let version = tag.trim_matches('"').parse();
+        let version = version.map_err(|_| self.protocol(answer.status().as_u16(), "the answer has no version"))?;
+        Ok((self.read(&answer)?, version))
+    }
+
     /// Like [`Client::send`], for a change of exactly the version that was read (`If-Match`).
     pub(super) async fn replace<B: Serialize, A: DeserializeOwned>(
         &self,
+        method: Method,
         bearer: &Secret,
         path: &str,
         version: i64,
         body: &B,
     ) -> Result<A, ClientError> {
-        self.read(&self.call(Method::PUT, path, Some(bearer), Some(version), self.write(body)?).await?)
+        self.read(&self.call(method, path, Some(bearer), Some(version), self.write(body)?).await?)
     }
 
     pub(super) async fn delete(&self, bearer: &Secret, path: &str) -> Result<(), ClientError> {
@@ -187,10 +210,6 @@ impl Client {
     /// The same, with the answer read.
     pub(super) async fn form<A: DeserializeOwned>(&self, path: &str, form: &[(&str, &str)]) -> Result<A, ClientError> {
         self.read(&self.post_form(path, form).await?)
-    }
-
-    pub(super) async fn head(&self, path: &str) -> Result<Response<Bytes>, ClientError> {
-        self.call(Method::HEAD, path, None, None, Bytes::new()).await
     }
 
     pub(super) async fn put_empty<A: DeserializeOwned>(&self, bearer: &Secret, path: &str) -> Result<A, ClientError> {

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CACHE_CONTROL;
-use http::{Method, Response};
+use http::header::{AGE, CACHE_CONTROL, DATE};
+use http::{HeaderName, Method, Response};
 use serde::Deserialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 
 use super::call::{Client, ClientError};
 
@@ -32,6 +34,25 @@ struct Document {
 }
 
 impl Client {
+    /// Whether what answers at the issuer URL is that issuer, byte for byte, before anything is asked of it; and what
+    /// its clock says, to the second and less the way here, where it tells.
+    pub async fn meet(&self) -> Result<Option<OffsetDateTime>, ClientError> {
+        let stranger = |what: String| ClientError::Stranger { issuer: self.issuer_url().into(), what };
+        let answer = match self.call(Method::GET, DISCOVERY, None, None, Bytes::new()).await {
+            Ok(answer) => answer,
+            Err(error) if error.status() == Some(404) => {
+                return Err(stranger("there is no discovery document (status 404)".to_owned()));
+            }
+            Err(error) => return Err(error),
+        };
+        let document: Document = serde_json::from_slice(answer.body())
+            .map_err(|_| stranger(format!("what is there is no discovery document (status {})", answer.status())))?;
+        if document.issuer != self.issuer_url() {
+            return Err(stranger(format!("what answers there says that it is {}", document.issuer)));
+        }
+        Ok(told_at(&answer))
+    }
+
     /// Reads the issuer's keys by way of its discovery document. That must name the issuer byte for byte, and keys
     /// under the same URL: nothing else is ever asked (threats 3 and 6).
     pub async fn published_keys(&self) -> Result<PublishedKeys, ClientError> {
@@ -50,6 +71,14 @@ pub fn jwks_path(document: &[u8], issuer: &str) -> Result<String, &'static str> 
     }
     let path = found.jwks_uri.strip_prefix(issuer).filter(|path| path.starts_with('/') && !path.contains(".."));
     path.map(str::to_owned).ok_or("jwks_uri must lie under the issuer's URL")
+}
+
+/// When an answer was made, and how long ago it was where a cache kept it (RFC 9111, section 4.2.3).
+fn told_at<B>(answer: &Response<B>) -> Option<OffsetDateTime> {
+    let text = |name: HeaderName| answer.headers().get(name).and_then(|value| value.to_str().ok());
+    let date = OffsetDateTime::parse(text(DATE)?, &Rfc2822).ok()?;
+    let age = text(AGE).and_then(|seconds| seconds.parse::<u32>().ok()).unwrap_or(0);
+    date.checked_add(time::Duration::seconds(age.into()))
 }
 
 fn max_age<B>(answer: &Response<B>) -> Duration {
@@ -86,6 +115,16 @@ mod tests {
         ] {
             assert_eq!(path(found_issuer, jwks_uri), None, "{found_issuer} {jwks_uri}");
         }
+    }
+
+    #[test]
+    fn the_time_is_that_of_the_answer_and_its_age() {
+        let mut answer = Response::new(());
+        assert_eq!(told_at(&answer), None);
+        answer.headers_mut().insert(DATE, "Sun, 22 Nov 2026 04:41:40 GMT".parse().unwrap());
+        assert_eq!(told_at(&answer), Some(time::macros::datetime!(2026-11-22 04:41:40 UTC)));
+        answer.headers_mut().insert(AGE, "3600".parse().unwrap());
+        assert_eq!(told_at(&answer), Some(time::macros::datetime!(2026-11-22 05:41:40 UTC)));
     }
 
     #[test]

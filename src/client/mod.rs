@@ -9,6 +9,7 @@ mod call;
 pub mod discovery;
 pub mod exchange;
 pub mod fresh_session;
+pub mod os_keyring;
 pub mod private_file;
 pub mod runs;
 pub mod saved_session;

@@ -1,4 +1,7 @@
 //! The saved session of a person at a terminal: one file an issuer, readable by its owner alone.
+//!
+//! The file holds the session, or says under which name the system's keyring does. The lock beside it is a file in
+//! either case, because no keyring has one.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
@@ -10,6 +13,7 @@ use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use super::os_keyring::{self, KeyringError};
 use super::private_file;
 use crate::domain::issuer_url::{Development, IssuerUrl};
 use crate::wire::secret_text::SecretText;
@@ -47,6 +51,41 @@ impl SavedSession {
     }
 }
 
+/// Where a session is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeping {
+    /// In its file.
+    File,
+    /// In the system's keyring, to which its file points.
+    Keyring,
+}
+
+/// What stands in a file.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    Session(Box<SavedSession>),
+    Pointer(Pointer),
+}
+
+/// The session is elsewhere.
+#[derive(Serialize, Deserialize)]
+struct Pointer {
+    issuer: String,
+    /// The name of the keyring's entry: of one session, so that the entry of the next can be written before this one
+    /// goes.
+    keyring: String,
+}
+
+impl Entry {
+    fn issuer(&self) -> &str {
+        match self {
+            Self::Session(session) => &session.issuer,
+            Self::Pointer(pointer) => &pointer.issuer,
+        }
+    }
+}
+
 /// Held while a session is refreshed, saved anew or removed; given back when dropped, and by the kernel when its
 /// holder is killed.
 #[derive(Debug)]
@@ -78,6 +117,9 @@ pub enum SavedSessionError {
     /// Another command has held the lock all the while.
     #[error("another brevet command has been busy with {0} for 30 s: end it (it may be stopped), or try again")]
     Busy(PathBuf),
+    /// The keyring refused, or is none.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
     /// The file system refused.
     #[error("{path}: {error}")]
     Io {
@@ -96,37 +138,86 @@ impl SessionFolder {
 
     /// The session of `issuer`, if one is saved. Whether it still lives, the caller judges.
     pub fn load(&self, issuer: &IssuerUrl) -> Result<Option<SavedSession>, SavedSessionError> {
-        let session = Self::read(&self.file(issuer))?;
+        let file = self.file(issuer);
+        let session = match Self::read(&file)? {
+            None => None,
+            Some(Entry::Session(session)) => Some(*session),
+            Some(Entry::Pointer(pointer)) => match os_keyring::read(&pointer.keyring)? {
+                None => None,
+                Some(text) => {
+                    let session = serde_json::from_slice(&text);
+                    session.map_err(|_| KeyringError::Content(pointer.keyring))?
+                }
+            },
+        };
         Ok(session.filter(|session| session.issuer == issuer.as_str()))
     }
 
-    /// Every saved session.
-    pub fn all(&self) -> Result<Vec<SavedSession>, SavedSessionError> {
+    /// The issuers of every saved session. No keyring is asked.
+    pub fn issuers(&self) -> Result<Vec<String>, SavedSessionError> {
         let entries = match fs::read_dir(&self.0) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             other => other.map_err(|error| at(&self.0, error))?,
         };
-        let mut sessions = Vec::new();
+        let mut issuers = Vec::new();
         for entry in entries {
             let path = entry.map_err(|error| at(&self.0, error))?.path();
             if path.extension().is_some_and(|extension| extension == "json") {
-                sessions.extend(Self::read(&path)?);
+                issuers.extend(Self::read(&path)?.map(|entry| entry.issuer().to_owned()));
             }
         }
-        sessions.sort_by(|one, other| one.issuer.cmp(&other.issuer));
-        Ok(sessions)
+        issuers.sort();
+        Ok(issuers)
     }
 
-    /// Saves `session` for its issuer, whole.
+    /// Saves the refreshed `session` where it was, whole.
     pub fn save(&self, session: &SavedSession) -> Result<(), SavedSessionError> {
-        let issuer = IssuerUrl::parse(&session.issuer, Development::On)
-            .map_err(|_| SavedSessionError::Content(self.0.clone()))?;
+        let issuer = self.issuer_of(session)?;
+        let keeping = match Self::read(&self.file(&issuer)) {
+            Ok(Some(Entry::Pointer(_))) => Keeping::Keyring,
+            _ => Keeping::File,
+        };
+        self.save_in(session, keeping)
+    }
+
+    /// Saves a new `session` for its issuer in the place of the one before, which is forgotten.
+    pub fn save_in(&self, session: &SavedSession, keeping: Keeping) -> Result<(), SavedSessionError> {
+        let issuer = self.issuer_of(session)?;
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(|error| at(&self.0, error))?;
         check(&self.0, 0o022, "go-w")?;
         let file = self.file(&issuer);
-        let text = serde_json::to_vec_pretty(session).map(zeroize::Zeroizing::new);
-        let written = text.map_err(io::Error::from).and_then(|text| private_file::replace(&file, &text));
-        written.map_err(|error| at(&file, error))
+        let before = match Self::read(&file) {
+            Ok(Some(Entry::Pointer(pointer))) => Some(pointer.keyring),
+            _ => None,
+        };
+        let entry = match keeping {
+            Keeping::File => None,
+            Keeping::Keyring => Some(format!("{issuer} {}", session.session_id)),
+        };
+        let session = serde_json::to_vec_pretty(session).map(zeroize::Zeroizing::new);
+        let session = session.map_err(|error| at(&file, error.into()))?;
+        match &entry {
+            None => private_file::replace(&file, &session).map_err(|error| at(&file, error))?,
+            Some(name) => {
+                os_keyring::write(name, &session)?;
+                // Refreshed: the pointer stands there already.
+                if before.as_ref() != Some(name) {
+                    let pointer = Pointer { issuer: issuer.to_string(), keyring: name.clone() };
+                    let text = serde_json::to_vec_pretty(&pointer).map_err(io::Error::from);
+                    let written = text.and_then(|text| private_file::replace(&file, &text));
+                    written.map_err(|error| at(&file, error))?;
+                }
+            }
+        }
+        if let Some(before) = before.filter(|before| entry.as_ref() != Some(before)) {
+            // What stays behind belongs to a session that nobody refreshes any more.
+            let _ = os_keyring::remove(&before);
+        }
+        Ok(())
+    }
+
+    fn issuer_of(&self, session: &SavedSession) -> Result<IssuerUrl, SavedSessionError> {
+        IssuerUrl::parse(&session.issuer, Development::On).map_err(|_| SavedSessionError::Content(self.0.clone()))
     }
 
     /// Waits until no other command is busy with the session of `issuer`, at most 30 s.
@@ -149,6 +240,9 @@ impl SessionFolder {
     /// Forgets the session of `issuer`; whether there was one.
     pub fn remove(&self, issuer: &IssuerUrl) -> Result<bool, SavedSessionError> {
         let file = self.file(issuer);
+        if let Ok(Some(Entry::Pointer(pointer))) = Self::read(&file) {
+            os_keyring::remove(&pointer.keyring)?;
+        }
         match fs::remove_file(&file) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -156,7 +250,7 @@ impl SessionFolder {
         }
     }
 
-    fn read(file: &Path) -> Result<Option<SavedSession>, SavedSessionError> {
+    fn read(file: &Path) -> Result<Option<Entry>, SavedSessionError> {
         match fs::metadata(file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(at(file, error)),
@@ -227,15 +321,11 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let folder = SessionFolder::new(home.path().join("state/brevet"));
         assert!(folder.load(&url("https://id.example")).unwrap().is_none());
-        assert!(folder.all().unwrap().is_empty());
+        assert!(folder.issuers().unwrap().is_empty());
         folder.save(&session("https://id.example")).unwrap();
         folder.save(&session("https://id.example/b")).unwrap();
         folder.save(&session("https://id.example/b")).unwrap();
-        let all = folder.all().unwrap();
-        assert_eq!(
-            all.iter().map(|s| s.issuer.as_str()).collect::<Vec<_>>(),
-            ["https://id.example", "https://id.example/b"]
-        );
+        assert_eq!(folder.issuers().unwrap(), ["https://id.example", "https://id.example/b"]);
         assert!(folder.remove(&url("https://id.example")).unwrap());
         assert!(!folder.remove(&url("https://id.example")).unwrap());
         assert_eq!(folder.load(&url("https://id.example/b")).unwrap().unwrap().access_token.expose(), "bvt_at_canary");
@@ -286,5 +376,23 @@ mod tests {
         fs::write(folder.file(&url("https://id.example")), "{").unwrap();
         fs::set_permissions(folder.file(&url("https://id.example")), fs::Permissions::from_mode(0o600)).unwrap();
         assert!(matches!(folder.load(&url("https://id.example")), Err(SavedSessionError::Content(_))));
+    }
+
+    /// A build without the keyring still knows where the session is, and says so.
+    #[test]
+    #[cfg(not(feature = "keyring"))]
+    fn a_session_in_a_keyring_that_this_build_lacks_is_told_and_can_be_replaced() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = SessionFolder::new(home.path().to_owned());
+        let issuer = url("https://id.example");
+        let told = folder.save_in(&session(issuer.as_str()), Keeping::Keyring).unwrap_err().to_string();
+        assert!(told.contains("built without the keyring"), "{told}");
+        assert!(folder.load(&issuer).unwrap().is_none(), "nothing was saved by halves");
+        let pointer = r#"{"issuer":"https://id.example","keyring":"https://id.example s"}"#;
+        private_file::replace(&folder.file(&issuer), pointer.as_bytes()).unwrap();
+        assert_eq!(folder.issuers().unwrap(), ["https://id.example"]);
+        assert!(matches!(folder.load(&issuer), Err(SavedSessionError::Keyring(KeyringError::NotBuilt))));
+        folder.save_in(&session(issuer.as_str()), Keeping::File).unwrap();
+        assert!(folder.load(&issuer).unwrap().is_some());
     }
 }

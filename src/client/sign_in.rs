@@ -1,11 +1,9 @@
 //! Signing in as a client of the issuer: the device grant, the authorization code, the refresh, the end.
 
-use http::header::DATE;
 use serde::Deserialize;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc2822;
 
 use super::call::{Client, ClientError};
+use super::saved_session::SavedSession;
 use crate::domain::secret::Secret;
 use crate::domain::session::CLI_CLIENT_ID;
 use crate::wire::secret_text::SecretText;
@@ -132,11 +130,12 @@ impl Client {
         self.post_form("/oauth2/revoke", &form).await.map(drop)
     }
 
-    /// What the issuer's clock says, to the second and less the way here; `None` where it does not tell.
-    pub async fn server_time(&self) -> Result<Option<OffsetDateTime>, ClientError> {
-        let answer = self.head("/.well-known/openid-configuration").await?;
-        let date = answer.headers().get(DATE).and_then(|value| value.to_str().ok());
-        Ok(date.and_then(|text| OffsetDateTime::parse(text, &Rfc2822).ok()))
+    /// Ends a saved session at the issuer, by what ends it also where its access token has run out.
+    pub async fn end_saved(&self, session: &SavedSession) -> Result<(), ClientError> {
+        match &session.refresh_token {
+            Some(token) => self.revoke(&token.0).await,
+            None => self.end_session(&session.access_token.0, &session.session_id).await,
+        }
     }
 }
 
@@ -166,11 +165,5 @@ mod tests {
              redirect_uri=http%3A%2F%2F127.0.0.1%3A9%2Fcallback&state=s&code_challenge=c&\
              code_challenge_method=S256&device_name=Ann+%26+Bob%27s"
         );
-    }
-
-    #[test]
-    fn a_date_header_is_read() {
-        let read = OffsetDateTime::parse("Sun, 22 Nov 2026 04:41:40 GMT", &Rfc2822).unwrap();
-        assert_eq!(read, time::macros::datetime!(2026-11-22 04:41:40 UTC));
     }
 }

@@ -60,12 +60,12 @@ impl KeysOf<'_> {
     pub async fn replace_all(&self, body: &ReplaceAllKeys) -> Answer<KeyOperation> {
         self.admin.send(Method::POST, &self.at("/v1/signing-keys/replace-all", None), body).await
     }
-    /// `GET /v1/signing-keys/schedule`
-    pub async fn schedule(&self) -> Answer<KeySchedule> {
-        self.admin.get(&self.at("/v1/signing-keys/schedule", None)).await
+    /// `GET /v1/signing-keys/schedule`, with the version of the numbers
+    pub async fn schedule(&self) -> Answer<(KeySchedule, i64)> {
+        self.admin.get_versioned(&self.at("/v1/signing-keys/schedule", None)).await
     }
-    /// `PATCH /v1/signing-keys/schedule`
-    pub async fn change_schedule(&self, body: &ChangeKeySchedule) -> Answer<KeySchedule> {
-        self.admin.send(Method::PATCH, &self.at("/v1/signing-keys/schedule", None), body).await
+    /// `PATCH /v1/signing-keys/schedule`, if the numbers still have `version`
+    pub async fn change_schedule(&self, version: i64, body: &ChangeKeySchedule) -> Answer<KeySchedule> {
+        self.admin.change(&self.at("/v1/signing-keys/schedule", None), version, body).await
     }
 }

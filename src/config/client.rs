@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::env;
 use super::outbound::Outbound;
 use super::setting::{Given, SettingError};
-use crate::domain::issuer_url::{Development, IssuerUrl};
+use crate::domain::issuer_url::{Development, IssuerUrl, IssuerUrlError};
 use crate::domain::secret::Secret;
 
 /// Whom a client command talks to, and as whom.
@@ -19,6 +19,8 @@ pub struct ClientSettings {
     pub token: Option<Secret>,
     /// The folder of the saved sessions; `None` where there is no home (a runner uses BREVET_TOKEN).
     pub state_dir: Option<PathBuf>,
+    /// Whether a new session goes to the system's keyring.
+    pub keyring: bool,
     /// Outbound requests. Loopback may always be reached: a client talks to whom its user names.
     pub outbound: Outbound,
 }
@@ -32,13 +34,25 @@ impl ClientSettings {
             None => path(&env::HOME)?.map(|home| home.join(".local/state")),
         };
         Ok(Self {
-            issuer: given.parse(&env::ISSUER, |text| IssuerUrl::parse(text, Development::On))?,
+            issuer: given.parse(&env::ISSUER, issuer)?,
             admin_url: given.parse(&env::ADMIN_URL, admin_url)?,
             token: given.secret(&env::TOKEN, &env::TOKEN_FILE)?,
             state_dir: state_home.map(|folder| folder.join("brevet")),
+            keyring: given.is_on(&env::KEYRING, false)?,
             outbound: Outbound { loopback: true, ..Outbound::read(given)? },
         })
     }
+}
+
+/// A client may name an issuer on loopback as it is: the rule is the servers', and so is its flag.
+fn issuer(text: &str) -> Result<IssuerUrl, String> {
+    IssuerUrl::parse(text, Development::On).map_err(|rule| match rule {
+        IssuerUrlError::Scheme => {
+            "must begin with https:// (with http:// only on this machine: http://127.0.0.1:PORT)".to_owned()
+        }
+        IssuerUrlError::Path if text.ends_with('/') => "must not end with a slash".to_owned(),
+        rule => rule.to_string(),
+    })
 }
 
 /// A credential goes there, so plain http stays on the host. `client` judges the host itself; this is the form.

@@ -95,6 +95,8 @@ variables! {
         "Requests of one address without a known credential, and tries of enrolment codes: so many a minute/so many at once.";
     LIMIT_USER_CODES "BREVET_LIMIT_USER_CODES" [Some("--limit-user-codes")] "serve" ("600/600")
         "Codes of waiting devices that people type, right and wrong, from everywhere: so many a minute/so many at once.";
+    LIMIT_IN_FLIGHT "BREVET_LIMIT_IN_FLIGHT" [Some("--limit-in-flight")] "serve" ("64/1024 for each core")
+        "Mints and exchanges under way at once/that wait for their turn. One team has three quarters of the first and half of the second at most.";
     DEVELOPMENT "BREVET_DEVELOPMENT" [Some("--development")] "serve, worker, store, admin init, keys" ("off")
         "on: take a loopback http issuer URL and let outbound requests reach loopback. Never in production.";
     ISSUER "BREVET_ISSUER" [Some("--issuer")] "worker and every client command" ("the only saved session's issuer")
@@ -117,6 +119,8 @@ variables! {
         "The folder below which brevet/ holds the saved sessions.";
     HOME "HOME" [None] "login, logout and every client command" ("")
         "Where XDG_STATE_HOME is looked for if it is not set.";
+    KEYRING "BREVET_KEYRING" [Some("--keyring")] "login" ("off")
+        "on: keep the session in the system's keyring (Secret Service, Keychain) instead of a file. Needs a build with `--features keyring`.";
     TMPDIR "TMPDIR" [None] "demo" ("/tmp")
         "Where `demo` makes its folder.";
     BROWSER "BROWSER" [None] "login" ("xdg-open, or open on macOS")

@@ -34,7 +34,18 @@ pub struct Loopback {
 pub struct Visit {
     /// The authorization code, or why there is none.
     pub brought: Result<Secret, Denied>,
-    reply: oneshot::Sender<bool>,
+    reply: oneshot::Sender<Ending>,
+}
+
+/// How the sign-in ended, for the page that the browser is left with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The terminal is signed in.
+    SignedIn,
+    /// The person said no.
+    Denied,
+    /// Neither: only the terminal knows why.
+    Failed,
 }
 
 /// The authorization endpoint's refusal (RFC 6749, section 4.1.2.1).
@@ -87,9 +98,9 @@ impl Drop for Loopback {
 }
 
 impl Visit {
-    /// Tells the browser how it went: on to the issuer's page, or a line of text.
-    pub fn answer(self, signed_in: bool) {
-        let _ = self.reply.send(signed_in);
+    /// Tells the browser how it ended: by a page of the issuer's, or a line of text where it has none for it.
+    pub fn answer(self, ending: Ending) {
+        let _ = self.reply.send(ending);
     }
 }
 
@@ -119,8 +130,11 @@ async fn visit(State(expected): State<Expected>, headers: HeaderMap, RawQuery(qu
         return text(StatusCode::SERVICE_UNAVAILABLE, "one answer is being looked at already");
     }
     match replied.await {
-        Ok(true) => private(Redirect::to(&format!("{}/sign-in/done", expected.issuer)).into_response()),
-        Ok(false) => text(StatusCode::OK, "You are not signed in. The terminal says why; you can close this window."),
+        Ok(Ending::SignedIn) => private(Redirect::to(&format!("{}/sign-in/done", expected.issuer)).into_response()),
+        Ok(Ending::Denied) => private(Redirect::to(&format!("{}/sign-in/denied", expected.issuer)).into_response()),
+        Ok(Ending::Failed) => {
+            text(StatusCode::OK, "You are not signed in. The terminal says why; you can close this window.")
+        }
         Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "the terminal has gone; run `brevet login` again"),
     }
 }
@@ -188,7 +202,7 @@ mod tests {
         let terminal = tokio::spawn(async move {
             let visit = received.recv().await.unwrap();
             assert_eq!(visit.brought.as_ref().unwrap().expose(), "c");
-            visit.answer(true);
+            visit.answer(Ending::SignedIn);
         });
         assert_eq!(get_at(&expected, here, &right).await, 303);
         terminal.await.unwrap();

@@ -5,25 +5,31 @@ use axum::response::{IntoResponse, Response};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::error::{Code, ProblemAnswer};
-use super::layer;
 use super::state::IssuerState;
+use super::{layer, pages};
 
 /// Makes a listener's router of `routes`: state, 404 and 405 as problems, everything under the issuer URL's path,
 /// the layers around. A listener that serves several sets of routes merges them before, because a router has one
 /// fallback.
 pub fn listener(state: IssuerState, routes: OpenApiRouter<IssuerState>) -> Router {
-    listener_beside(state, routes, Router::new())
+    let naming = state.naming().clone();
+    layer::wrap(placed(state, routes, Router::new()), naming)
 }
 
-/// The same beside `outside`, whose routes a standard puts outside the issuer URL's path.
+/// The same for a listener with pages, where errors on their paths are pages too; beside `outside`, whose routes a
+/// standard puts outside the issuer URL's path.
 pub fn listener_beside(state: IssuerState, routes: OpenApiRouter<IssuerState>, outside: Router<IssuerState>) -> Router {
+    let (naming, pages) = (state.naming().clone(), pages::Early::of(state.url()));
+    layer::wrap_dressed(placed(state, routes, outside), naming, pages)
+}
+
+fn placed(state: IssuerState, routes: OpenApiRouter<IssuerState>, outside: Router<IssuerState>) -> Router {
     let path = state.url().path().to_owned();
-    let naming = state.naming().clone();
     let (routes, _) = routes.split_for_parts();
     let outside = outside.method_not_allowed_fallback(method_not_allowed).with_state(state.clone());
     let routes = routes.method_not_allowed_fallback(method_not_allowed).with_state(state);
     let router = if path.is_empty() { routes } else { Router::new().nest(&path, routes) };
-    layer::wrap(router.merge(outside).fallback(not_found), naming)
+    router.merge(outside).fallback(not_found)
 }
 
 async fn not_found() -> Response {

@@ -25,13 +25,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use super::layer::client_address::{ClientAddress, TrustedProxies};
 use super::tls::{Reload, ServerTls};
 
 /// How long a connection waits for a place before idle ones are closed for it.
 const CROWDED_EVERY: Duration = Duration::from_millis(200);
 
-/// The socket's other end, a request extension on every request. Not necessarily the client: see
-/// `layer::client_address`.
+/// The socket's other end, a request extension on every request beside the [`ClientAddress`], who may be another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
 
@@ -62,11 +62,13 @@ pub struct ServeOptions {
     pub drain: Duration,
     /// How often the files of [`Protection::Tls`] are looked at.
     pub reload_every: Duration,
+    /// Whose word is taken for who is asking.
+    pub proxies: Arc<TrustedProxies>,
 }
 
 impl ServeOptions {
     /// The usual behaviour.
-    pub const fn new(protection: Protection) -> Self {
+    pub fn new(protection: Protection) -> Self {
         Self {
             protection,
             connections_max: 4096,
@@ -74,6 +76,7 @@ impl ServeOptions {
             next_head: Duration::from_secs(75),
             drain: Duration::from_secs(25),
             reload_every: Duration::from_secs(5),
+            proxies: Arc::default(),
         }
     }
 }
@@ -215,8 +218,11 @@ impl Connection {
     async fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let asked = Arc::new(AtomicBool::new(false));
         let (router, peer, noted) = (self.router, self.peer, Arc::clone(&asked));
+        let proxies = Arc::clone(&self.options.proxies);
         let service = service_fn(move |mut request: Request<Incoming>| {
             noted.store(true, Ordering::Relaxed);
+            let client = ClientAddress(proxies.client(peer.ip(), request.headers()));
+            request.extensions_mut().insert(client);
             request.extensions_mut().insert(PeerAddress(peer));
             router.clone().oneshot(request)
         });

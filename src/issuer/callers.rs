@@ -11,6 +11,7 @@ use crate::domain::audit::{Action, Decision, Event, Origin};
 use crate::domain::credential::{CredentialKind, OpaqueCredential};
 use crate::domain::id::{CredentialId, TeamUid};
 use crate::domain::principal::Principal;
+use crate::limit::network::network;
 use crate::limit::rate::Limited;
 use crate::store::{CredentialRecord, DeadReason};
 
@@ -92,10 +93,18 @@ impl Issuer {
         origin: &Origin,
     ) -> Result<Arc<Known>, AuthError> {
         let now = self.now();
+        let mut place = None;
         if !met {
             self.count_limited(self.0.limits.failing(origin), Action::Authenticate, origin)?;
+            // However many strangers come, they never have all of the store's connections, and no network among them
+            // keeps another waiting (threat 24).
+            let turn = self.0.look_ups.enter(&origin.address.map(network)).await.map_err(Unavailable::from)?;
+            // Others may have failed from there while it waited.
+            self.count_limited(self.0.limits.failing(origin), Action::Authenticate, origin)?;
+            place = Some(turn);
         }
         let found = self.store().credential(&credential.hash(), now).await.map_err(Unavailable::from)?;
+        drop(place);
         let Some(record) = found.filter(|record| record.kind == credential.kind()) else {
             self.count_limited(self.0.limits.failure(origin), Action::Authenticate, origin)?;
             self.count_unknown("unknown_credential", origin);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Issuer;
+use super::limits::Party;
 use super::presented::Presented;
 use super::refusals::{ExchangeError, Unavailable};
 use super::release::{Authority, Minted, Released};
@@ -16,6 +17,7 @@ use crate::domain::run::Run;
 use crate::domain::secret::Secret;
 use crate::domain::session_name::SessionName;
 use crate::domain::settings::EffectiveSettings;
+use crate::limit::admission::Place;
 
 /// After how many seconds a worker must ask again whether a caller is alive, also on a cache hit.
 pub const RECHECK_AFTER: u32 = 60;
@@ -46,16 +48,23 @@ impl Issuer {
         token: &Secret,
         origin: &Origin,
     ) -> Result<Exchanged, ExchangeError> {
-        let _place = self.0.admission.enter().map_err(Unavailable::from)?;
+        let party = Party::Credential(worker.credential);
+        let place = self.0.admission.enter(&party).await.map_err(Unavailable::from)?;
         let presented = match self.presented(worker, token, origin).await {
             Ok(presented) => presented,
-            Err(error) => return Err(self.exchange_refused(worker, None, error, origin).await),
+            Err(error) => {
+                place.rest();
+                return Err(self.exchange_refused(worker, None, error, origin).await);
+            }
         };
         let limits = &self.0.limits;
         let within = limits.principal(presented.principal()).and_then(|()| limits.team(presented.team()));
         self.count_limited(within, Action::TokenExchange, origin)?;
-        match self.exchange_verified(worker, &presented, origin).await {
-            Err(error) => Err(self.exchange_refused(worker, Some(&presented), error, origin).await),
+        match self.exchange_verified(worker, &presented, origin, &place).await {
+            Err(error) => {
+                place.rest();
+                Err(self.exchange_refused(worker, Some(&presented), error, origin).await)
+            }
             exchanged => exchanged,
         }
     }
@@ -65,6 +74,7 @@ impl Issuer {
         worker: &Exchanger,
         presented: &Presented,
         origin: &Origin,
+        place: &Place<Party>,
     ) -> Result<Exchanged, ExchangeError> {
         let credential = self.credential_behind(presented).await?;
         for freshness in [Freshness::Remembered, Freshness::Fresh, Freshness::Fresh] {
@@ -87,7 +97,7 @@ impl Issuer {
                 team_version: settings_version,
                 worker: Some((worker.credential, presented.token_id())),
             };
-            if let Released::Token(minted) = self.release(grant, authority, origin).await? {
+            if let Released::Token(minted) = self.release(grant, authority, origin, place).await? {
                 let session_name = SessionName::new(presented.principal(), presented.run_id());
                 let (settings, run) = (standing.settings().clone(), standing.run);
                 return Ok(Exchanged { minted: *minted, settings, settings_version, run, session_name });

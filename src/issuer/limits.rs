@@ -1,11 +1,12 @@
 //! How often callers may come: per credential, principal, team and address.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::domain::audit::Origin;
-use crate::domain::id::{CredentialId, ServiceAccountUid, TeamUid};
+use crate::domain::id::{CredentialId, ServiceAccountUid, TeamUid, UserUid};
 use crate::domain::principal::Principal;
-use crate::limit::admission::Busy;
+use crate::limit::admission::{Busy, Room};
 use crate::limit::network::network;
 use crate::limit::rate::{GuardedRate, KeyedRate, Limited, Rate, RateError};
 use crate::limit::share::{Share, Shares};
@@ -27,11 +28,37 @@ pub struct LimitNumbers {
     pub user_codes: Rate,
     /// Mints and exchanges in flight at once.
     pub in_flight: usize,
+    /// Mints and exchanges that wait for a place.
+    pub waiting: usize,
 }
+
+/// Who takes turns with others at the mint. A team is one, however many agents, runs and people it has; who may be of
+/// several teams and has not shown of which is one alone, so that nobody stands in a foreign team's line.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Party {
+    /// Whoever is proven to be of this team.
+    Team(TeamUid),
+    /// A person of whom it is not remembered yet that the team is theirs.
+    Person(UserUid),
+    /// A platform that named no team of its own, or a worker.
+    Credential(CredentialId),
+}
+
+/// Who takes turns with others at the store: a network, with what it shows that is not known here.
+pub(super) type Stranger = Option<IpAddr>;
+
+/// How long a mint waits for its turn. Whoever is told to come back comes a second later at the earliest.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Of how many mints in flight one computes.
+const COMPUTING: usize = 8;
+/// Questions about strangers' credentials that the store has at once: half of the connections to PostgreSQL; SQLite
+/// answers such a one in less time than it takes to ask.
+const LOOK_UPS: usize = 8;
 
 impl LimitNumbers {
     /// Generous ones for a host of `cores` cores: far above what an honest caller does, far below what would
-    /// move others. 64 mints in flight per core are about 18 ms of signing.
+    /// move others. 64 mints in flight per core keep an audit batch full while a slow disk commits another; 16 times
+    /// as many wait, which is about 0.3 s of signing.
     pub fn for_cores(cores: usize) -> Result<Self, RateError> {
         Ok(Self {
             credential: Rate::new(6_000, 1_000)?,
@@ -41,7 +68,25 @@ impl LimitNumbers {
             failures: Rate::new(600, 200)?,
             user_codes: Rate::new(600, 600)?,
             in_flight: 64 * cores.max(1),
+            waiting: 1024 * cores.max(1),
         })
+    }
+
+    /// The room at the mint. No team has more than three quarters of the places and half of the lines.
+    pub(super) fn mints(&self) -> Room {
+        Room {
+            places: self.in_flight,
+            places_each: self.in_flight - self.in_flight / 4,
+            computing: self.in_flight / COMPUTING,
+            waiting: self.waiting,
+            waiting_each: self.waiting.div_ceil(2),
+            patience: PATIENCE,
+        }
+    }
+
+    /// The room at the store for what strangers show.
+    pub(super) fn look_ups(&self) -> Room {
+        Room { places: LOOK_UPS, places_each: LOOK_UPS - LOOK_UPS / 4, computing: LOOK_UPS, ..self.mints() }
     }
 }
 
@@ -198,6 +243,15 @@ mod tests {
             for (other, take) in takes.into_iter().enumerate().filter(|(other, _)| *other != at) {
                 assert!(take(&limits, &from(u32::MAX)).is_ok(), "{at} empties {other}");
             }
+        }
+    }
+
+    #[test]
+    fn threat_24_no_team_has_all_places_and_lines_of_the_mint_and_no_network_all_questions() {
+        let numbers = LimitNumbers::for_cores(2).unwrap();
+        for room in [numbers.mints(), numbers.look_ups()] {
+            assert!(room.places_each < room.places && room.waiting_each < room.waiting, "{room:?}");
+            assert!(room.computing > 0 && room.computing <= room.places, "{room:?}");
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Issuer;
+use super::limits::Party;
 use super::presented::{Presented, bearer};
 use super::refusals::{ExchangeError, Unavailable};
 use super::standing::{Freshness, TeamStanding, check_sign_in, check_team};
@@ -46,7 +47,10 @@ impl Issuer {
     /// needs a fresh one. The credentials behind all of them are read with one statement, each team and person
     /// with one more.
     pub async fn liveness(&self, worker: &Exchanger, tokens: &[Secret]) -> Result<Vec<Alive>, ExchangeError> {
-        let _place = self.0.admission.enter().map_err(Unavailable::from)?;
+        let party = Party::Credential(worker.credential);
+        let place = self.0.admission.enter(&party).await.map_err(Unavailable::from)?;
+        // It waits for the store most of the time.
+        place.rest();
         let bearers: Vec<_> = tokens.iter().map(bearer).collect();
         let hashes: Vec<_> = bearers.iter().flatten().flatten().map(OpaqueCredential::hash).collect();
         let known = self.store().credentials_of(&hashes, self.now()).await.map_err(Unavailable::from)?;

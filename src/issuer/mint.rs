@@ -1,6 +1,7 @@
 //! The mint: how a principal's own credential, a run's bearer or a platform key becomes a token.
 
 use super::Issuer;
+use super::limits::Party;
 use super::platform::{self, Act};
 use super::refusals::{MintError, Unavailable};
 use super::release::{Authority, Minted, Released};
@@ -29,21 +30,31 @@ impl Issuer {
     /// remembered of the team may grant, because the audit statement proves that nothing has changed, but never
     /// refuses: before a refusal everything is read afresh. Nothing after `decide` can widen the grant.
     pub async fn mint(&self, minter: &Minter, call: &MintCall, origin: &Origin) -> Result<Minted, MintError> {
-        let _place = self.0.admission.enter().map_err(Unavailable::from)?;
-        let (mut minter, mut counted) = (minter.clone(), false);
+        // Cheap refusals first: whoever comes too often does not wait for a place to be told so. A platform must not use
+        // up what others' principals may, and whoever names a team may not be of it: they are counted once that is known.
+        let (mut principal_counted, mut team_counted) = (false, false);
+        if let Some(principal) = minter.principal() {
+            self.count_limited(self.0.limits.principal(&principal), Action::TokenMint, origin)?;
+            principal_counted = true;
+        }
+        if let MinterIdentity::ServiceAccount { team, .. } | MinterIdentity::Run { team, .. } = &minter.who {
+            self.count_limited(self.0.limits.team(team), Action::TokenMint, origin)?;
+            team_counted = true;
+        }
+        let party = self.party(minter, call.team.as_ref());
+        let place = self.0.admission.enter(&party).await.map_err(Unavailable::from)?;
+        let mut minter = minter.clone();
         for freshness in [Freshness::Remembered, Freshness::Fresh, Freshness::Fresh] {
             let principal = match platform::principal(&minter, call.on_behalf_of.as_ref(), Act::Mint) {
                 Ok(principal) => principal,
                 Err(_) if freshness == Freshness::Remembered => {
+                    // Refused or not, it waits for the store from here on, and nobody shall wait for that.
+                    place.rest();
                     minter = self.read_again(minter, call, origin).await?;
                     continue;
                 }
                 Err(error) => return Err(self.refused(&minter, None, call, error, origin).await),
             };
-            // A platform must not use up what others' principals may: those it may not reach are not counted.
-            if minter.principal().is_some() && !std::mem::replace(&mut counted, true) {
-                self.count_limited(self.0.limits.principal(&principal), Action::TokenMint, origin)?;
-            }
             let decided = match self.standing(&minter, &principal, call.team.as_ref(), freshness).await {
                 Ok(standing) => policy::decide(standing.as_policy(self.url()), &call.request, origin.address)
                     .map(|grant| (grant, standing.facts.team.version))
@@ -53,18 +64,22 @@ impl Issuer {
             let (grant, team_version) = match decided {
                 Ok(decided) => decided,
                 Err(_) if freshness == Freshness::Remembered => {
+                    // Refused or not, it waits for the store from here on, and nobody shall wait for that.
+                    place.rest();
                     minter = self.read_again(minter, call, origin).await?;
                     continue;
                 }
                 Err(error) => return Err(self.refused(&minter, Some(principal), call, error, origin).await),
             };
-            if !std::mem::replace(&mut counted, true) {
+            if !std::mem::replace(&mut principal_counted, true) {
                 self.count_limited(self.0.limits.principal(grant.subject().principal()), Action::TokenMint, origin)?;
             }
-            self.count_limited(self.0.limits.team(grant.subject().team()), Action::TokenMint, origin)?;
+            if !std::mem::replace(&mut team_counted, true) {
+                self.count_limited(self.0.limits.team(grant.subject().team()), Action::TokenMint, origin)?;
+            }
             let credential = (minter.kind, minter.credential);
             let authority = Authority { action: Action::TokenMint, credential, team_version, worker: None };
-            let released = self.release(grant, authority, origin).await?;
+            let released = self.release(grant, authority, origin, &place).await?;
             if let Released::Token(minted) = released {
                 return Ok(*minted);
             }
@@ -86,6 +101,25 @@ impl Issuer {
             self.keys().reload().await?;
         }
         Err(Unavailable::Changing.into())
+    }
+
+    /// In whose line `minter` waits: a team's only where it is proven to be of it.
+    fn party(&self, minter: &Minter, chosen: Option<&TeamUid>) -> Party {
+        match &minter.who {
+            MinterIdentity::ServiceAccount { team, .. } | MinterIdentity::Run { team, .. } => Party::Team(team.clone()),
+            MinterIdentity::Person { user, .. } => {
+                let teams = self.0.teams_of.get(user);
+                let team = teams.as_deref().and_then(|teams| match chosen {
+                    Some(chosen) => teams.iter().find(|team| *team == chosen),
+                    None => teams.first(),
+                });
+                team.cloned().map_or_else(|| Party::Person(user.clone()), Party::Team)
+            }
+            MinterIdentity::Platform { teams, .. } => {
+                let team = chosen.filter(|team| teams.contains(team)).cloned();
+                team.map_or(Party::Credential(minter.credential), Party::Team)
+            }
+        }
     }
 
     /// The caller as it is now, so that it is not refused for what it was a moment ago: a platform has other teams or

@@ -45,8 +45,9 @@ use tokio::sync::OnceCell;
 
 use self::callers::Known;
 use self::keys::KeyRing;
-use self::limits::Limits;
+use self::limits::{Limits, Party, Stranger};
 use self::publications::TeamPublications;
+use self::readiness::Unwritten;
 use self::recent::Recent;
 use self::rings::Rings;
 use crate::domain::audit::{Action, Decision, Event, Origin};
@@ -112,13 +113,15 @@ struct Inner {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     limits: Limits,
-    admission: Admission,
+    admission: Admission<Party>,
+    look_ups: Admission<Stranger>,
     callers: Recent<SecretHash, Arc<Known>>,
     facts: Recent<TeamUid, Arc<TeamFacts>>,
     teams_of: Recent<UserUid, Arc<[TeamUid]>>,
     runs: Recent<RunId, Arc<Run>>,
     used: Mutex<HashMap<CredentialId, OffsetDateTime>>,
     user_code_key: OnceCell<SecretBytes>,
+    unwritten: Mutex<Option<Unwritten>>,
 }
 
 impl Issuer {
@@ -137,7 +140,8 @@ impl Issuer {
             looked: Mutex::default(),
             clock: parts.clock,
             entropy: parts.entropy,
-            admission: Admission::new(parts.limits.in_flight),
+            admission: Admission::new(parts.limits.mints()),
+            look_ups: Admission::new(parts.limits.look_ups()),
             limits: Limits::new(&parts.limits),
             callers: Recent::new(REMEMBERED, CREDENTIALS_MAX),
             facts: Recent::new(REMEMBERED, TEAMS_MAX),
@@ -145,6 +149,7 @@ impl Issuer {
             runs: Recent::new(REMEMBERED, TEAMS_MAX),
             used: Mutex::default(),
             user_code_key: OnceCell::new(),
+            unwritten: Mutex::default(),
         }))
     }
 
@@ -220,7 +225,7 @@ impl Issuer {
         let (action, reason) = (event.action.as_str(), event.reason.unwrap_or("none"));
         metrics::counter!("brevet_refusals_total", "action" => action, "reason" => reason).increment(1);
         let committed = match self.audit().append(event) {
-            Ok(ticket) => ticket.committed().await.map(|_| ()).map_err(|error| error.to_string()),
+            Ok(ticket) => self.committed(ticket).await.map(|_| ()).map_err(|error| error.to_string()),
             Err(full) => Err(full.to_string()),
         };
         if let Err(cause) = committed {

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 
 use super::Issuer;
 use super::keys::OpenKey;
+use super::limits::Party;
 use super::refusals::Unavailable;
 use crate::crypto::signer::{SignerError, SigningInput};
 use crate::domain::audit::{Action, Decision, Event, Origin, TokenFacts};
@@ -17,6 +18,7 @@ use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::policy::Grant;
 use crate::domain::secret::Secret;
 use crate::domain::signing_key::KeyKind;
+use crate::limit::admission::Place;
 use crate::store::{Proof, Release, Verdict};
 
 /// A token that has left.
@@ -67,6 +69,7 @@ impl Issuer {
         grant: Grant,
         authority: Authority,
         origin: &Origin,
+        place: &Place<Party>,
     ) -> Result<Released, Unavailable> {
         let now = self.now();
         let ring = self.ring_for(grant.subject().team(), grant.issuer()).await?;
@@ -88,7 +91,9 @@ impl Issuer {
 
         let ticket = self.audit().release(Release { event: event.clone(), proof })?;
         let signed = sign(keys, input).await;
-        match ticket.committed().await? {
+        // From here on only the disk works for it: the next one may sign.
+        place.rest();
+        match self.committed(ticket).await? {
             Verdict::Released => {}
             Verdict::NotAlive => {
                 self.look_again_at(&ring, grant.subject().team()).await;

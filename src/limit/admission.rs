@@ -1,50 +1,396 @@
-//! How much work is in flight at once: what waits is bounded, and the rest is told to come back.
+//! How much work is under way at once, and whose turn it is when there is too much of it.
+//!
+//! Work has two halves: it computes, and then it waits for others (a disk, a database). Only so much computes at once,
+//! so that whoever comes next need not stand behind everything that was let in before; and only so much is under way in
+//! all. What finds no room waits in a line of its own key, and the lines take turns: however long one of them is, the
+//! first of another is let in before the second of it. Lines are bounded, and nobody waits in one for long; the rest is
+//! told at once to come back.
 
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
-/// A number of places. Nobody queues for one: a queue in front of a saturated signer only makes everyone late.
-#[derive(Debug, Clone)]
-pub struct Admission(Arc<Semaphore>);
+/// How much there is room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Under way at once, of all keys.
+    pub places: usize,
+    /// Under way at once, of one key. Less than all of them, so that another key never waits for the disk of this one.
+    pub places_each: usize,
+    /// Computing at once.
+    pub computing: usize,
+    /// Waiting, of all keys.
+    pub waiting: usize,
+    /// Waiting, of one key.
+    pub waiting_each: usize,
+    /// How long anyone waits.
+    pub patience: Duration,
+}
+
+/// The door. Cheap to clone.
+#[derive(Debug)]
+pub struct Admission<K: Eq + Hash + Clone>(Arc<Inner<K>>);
+
+#[derive(Debug)]
+struct Inner<K: Eq + Hash + Clone> {
+    room: Room,
+    state: Mutex<State<K>>,
+}
+
+#[derive(Debug)]
+struct State<K: Eq + Hash + Clone> {
+    taken: usize,
+    computing: usize,
+    by_key: HashMap<K, usize>,
+    lines: HashMap<K, VecDeque<oneshot::Sender<Place<K>>>>,
+    /// The keys that have a line, the next one first.
+    turns: VecDeque<K>,
+    waiting: usize,
+}
 
 /// A place, given back when dropped.
 #[derive(Debug)]
-pub struct Place(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+pub struct Place<K: Eq + Hash + Clone> {
+    admission: Admission<K>,
+    key: K,
+    computing: AtomicBool,
+}
 
-/// All places are taken.
+/// There is no room, and none to wait in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many requests are in flight")]
 pub struct Busy;
 
-impl Admission {
-    /// As many places as `places`, at least one.
-    pub fn new(places: usize) -> Self {
-        Self(Arc::new(Semaphore::new(places.clamp(1, Semaphore::MAX_PERMITS))))
+impl<K: Eq + Hash + Clone> Clone for Admission<K> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<K: Eq + Hash + Clone> Admission<K> {
+    /// A door to `room`; of places and of what computes there is at least one.
+    pub fn new(room: Room) -> Self {
+        let least = |n: usize| n.max(1);
+        let (places, places_each) = (least(room.places), least(room.places_each));
+        let room = Room { places, places_each, computing: least(room.computing), ..room };
+        let state = State {
+            taken: 0,
+            computing: 0,
+            by_key: HashMap::new(),
+            lines: HashMap::new(),
+            turns: VecDeque::new(),
+            waiting: 0,
+        };
+        Self(Arc::new(Inner { room, state: Mutex::new(state) }))
     }
 
-    /// Takes a place or says that there is none.
-    pub fn enter(&self) -> Result<Place, Busy> {
-        Arc::clone(&self.0).try_acquire_owned().map(Place).map_err(|_| Busy)
+    /// Takes a place for `key`, at once or when its turn comes; or says that there is none. Dropped while it waits, it
+    /// leaves the line.
+    pub async fn enter(&self, key: &K) -> Result<Place<K>, Busy> {
+        let turn = {
+            let mut state = self.state();
+            if state.has_room(&self.0.room, key) {
+                return Ok(state.let_in(self, key));
+            }
+            state.line_up(&self.0.room, key)?
+        };
+        match timeout(self.0.room.patience, turn).await {
+            Ok(Ok(place)) => Ok(place),
+            // A place that comes at this very moment is dropped with the line, and goes to the next.
+            Ok(Err(_)) | Err(_) => Err(Busy),
+        }
     }
 
-    /// Places that are free now.
-    pub fn free(&self) -> usize {
-        self.0.available_permits()
+    /// How many wait now.
+    pub fn waiting(&self) -> usize {
+        self.state().waiting
+    }
+
+    /// Whether nobody new of any key would be let wait.
+    pub fn is_full(&self) -> bool {
+        let state = self.state();
+        state.taken >= self.0.room.places && state.waiting >= self.0.room.waiting
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<K>> {
+        // Counts are changed together, without a panic between them.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives back, and lets in who may come now.
+    fn give_back(&self, give: impl FnOnce(&mut State<K>)) {
+        let mut state = self.state();
+        give(&mut state);
+        let nobodys = state.next(self);
+        drop(state);
+        // Outside the lock, because each gives itself back.
+        drop(nobodys);
+    }
+}
+
+impl<K: Eq + Hash + Clone> State<K> {
+    fn has_room(&self, room: &Room, key: &K) -> bool {
+        self.taken < room.places
+            && self.computing < room.computing
+            && self.by_key.get(key).copied().unwrap_or_default() < room.places_each
+    }
+
+    fn let_in(&mut self, admission: &Admission<K>, key: &K) -> Place<K> {
+        self.taken += 1;
+        self.computing += 1;
+        match self.by_key.get_mut(key) {
+            Some(taken) => *taken += 1,
+            None => drop(self.by_key.insert(key.clone(), 1)),
+        }
+        Place { admission: admission.clone(), key: key.clone(), computing: AtomicBool::new(true) }
+    }
+
+    fn line_up(&mut self, room: &Room, key: &K) -> Result<oneshot::Receiver<Place<K>>, Busy> {
+        let length = self.lines.get(key).map_or(0, VecDeque::len);
+        if self.waiting >= room.waiting || length >= room.waiting_each {
+            // Who has hung up, or lost patience, stands in the line no more.
+            let left = self.lines.get_mut(key).map_or(0, |line| {
+                line.retain(|turn| !turn.is_closed());
+                line.len()
+            });
+            self.waiting -= length - left;
+            if self.waiting >= room.waiting || left >= room.waiting_each {
+                return Err(Busy);
+            }
+        }
+        let (turn, comes) = oneshot::channel();
+        if length == 0 {
+            self.turns.push_back(key.clone());
+        }
+        self.lines.entry(key.clone()).or_default().push_back(turn);
+        self.waiting += 1;
+        Ok(comes)
+    }
+
+    /// Lets in everyone for whom there is room, a line at a time; what comes back are places whose takers left at that
+    /// moment.
+    fn next(&mut self, admission: &Admission<K>) -> Vec<Place<K>> {
+        let (room, mut nobodys) = (&admission.0.room, Vec::new());
+        // How many lines in a row could not go on.
+        let mut stuck = 0;
+        while self.taken < room.places && self.computing < room.computing && stuck < self.turns.len() {
+            let Some(key) = self.turns.pop_front() else { break };
+            if !self.has_room(room, &key) {
+                stuck += 1;
+                self.turns.push_back(key);
+                continue;
+            }
+            let Some(line) = self.lines.get_mut(&key) else { continue };
+            let before = line.len();
+            let mut first = line.pop_front();
+            while first.as_ref().is_some_and(oneshot::Sender::is_closed) {
+                first = line.pop_front();
+            }
+            let left = line.len();
+            self.waiting -= before - left;
+            if left == 0 {
+                self.lines.remove(&key);
+            }
+            if let Some(turn) = first {
+                let place = self.let_in(admission, &key);
+                nobodys.extend(turn.send(place).err());
+                stuck = 0;
+            }
+            if left > 0 {
+                self.turns.push_back(key);
+            }
+        }
+        nobodys
+    }
+}
+
+impl<K: Eq + Hash + Clone> Place<K> {
+    /// What it was taken for computes no more and only waits for others: lets the next one compute.
+    pub fn rest(&self) {
+        if self.computing.swap(false, Ordering::Relaxed) {
+            self.admission.give_back(|state| state.computing -= 1);
+        }
+    }
+}
+
+impl<K: Eq + Hash + Clone> Drop for Place<K> {
+    fn drop(&mut self) {
+        let (key, computing) = (self.key.clone(), self.computing.load(Ordering::Relaxed));
+        self.admission.give_back(|state| {
+            state.taken -= 1;
+            state.computing -= usize::from(computing);
+            if let Some(taken) = state.by_key.get_mut(&key) {
+                *taken -= 1;
+                if *taken == 0 {
+                    state.by_key.remove(&key);
+                }
+            }
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+    use std::pin::{Pin, pin};
+    use std::task::{Context, Poll, Waker};
+
     use super::*;
 
-    #[test]
-    fn threat_24_a_full_house_refuses_at_once_and_a_place_comes_back() {
-        let admission = Admission::new(2);
-        let one = admission.enter().unwrap();
-        let _two = admission.enter().unwrap();
-        assert_eq!(admission.enter().err(), Some(Busy));
+    const ROOM: Room = Room {
+        places: 4,
+        places_each: 3,
+        computing: 2,
+        waiting: 6,
+        waiting_each: 4,
+        patience: Duration::from_hours(1),
+    };
+
+    type Entering<'a> = Pin<Box<dyn Future<Output = Result<Place<&'static str>, Busy>> + 'a>>;
+
+    fn look<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    fn now(admission: &Admission<&'static str>, key: &'static str) -> Result<Place<&'static str>, Busy> {
+        match look(pin!(admission.enter(&key))) {
+            Poll::Ready(entered) => entered,
+            Poll::Pending => panic!("{key} waits"),
+        }
+    }
+
+    fn waits<'a>(admission: &'a Admission<&'static str>, key: &'a &'static str) -> Entering<'a> {
+        let mut entering: Entering<'_> = Box::pin(admission.enter(key));
+        assert!(look(entering.as_mut()).is_pending(), "{key} does not wait");
+        entering
+    }
+
+    fn counts(admission: &Admission<&'static str>) -> (usize, usize, usize, usize) {
+        let state = admission.state();
+        assert_eq!(state.lines.values().map(VecDeque::len).sum::<usize>(), state.waiting);
+        assert_eq!(state.lines.len(), state.turns.len());
+        (state.taken, state.computing, state.waiting, state.by_key.len())
+    }
+
+    #[tokio::test]
+    async fn threat_24_a_full_house_refuses_at_once_and_a_place_comes_back() {
+        let admission = Admission::new(Room { places: 2, computing: 2, waiting: 0, ..ROOM });
+        let one = now(&admission, "red").unwrap();
+        let _two = now(&admission, "blue").unwrap();
+        assert_eq!(now(&admission, "red").err(), Some(Busy));
+        assert!(admission.is_full());
         drop(one);
-        assert!(admission.enter().is_ok());
+        assert!(!admission.is_full());
+        assert!(now(&admission, "red").is_ok());
+    }
+
+    #[tokio::test]
+    async fn threat_24_while_one_line_is_full_another_key_is_let_in_before_those_that_wait_in_it() {
+        let admission = Admission::new(ROOM);
+        let working: Vec<_> = (0..2).map(|_| now(&admission, "red").unwrap()).collect();
+        let mut red: Vec<_> = (0..4).map(|_| waits(&admission, &"red")).collect();
+        assert_eq!(now(&admission, "red").err(), Some(Busy), "its line is full");
+        let (mut blue, mut green) = (waits(&admission, &"blue"), waits(&admission, &"green"));
+        assert_eq!(now(&admission, "white").err(), Some(Busy), "and so are all lines together");
+        drop(working);
+        // Two may compute: the line that has waited longest goes first, and then not again before the others.
+        let (first, other) = (look(red[0].as_mut()), look(blue.as_mut()));
+        assert!(first.is_ready() && other.is_ready());
+        assert!(look(red[1].as_mut()).is_pending() && look(green.as_mut()).is_pending());
+        drop(first);
+        let third = look(green.as_mut());
+        assert!(third.is_ready() && look(red[1].as_mut()).is_pending());
+        drop(other);
+        assert!(look(red[1].as_mut()).is_ready());
+    }
+
+    #[tokio::test]
+    async fn threat_24_the_lines_take_turns_and_nothing_is_kept_of_whoever_left() {
+        let admission = Admission::new(Room { computing: 1, ..ROOM });
+        let mut place = now(&admission, "red").unwrap();
+        let mut lines: Vec<_> = [&"red", &"red", &"red", &"blue", &"blue", &"blue"]
+            .map(|key| waits(&admission, key))
+            .into_iter()
+            .enumerate()
+            .collect();
+        let mut order = Vec::new();
+        while !lines.is_empty() {
+            drop(place);
+            let come = lines.iter_mut().enumerate().find_map(|(at, (_, turn))| match look(turn.as_mut()) {
+                Poll::Ready(entered) => Some((at, entered.unwrap())),
+                Poll::Pending => None,
+            });
+            let (at, entered) = come.unwrap();
+            order.push(lines.remove(at).0);
+            place = entered;
+        }
+        assert_eq!(order, [0, 3, 1, 4, 2, 5]);
+        drop(place);
+        assert_eq!(counts(&admission), (0, 0, 0, 0));
+    }
+
+    #[tokio::test]
+    async fn threat_24_one_key_that_waits_for_its_disk_leaves_places_to_others() {
+        let admission = Admission::new(ROOM);
+        let resting: Vec<_> = (0..3)
+            .map(|_| {
+                let place = now(&admission, "red").unwrap();
+                place.rest();
+                place.rest();
+                place
+            })
+            .collect();
+        assert_eq!(counts(&admission), (3, 0, 0, 1));
+        let mut red = waits(&admission, &"red");
+        let blue = now(&admission, "blue").unwrap();
+        drop(blue);
+        assert!(look(red.as_mut()).is_pending(), "its own places have to come back");
+        drop(resting);
+        assert!(look(red.as_mut()).is_ready());
+    }
+
+    #[tokio::test]
+    async fn who_rests_lets_the_next_one_compute() {
+        let admission = Admission::new(Room { computing: 1, ..ROOM });
+        let first = now(&admission, "red").unwrap();
+        let mut second = waits(&admission, &"red");
+        first.rest();
+        let Poll::Ready(Ok(second)) = look(second.as_mut()) else { panic!("it waits on") };
+        assert_eq!(counts(&admission), (2, 1, 0, 1));
+        drop((first, second));
+        assert_eq!(counts(&admission), (0, 0, 0, 0));
+    }
+
+    #[tokio::test]
+    async fn who_hangs_up_leaves_the_line_and_no_place_is_lost() {
+        let admission = Admission::new(Room { computing: 1, ..ROOM });
+        let place = now(&admission, "red").unwrap();
+        let gone: Vec<_> = (0..4).map(|_| waits(&admission, &"red")).collect();
+        assert_eq!(now(&admission, "red").err(), Some(Busy));
+        drop(gone);
+        let mut next = waits(&admission, &"red");
+        assert_eq!(admission.waiting(), 1, "the line is as long as those who stand in it");
+        // Let in, and gone before it knows.
+        let leaving = waits(&admission, &"blue");
+        drop(place);
+        assert!(look(next.as_mut()).is_ready());
+        drop(leaving);
+        drop(next);
+        assert_eq!(counts(&admission), (0, 0, 0, 0));
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_longer_than_patience_lasts() {
+        let admission = Admission::new(Room { patience: Duration::from_millis(1), ..ROOM });
+        let working: Vec<_> = (0..2).map(|_| now(&admission, "red").unwrap()).collect();
+        assert_eq!(admission.enter(&"red").await.err(), Some(Busy));
+        drop(working);
+        assert!(admission.enter(&"red").await.is_ok());
+        assert_eq!(counts(&admission), (0, 0, 0, 0));
     }
 }

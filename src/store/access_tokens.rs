@@ -8,7 +8,7 @@ use super::credentials::{self, DerivesFrom, NewCredential, Owner};
 use super::error::{ChangeError, StoreError};
 use super::{public_keys, trust_rules};
 use crate::domain::audit::Event;
-use crate::domain::credential::SecretHash;
+use crate::domain::credential::{CredentialKind, SecretHash};
 use crate::domain::id::{CredentialId, ServiceAccountUid};
 
 /// An access token of a service account, as who gives it up finds it.
@@ -76,18 +76,7 @@ impl Store {
         token: CredentialId,
         event: &Event,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.db.change_alone(event).await?;
-        let revoked = tx
-            .execute(
-                "UPDATE credentials SET revoked_at = $3
-                 WHERE id = $1 AND service_account_uid = $2 AND kind = 'access_token' AND revoked_at IS NULL",
-                [token.into(), account.into(), event.at.into()],
-            )
-            .await?;
-        if revoked == 0 {
-            return Err(ChangeError::NotFound);
-        }
-        Ok(tx.commit_with(event).await?)
+        self.revoke_of(account, CredentialKind::Access, token, event).await
     }
 
     /// Forgets at most `limit` access tokens that ended before `before`, those apart by which a run was opened, and

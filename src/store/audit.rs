@@ -76,16 +76,19 @@ macro_rules! columns {
     };
 }
 
-/// Rows that fit a filter, with whose credential asked.
+/// Rows that fit a filter, with whose credential asked. `$narrow` says which index finds them: where a parameter may be
+/// absent, neither database sees that the rest of the condition is an equality.
 macro_rules! told {
-    ($order:literal) => {
+    ($narrow:literal, $order:literal) => {
         concat!(
             "SELECT e.id, e.at, e.issuer_id, e.action, e.decision, e.reason, e.credential_kind, e.credential_id,
                 e.worker_id, e.team_uid, e.principal, e.target, e.audience, e.lifetime_seconds, e.token_id, e.kid,
                 e.role_arn, e.run_id, e.signing_input_sha256, e.address, e.user_agent, e.occurrences,
                 c.administrator_id, c.user_uid, c.service_account_uid
              FROM audit_events e LEFT JOIN credentials c ON c.id = e.credential_id
-             WHERE e.at >= $3 AND e.at < $4
+             WHERE ",
+            $narrow,
+            "e.at >= $3 AND e.at < $4
                 AND ($5 IS NULL OR e.team_uid = $5) AND ($6 IS NULL OR e.principal = $6)
                 AND ($7 IS NULL OR e.token_id = $7) AND ($8 IS NULL OR e.action = $8)
                 AND ($9 IS NULL OR e.decision = $9) AND ($10 IS NULL OR e.run_id = $10)
@@ -93,6 +96,18 @@ macro_rules! told {
             $order,
             " LIMIT $12"
         )
+    };
+}
+
+/// The statement for a filter: a token has one row or two, a principal fewer than its team.
+macro_rules! narrowed {
+    ($filter:expr, $order:literal) => {
+        match $filter {
+            EventFilter { token: Some(_), .. } => told!("e.token_id = $7 AND ", $order),
+            EventFilter { principal: Some(_), .. } => told!("e.principal = $6 AND ", $order),
+            EventFilter { team: Some(_), .. } => told!("e.team_uid = $5 AND ", $order),
+            EventFilter { .. } => told!("", $order),
+        }
     };
 }
 
@@ -109,8 +124,10 @@ impl Store {
         let from = filter.from.map_or(i64::MIN, millis);
         let until = filter.until.map_or(i64::MAX, millis);
         let sql = match order {
-            Order::NewestFirst => told!("e.at <= $1 AND (e.at < $1 OR e.id < $2) ORDER BY e.at DESC, e.id DESC"),
-            Order::OldestFirst => told!("e.at >= $1 AND (e.at > $1 OR e.id > $2) ORDER BY e.at, e.id"),
+            Order::NewestFirst => {
+                narrowed!(filter, "e.at <= $1 AND (e.at < $1 OR e.id < $2) ORDER BY e.at DESC, e.id DESC")
+            }
+            Order::OldestFirst => narrowed!(filter, "e.at >= $1 AND (e.at > $1 OR e.id > $2) ORDER BY e.at, e.id"),
         };
         let rows = self
             .db
@@ -253,4 +270,48 @@ fn token(row: &Row) -> Result<Option<TokenFacts>, StoreError> {
         run_id: row.optional_text("run_id")?,
         signing_input_sha256: row.text("signing_input_sha256")?,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Target;
+    use crate::store::db::Db;
+
+    /// How SQLite would go about `sql`, in its own words. Nothing is bound: the text alone decides.
+    async fn plan(db: &Db, sql: &'static str) -> String {
+        let rows = db.fetch_all(sql, []).await.unwrap();
+        rows.iter().map(|row| row.text("detail").unwrap()).collect::<Vec<_>>().join("; ")
+    }
+
+    #[tokio::test]
+    async fn each_question_is_answered_by_its_index_in_the_order_asked_for() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::connect(&Target::Sqlite { path: home.path().join("brevet.db") }).await.unwrap();
+        store.migrate(OffsetDateTime::UNIX_EPOCH).await.unwrap();
+        macro_rules! plans {
+            ($order:literal) => {
+                [
+                    (plan(&store.db, concat!("EXPLAIN QUERY PLAN ", told!("", $order))).await, "PRIMARY KEY (at"),
+                    (
+                        plan(&store.db, concat!("EXPLAIN QUERY PLAN ", told!("e.team_uid = $5 AND ", $order))).await,
+                        "INDEX audit_events_team (team_uid=? AND at",
+                    ),
+                    (
+                        plan(&store.db, concat!("EXPLAIN QUERY PLAN ", told!("e.principal = $6 AND ", $order))).await,
+                        "INDEX audit_events_principal (principal=? AND at",
+                    ),
+                    (
+                        plan(&store.db, concat!("EXPLAIN QUERY PLAN ", told!("e.token_id = $7 AND ", $order))).await,
+                        "INDEX audit_events_token (token_id=?",
+                    ),
+                ]
+            };
+        }
+        let newest = plans!("e.at <= $1 AND (e.at < $1 OR e.id < $2) ORDER BY e.at DESC, e.id DESC");
+        let oldest = plans!("e.at >= $1 AND (e.at > $1 OR e.id > $2) ORDER BY e.at, e.id");
+        for (plan, index) in newest.into_iter().chain(oldest) {
+            assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{index}: {plan}");
+        }
+    }
 }

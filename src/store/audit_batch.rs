@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use serde::Serialize;
+use serde_json::json;
 
 use super::audit_entry::Entry;
 use super::db::{Tx, millis};
@@ -161,14 +162,26 @@ static POSTGRES: LazyLock<String> = LazyLock::new(|| {
     format!("INSERT{INSERT}jsonb_to_recordset($1::jsonb) AS r({}){ALIVE}", columns.join(", "))
 });
 
-/// Writes `entries` in one statement and tells which of them were written. One row that the database refuses
-/// fails them all.
-async fn write(tx: &mut Tx, entries: &[&Entry]) -> Result<HashSet<EventId>, StoreError> {
+/// Of the rows of a bound array, those that are there. The order of the tables is the one to go: SQLite takes it so.
+const SQLITE_THERE: &str = "SELECT e.id FROM json_each($1) r CROSS JOIN audit_events e
+    ON e.at = r.value ->> 'at' AND e.id = r.value ->> 'id'";
+const POSTGRES_THERE: &str = "SELECT e.id FROM jsonb_to_recordset($1::jsonb) AS r(at bigint, id text)
+    JOIN audit_events e ON e.at = r.at AND e.id = r.id";
+
+/// Writes `entries` in one statement and tells which of them were written; nothing where all were, which is nearly
+/// always and spares the way back. One row that the database refuses fails them all.
+async fn write(tx: &mut Tx, entries: &[&Entry]) -> Result<Option<HashSet<EventId>>, StoreError> {
     let rows: Vec<_> = entries.iter().map(|entry| BatchRow::from(*entry)).collect();
     let array = serde_json::to_string(&rows).map_err(|_| StoreError::Refused("an audit row is no JSON".to_owned()))?;
     let sql = if tx.is_postgres() { POSTGRES.as_str() } else { SQLITE.as_str() };
-    let written = tx.fetch_all(sql, [array.into()]).await?;
-    written.iter().map(|row| row.handle("id")).collect()
+    if usize::try_from(tx.execute(sql, [array.into()]).await?) == Ok(entries.len()) {
+        return Ok(None);
+    }
+    let keys: Vec<_> =
+        entries.iter().map(|Entry { event, .. }| json!({"at": millis(event.at), "id": event.id.to_string()})).collect();
+    let sql = if tx.is_postgres() { POSTGRES_THERE } else { SQLITE_THERE };
+    let written = tx.fetch_all(sql, [json!(keys).to_string().into()]).await?;
+    written.iter().map(|row| row.handle("id")).collect::<Result<_, _>>().map(Some)
 }
 
 /// Writes `entries`, of each run no more than it has left, and tells what became of them, in their order.
@@ -187,7 +200,7 @@ pub(super) async fn write_counted(tx: &mut Tx, entries: &[Entry]) -> Result<Vec<
         let rows: Vec<_> = now.iter().map(|&at| &entries[at]).collect();
         let written = write(tx, &rows).await?;
         for at in now {
-            let released = written.contains(&entries[at].event.id);
+            let released = written.as_ref().is_none_or(|written| written.contains(&entries[at].event.id));
             verdicts[at] = if released { Verdict::Released } else { Verdict::NotAlive };
             if !released {
                 counts.give_back(&entries[at]);

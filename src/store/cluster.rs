@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long for an answer: longer than the server's own limit of a statement, so that it is usually the server who ends
 /// it and the connection stays good.
 const ANSWER: Duration = Duration::from_secs(12);
+/// How long a connection counts as tried after it was given back.
+const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// After so long without a connection the other servers are looked at.
 const SUSPICION: Duration = Duration::from_millis(500);
 /// How long a server has to say whether it takes writes.
@@ -112,9 +114,17 @@ impl Cluster {
                     Ok(())
                 })
             })
-            .before_acquire(move |_, connection| {
-                let old = renewed.state().renewed_at.is_some_and(|at| connection.age > at.elapsed());
-                Box::pin(async move { Ok(!old) })
+            // One that was given back a moment ago was tried then.
+            .test_before_acquire(false)
+            .before_acquire(move |connection, known| {
+                let old = renewed.state().renewed_at.is_some_and(|at| known.age > at.elapsed());
+                let tried = known.idle_for < TRIED_AGAIN_AFTER;
+                Box::pin(async move {
+                    if !old && !tried {
+                        connection.ping().await?;
+                    }
+                    Ok(!old)
+                })
             })
             // The pool waits for a rollback here, and without an end where the server is frozen.
             .after_release(|connection, _| {

@@ -300,7 +300,7 @@ pub(super) const ALIVE: &str = concat!(
         WHERE o.token_id = r.proof_token AND o.decision = 'allowed'
             AND o.credential_id = r.proof_credential AND o.team_uid = r.team_uid AND o.principal = r.principal
             AND o.at > r.at - 7200000))
-) RETURNING id"
+)"
 );
 
 /// A credential with all that its liveness hangs on: columns and joins, from `$from` on, which names the credential

@@ -59,6 +59,7 @@ mod signed_in_json;
 mod signing_keys;
 mod team_facts;
 mod team_issuers;
+mod team_keys;
 mod team_row;
 mod teams;
 mod tombstone;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use super::cluster::{Cluster, Connections};
@@ -96,10 +97,22 @@ async fn open_sqlite(path: &Path, lock: Option<File>) -> Result<Db, StoreError> 
         .foreign_keys(true)
         // What is erased of a person is gone from the file, not only from the index.
         .pragma("secure_delete", "on")
+        // Each audit batch writes the same few pages of the indexes anew: the longer the log grows before it is copied
+        // into the file, the more of them are copied once instead of often. 32 MiB are read back in a moment after a
+        // crash.
+        .pragma("wal_autocheckpoint", "8192")
         .busy_timeout(PATIENCE);
-    let writer = SqlitePoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
+    // A connection to a file does not go away, so that none is tried before it is used.
+    let pool = || SqlitePoolOptions::new().acquire_timeout(PATIENCE).test_before_acquire(false);
+    let writer = pool().max_connections(1);
+    // A full disk ends a transaction under the driver's hands, which goes on to take the connection for one within it and
+    // could never begin another there. The pool had an answer as it got it back, so that every rollback is over by now.
+    let writer = writer.before_acquire(|connection, _| {
+        let within = connection.is_in_transaction();
+        Box::pin(async move { Ok(!within) })
+    });
     let writer = writer.connect_with(options.clone()).await.map_err(error)?;
-    let readers = SqlitePoolOptions::new().max_connections(READERS).acquire_timeout(PATIENCE);
+    let readers = pool().max_connections(READERS);
     let readers = readers.connect_with(options.pragma("query_only", "on")).await.map_err(error)?;
     Ok(Db::Sqlite { writer, readers, _lock: lock })
 }

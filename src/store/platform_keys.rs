@@ -6,6 +6,7 @@ use super::db::{Row, Tx};
 use super::error::{ChangeError, StoreError, check_version};
 use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
+use super::team_keys;
 use crate::domain::audit::Event;
 use crate::domain::id::{CredentialId, TeamUid};
 use crate::domain::platform::PlatformRights;
@@ -100,15 +101,12 @@ impl Store {
         let mut key = live(&mut tx, id, expected).await?;
         if let Some(name) = &change.name {
             key.name.clone_from(name);
-            let sql = "UPDATE credentials SET name = $2 WHERE id = $1";
-            tx.execute(sql, [id.into(), name.as_str().into()]).await?;
+            team_keys::rename(&mut tx, id, name).await?;
         }
         if let Some(teams) = &change.teams {
             tx.execute("DELETE FROM platform_key_teams WHERE credential_id = $1", [id.into()]).await?;
             add_teams(&mut tx, id, teams).await?;
-            key.teams.clone_from(teams);
-            key.teams.sort();
-            key.teams.dedup();
+            key.teams = team_keys::listed(teams);
         }
         if let Some(rights) = &change.rights {
             key.rights.clone_from(rights);
@@ -129,19 +127,15 @@ impl Store {
     ) -> Result<(), ChangeError> {
         let mut tx = self.db.change_alone(event).await?;
         live(&mut tx, id, expected).await?;
-        let sql = "UPDATE credentials SET revoked_at = $2 WHERE id = $1";
-        tx.execute(sql, [id.into(), event.at.into()]).await?;
+        team_keys::revoke(&mut tx, id, event.at).await?;
         Ok(tx.commit_with(event).await?)
     }
 }
 
 async fn add_teams(tx: &mut Tx, key: CredentialId, uids: &[TeamUid]) -> Result<(), ChangeError> {
     let sql = "INSERT INTO platform_key_teams (credential_id, team_uid) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-    let alive = "SELECT 1 AS one FROM teams WHERE uid = $1 AND deleted_at IS NULL";
     for uid in uids {
-        if tx.fetch_optional(alive, [uid.into()]).await?.is_none() {
-            return Err(ChangeError::NotFound);
-        }
+        team_keys::require(tx, uid).await?;
         tx.execute(sql, [key.into(), uid.into()]).await?;
     }
     Ok(())

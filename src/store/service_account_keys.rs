@@ -8,6 +8,7 @@ use super::error::{ChangeError, StoreError};
 use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
 use crate::domain::audit::Event;
+use crate::domain::credential::CredentialKind;
 use crate::domain::id::{CredentialId, ServiceAccountUid};
 
 impl Store {
@@ -93,15 +94,22 @@ impl Store {
         key: CredentialId,
         event: &Event,
     ) -> Result<(), ChangeError> {
+        self.revoke_of(account, CredentialKind::ServiceAccount, key, event).await
+    }
+
+    /// Revokes a credential of `kind` that an agent has and that is not revoked yet.
+    pub(super) async fn revoke_of(
+        &self,
+        account: &ServiceAccountUid,
+        kind: CredentialKind,
+        credential: CredentialId,
+        event: &Event,
+    ) -> Result<(), ChangeError> {
         let mut tx = self.db.change_alone(event).await?;
-        let revoked = tx
-            .execute(
-                "UPDATE credentials SET revoked_at = $3
-                 WHERE id = $1 AND service_account_uid = $2 AND kind = 'service_account_key' AND revoked_at IS NULL",
-                [key.into(), account.into(), event.at.into()],
-            )
-            .await?;
-        if revoked == 0 {
+        let sql = "UPDATE credentials SET revoked_at = $3
+            WHERE id = $1 AND service_account_uid = $2 AND kind = $4 AND revoked_at IS NULL";
+        let named = [credential.into(), account.into(), event.at.into(), kind.as_str().into()];
+        if tx.execute(sql, named).await? == 0 {
             return Err(ChangeError::NotFound);
         }
         Ok(tx.commit_with(event).await?)

@@ -9,6 +9,7 @@ use super::db::{Row, Tx};
 use super::error::{ChangeError, StoreError, check_version};
 use super::idempotency::{self, Remember};
 use super::page::{Page, Paged};
+use super::team_keys;
 use super::team_row::bump;
 use crate::domain::audience::Audience;
 use crate::domain::audit::Event;
@@ -104,15 +105,12 @@ impl Store {
         let mut key = live(&mut tx, id, expected).await?;
         if let Some(name) = &change.name {
             key.name.clone_from(name);
-            let sql = "UPDATE credentials SET name = $2 WHERE id = $1";
-            tx.execute(sql, [id.into(), name.as_str().into()]).await?;
+            team_keys::rename(&mut tx, id, name).await?;
         }
         if let Some(teams) = &change.teams {
             drop_teams(&mut tx, &key, event.at).await?;
             add_teams(&mut tx, id, teams, event.at).await?;
-            key.teams.clone_from(teams);
-            key.teams.sort();
-            key.teams.dedup();
+            key.teams = team_keys::listed(teams);
         }
         key.version += 1;
         let sql = "UPDATE worker_keys SET version = $2 WHERE credential_id = $1";
@@ -130,8 +128,7 @@ impl Store {
     ) -> Result<(), ChangeError> {
         let mut tx = self.db.change_alone(event).await?;
         let key = live(&mut tx, id, expected).await?;
-        let sql = "UPDATE credentials SET revoked_at = $2 WHERE id = $1";
-        tx.execute(sql, [id.into(), event.at.into()]).await?;
+        team_keys::revoke(&mut tx, id, event.at).await?;
         for team in &key.teams {
             bump(&mut tx, team, event.at).await?;
         }
@@ -143,11 +140,8 @@ impl Store {
 async fn add_teams(tx: &mut Tx, key: CredentialId, uids: &[TeamUid], at: OffsetDateTime) -> Result<(), ChangeError> {
     let sql = "INSERT INTO worker_key_teams (credential_id, team_uid)
         SELECT $1, uid FROM teams WHERE uid = $2 AND deleted_at IS NULL ON CONFLICT DO NOTHING";
-    let alive = "SELECT 1 AS one FROM teams WHERE uid = $1 AND deleted_at IS NULL";
     for uid in uids {
-        if tx.fetch_optional(alive, [uid.into()]).await?.is_none() {
-            return Err(ChangeError::NotFound);
-        }
+        team_keys::require(tx, uid).await?;
         tx.execute(sql, [key.into(), uid.into()]).await?;
         bump(tx, uid, at).await?;
     }

@@ -20,9 +20,9 @@ use crate::domain::credential::SecretHash;
 use crate::domain::entropy::Entropy;
 use crate::domain::id::RunId;
 use crate::domain::secret::Secret;
-use crate::limit::admission::{Admission, Place};
 use crate::limit::network::network;
 use crate::limit::rate::{GuardedRate, KeyedRate, Rate};
+use crate::limit::share::{Share, Shares};
 
 /// How often the issuer is asked about bearers that are not known: a tenth of what it grants one worker key by default.
 const STRANGERS: Rate = Rate::at_least_one(600, 100);
@@ -75,7 +75,7 @@ impl Bearers {
         let door = Door {
             rate: KeyedRate::new(strangers),
             failures: GuardedRate::new(failures),
-            places: Admission::new(UNDER_WAY),
+            places: Shares::new(UNDER_WAY, UNDER_WAY),
             capacity,
             book: Mutex::default(),
         };
@@ -121,7 +121,7 @@ impl Bearers {
 struct Door {
     rate: KeyedRate,
     failures: GuardedRate,
-    places: Admission,
+    places: Shares<()>,
     capacity: usize,
     book: Mutex<Book>,
 }
@@ -139,7 +139,7 @@ struct Book {
 struct Asking {
     door: Arc<Door>,
     hash: SecretHash,
-    _place: Place,
+    _place: Share<()>,
 }
 
 impl Door {
@@ -153,7 +153,7 @@ impl Door {
         if let Some(asking) = book.asked.get(&hash).and_then(Weak::upgrade) {
             return Ok(asking);
         }
-        let place = self.places.enter().map_err(|_| too_many("too many of these questions are under way"))?;
+        let place = self.places.take(&(), 1).map_err(|_| too_many("too many of these questions are under way"))?;
         self.rate.take(&()).map_err(|limited| too_many(&limited.to_string()))?;
         let asking = Arc::new(Asking { door: Arc::clone(self), hash, _place: place });
         book.asked.insert(hash, Arc::downgrade(&asking));
@@ -300,7 +300,7 @@ mod tests {
         assert_eq!(house.show(known, true).await, Ok(()), "also where it must be asked about again");
         assert_eq!(house.calls(), before + 2);
         assert!(house.bearers.door.book().asked.is_empty());
-        assert_eq!(house.bearers.door.places.free(), UNDER_WAY);
+        assert!(house.bearers.door.places.take(&(), UNDER_WAY).is_ok(), "every place came back");
     }
 
     #[tokio::test]

@@ -99,7 +99,7 @@ pub(super) fn refused(error: &ClientError) -> WorkerError {
             WorkerError::refused(Refusal::IssuerUnreachable, error.to_string())
         }
         // The worker asks `/v1` alone, which answers no error of OAuth.
-        ClientError::Protocol { .. } | ClientError::OAuth { .. } => {
+        ClientError::Protocol { .. } | ClientError::Stranger { .. } | ClientError::OAuth { .. } => {
             WorkerError::refused(Refusal::IssuerUnexpected, error.to_string())
         }
         ClientError::Refused { problem, .. } => {

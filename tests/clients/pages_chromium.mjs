@@ -1,7 +1,7 @@
 // Signs people in on our pages with a real Chromium, as a person would: without a script of ours anywhere, by mouse and
 // by keyboard, in light and dark and at the width of a phone; and tries what a foreign page would try.
 //
-// Flags: --issuer URL --chromium PROGRAM --screenshots FOLDER --code CODE (as often as codes are needed: five)
+// Flags: --issuer URL --chromium PROGRAM --screenshots FOLDER --code CODE (as often as codes are needed: six)
 // Prints {"ok": true, …} with what each way ended in, every finding of axe, and every complaint of the browser about a
 // page (`violations`), or {"ok": false, "message": …}.
 
@@ -58,6 +58,19 @@ async function gallery() {
   await look(page, 'over');
   await page.goto(`${flags.issuer}/oauth2/authorize?client_id=brevet-cli&redirect_uri=https://evil.example/`);
   await look(page, 'unanswerable');
+  await page.goto(`${flags.issuer}/sign-in/nowhere`);
+  await look(page, 'no-such-page');
+  // As long as a name may be, with a word in it that no line holds.
+  const long = await device(`Build host ${'0123456789abcdef'.repeat(8)} of the night shift in the second basement`);
+  await page.goto(long.verification_uri_complete);
+  await page.getByRole('button', { name: 'Yes, it is the same' }).click();
+  await look(page, 'sign-in-long');
+  await page.getByLabel('Enrolment code').fill(codes.pop());
+  await page.getByRole('button', { name: 'Continue with the code' }).click();
+  await look(page, 'confirm-long');
+  await page.keyboard.press('Tab');
+  await look(page, 'confirm-focus');
+  await page.getByRole('button', { name: 'Deny' }).click();
   await context.close();
   return { here: await poll(here), elsewhere: await poll(elsewhere) };
 }

@@ -1,15 +1,16 @@
 // Signs people in at providers that nobody here wrote, with a real Chromium: login and consent, a second device, a
-// denial, answers that belong to nobody, two providers, and the end of it all at the provider.
+// denial, answers that belong to nobody or come too late, several providers, and the end of it all at the provider.
 //
-// Flags: --issuer URL --chromium PROGRAM --screenshots FOLDER --acme URL --globex URL
-// Both providers are `upstream_provider.mjs`, known to the issuer as Acme (whose people join the team red) and Globex
-// (whose people nobody lets in). Prints {"ok": true, …} with what each way ended in, or {"ok": false, "message": …}.
+// Flags: --issuer URL --chromium PROGRAM --screenshots FOLDER --acme URL --globex URL --initech URL
+// The providers are `upstream_provider.mjs`, known to the issuer as Acme (whose people join the team red), Globex (whose
+// people nobody lets in) and Initech (whose codes are over when they arrive). Prints {"ok": true, …} with what each way
+// ended in, or {"ok": false, "message": …}.
 
 import { parseArgs } from 'node:util';
 
 import { open, tell } from './chromium.mjs';
 
-const names = ['issuer', 'chromium', 'screenshots', 'acme', 'globex'];
+const names = ['issuer', 'chromium', 'screenshots', 'acme', 'globex', 'initech'];
 const { values: flags } = parseArgs({ options: Object.fromEntries(names.map((name) => [name, { type: 'string' }])) });
 const opened = await open(flags);
 const { oauth, device, poll, look, looking, plain } = opened;
@@ -130,7 +131,32 @@ async function stranger() {
   return told;
 }
 
+// A browser that brings the provider's code when it is over, and its person, who goes on from there another way.
+async function late() {
+  const { context, page } = await looking();
+  const asked = await begin(page);
+  await choose(page, 'Initech');
+  await page.waitForURL(`${flags.initech}/**`);
+  await login(page, 'ada');
+  await page.waitForURL(`${flags.initech}/**`);
+  const [answer] = await Promise.all([page.waitForResponse('**/oauth2/callback/initech?**'), consent(page)]);
+  await page.waitForLoadState();
+  const [title, told] = [await heading(page), await page.locator('main').textContent()];
+  await look(page, 'answer-expired');
+  await page.getByRole('link', { name: 'Try again' }).click();
+  const after = await heading(page);
+  await choose(page, 'Acme');
+  await page.waitForURL(`${flags.acme}/**`);
+  await login(page, 'ada');
+  await page.waitForURL(`${flags.acme}/**`);
+  await consent(page);
+  await page.waitForURL('**/sign-in/confirm');
+  await approve(page);
+  await context.close();
+  return { status: answer.status(), title, told, after, tokens: await poll(asked) };
+}
+
 await tell(opened, async () => {
   await gallery();
-  return { people: await people(), denied: await denied(), stranger: await stranger() };
+  return { people: await people(), denied: await denied(), stranger: await stranger(), late: await late() };
 });

@@ -1,6 +1,7 @@
 // A company's OpenID provider for tests: node's oidc-provider with its own pages for login and consent.
 //
-// Flags: --port PORT --client-id ID --secret SECRET --redirect URI --logout URI
+// Flags: --port PORT --client-id ID --secret SECRET --redirect URI --logout URI [--late]
+// With --late its codes live for a second, and it takes three to send a browser back with one.
 // Whoever signs in as NAME is the subject NAME with the verified address NAME@acme.example, in the group eng. Prints
 // {"ok": true, "issuer": URL} once it listens, and serves until it is ended; a fault ends it with {"ok": false, …}.
 // BREVET_TEST_NODE_MODULES names the folder that holds oidc-provider.
@@ -14,7 +15,7 @@ const { default: Provider } = await import(pathToFileURL(installed.resolve('oidc
 
 const names = ['port', 'client-id', 'secret', 'redirect', 'logout'];
 const options = Object.fromEntries(names.map((name) => [name, { type: 'string' }]));
-const { values: flags } = parseArgs({ options });
+const { values: flags } = parseArgs({ options: { ...options, late: { type: 'boolean' } } });
 for (const name of names) {
   if (flags[name] === undefined) throw new Error(`--${name} is missing`);
 }
@@ -49,7 +50,17 @@ const provider = new Provider(issuer, {
   features: { backchannelLogout: { enabled: true }, devInteractions: { enabled: true } },
   findAccount: (_, id) => account(id),
   pkce: { required: () => true },
+  ttl: { AuthorizationCode: flags.late ? 1 : 60 },
 });
+
+if (flags.late) {
+  provider.use(async (context, next) => {
+    await next();
+    if (context.response.get('location').startsWith(flags.redirect)) {
+      await new Promise((resolve) => setTimeout(resolve, 3000));
+    }
+  });
+}
 
 const say = (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`);
 for (const event of ['server_error', 'backchannel.error']) {

@@ -62,6 +62,7 @@ pub(crate) const FENCES: &[Fence] = &[
     Fence { outside: "openidconnect", only_in: &["oidc"] },
     Fence { outside: "reqwest", only_in: &["fetch"] },
     Fence { outside: "aws_sdk_sts", only_in: &["aws"] },
+    Fence { outside: "keyring", only_in: &["client::os_keyring"] },
     Fence { outside: "utoipa", only_in: &["wire", "http"] },
     Fence { outside: "utoipa_axum", only_in: &["http"] },
     Fence { outside: "clap", only_in: &["cli", "main"] },

@@ -377,7 +377,7 @@ async fn callers() -> (House, Vec<CallerKind>) {
 }
 
 /// A path of the document with names of things that are not there.
-fn concrete(path: &str) -> String {
+pub(crate) fn concrete(path: &str) -> String {
     let path = path.replace("{team}", "nobody").replace("{user}", "nobody").replace("{uid}", "nobody");
     let path = path.replace("{provider}", "nobody").replace("{subject}", "nobody");
     let id = "01890a5d-ac96-774b-bcce-b302099a8057";

@@ -227,7 +227,13 @@ const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
     (&["whoami"], None, 1, "not signed in"),
     (&["token"], Some("hunter2"), 1, "(invalid_credential)"),
     (&["token", "--issuer", "http://127.0.0.1:1"], Some("x"), 3, "http://127.0.0.1:1 cannot be reached"),
-    (&["token", "--issuer", "https://id.example/"], Some("x"), 2, "--issuer (BREVET_ISSUER) path must be lower case"),
+    (&["token", "--issuer", "https://id.example/"], Some("x"), 2, "--issuer (BREVET_ISSUER) must not end with a slash"),
+    (
+        &["login", "--issuer", "http://id.example"],
+        None,
+        2,
+        "must begin with https:// (with http:// only on this machine",
+    ),
     (
         &["token", "--token-file", "/nowhere"],
         None,
@@ -238,6 +244,8 @@ const CLUMSY: &[(&[&str], Option<&str>, i32, &str)] = &[
     (&["login", "--code", "bvt_en_short"], None, 2, "--code is cut short or mistyped"),
     (&["login", "--code", "x", "--browser"], None, 2, "cannot be used with"),
     (&["login", "--browser", "--device-code"], None, 2, "cannot be used with"),
+    #[cfg(not(feature = "keyring"))]
+    (&["login", "--keyring", "--code", "x"], None, 2, "this brevet was built without the keyring"),
     (&["logout"], None, 0, "not signed in to {url}"),
     (&["admin", "teams", "list"], None, 1, "administration needs an administrator key (bvt_ad_…)"),
     (&["admin", "teams", "create"], None, 2, "--name <NAME>"),

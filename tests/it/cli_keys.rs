@@ -275,3 +275,47 @@ fn threat_15_keys_whose_key_encryption_key_is_lost_are_replaced_when_that_is_agr
     let states: Vec<_> = listed["items"].as_array().unwrap().iter().map(|key| key["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["active", "next", "retired", "gone"], "{listed}");
 }
+
+/// The numbers hang together, so a change is meant beside those that were read, and for no others.
+#[test]
+fn the_schedule_is_changed_only_as_it_was_read() {
+    use axum::extract::State;
+    use axum::http::{HeaderMap, StatusCode};
+    use axum::response::IntoResponse as _;
+    use std::sync::{Arc, Mutex};
+
+    let numbers = serde_json::json!({
+        "max_age_seconds": 3600, "export_lag_seconds": 0, "clock_error_seconds": 5, "oldest_snapshot_seconds": 60,
+        "publish_before_sign_seconds": 86400, "keep_after_sign_seconds": 10800, "rotation_period_seconds": 2_592_000,
+    });
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let read = async move || ([("etag", "\"41\"")], axum::Json(numbers));
+    // Somebody else was faster.
+    let change = async |State(asked): State<Arc<Mutex<Vec<String>>>>, headers: HeaderMap| {
+        let named = headers.get_all("if-match").iter().map(|value| value.to_str().unwrap().to_owned());
+        asked.lock().unwrap().extend(named);
+        let problem = serde_json::json!({
+            "type": "urn:brevet:problem:version_mismatch", "title": "t", "status": 412, "detail": "it was changed",
+            "request_id": "r",
+        });
+        (StatusCode::PRECONDITION_FAILED, axum::Json(problem)).into_response()
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let route = axum::routing::get(read).patch(change);
+    let router = axum::Router::new().route("/v1/signing-keys/schedule", route).with_state(Arc::clone(&asked));
+    runtime.spawn(async move { axum::serve(listener, router).await });
+    let home = Home::new();
+    let run = |arguments: &[&str]| {
+        let mut command = home.brevet(["keys", "schedule"].into_iter().chain(arguments.iter().copied()));
+        command.env("BREVET_ISSUER", &url).env("BREVET_TOKEN", "bvt_ad_x");
+        process::run(command)
+    };
+    let shown = run(&["--json"]);
+    assert_eq!((shown.code(), asked.lock().unwrap().len()), (Some(0), 0), "{shown:#?}");
+    let refused = run(&["--rotation-period", "336h"]);
+    assert_eq!(refused.code(), Some(1), "{refused:#?}");
+    assert!(refused.stderr.contains("it was changed"), "{refused:#?}");
+    assert_eq!(*asked.lock().unwrap(), ["\"41\""], "the version that was read");
+}

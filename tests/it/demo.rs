@@ -68,13 +68,27 @@ fn the_printed_calls_do_what_they_say_while_the_demo_is_kept() {
     let calls = calls(&running.said(Stream::Out));
     let builder = "scoped_principal:acme/service_account:builder";
     let expected = [
-        ("mint a token for AWS STS, and one for the worker", ""),
+        ("mint a token for AWS STS, and one for the worker; each lives 5 minutes", ""),
+        ("the same as a person, whose session refreshes itself for 12 hours", "scoped_principal:acme/user:ann"),
         ("mint without brevet", builder),
         ("exchange it for a session", builder),
         ("ask a model through the worker", "assumed-role/brevet-acme/s.builder"),
         ("the same with the AWS CLI, the token in the place of a session's", "assumed-role/brevet-acme/s.builder"),
     ];
     assert_eq!(calls.iter().map(|(words, _)| words.as_str()).collect::<Vec<_>>(), expected.map(|(words, _)| words));
+    // As they are an hour later: what a person holds has run out, and is refreshed by the call.
+    let folder = fs::read_dir(&folder).expect("the folder").next().expect("the demo's").expect("an entry").path();
+    let sessions =
+        fs::read_dir(folder.join("ann/brevet")).expect("ann's sessions").map(|entry| entry.expect("one").path());
+    let mut spent = 0;
+    for file in sessions.filter(|file| file.extension().is_some_and(|extension| extension == "json")) {
+        let text = fs::read_to_string(&file).expect("a session");
+        let mut session: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        session["expires_at"] = "2020-01-01T00:00:00Z".into();
+        fs::write(&file, session.to_string()).expect("written");
+        spent += 1;
+    }
+    assert_eq!(spent, 1);
     let tokens = &calls[0].1;
     for ((words, lines), (_, said)) in calls.iter().zip(expected) {
         let script = format!("set -eu\n{tokens}\n{lines}\n");

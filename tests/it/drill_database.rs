@@ -1,5 +1,5 @@
 //! A database in trouble under load: two `brevet serve` on one PostgreSQL behind one nginx, and between them and the
-//! database a network that fails. It is killed, frozen, cut off, silenced and slowed. Whatever happens, no token leaves
+//! database a network that fails. It is ended, killed, one of its processes is killed, it is frozen, cut off, silenced and slowed. Whatever happens, no token leaves
 //! without its row, no row is lost, no request hangs, the public documents go on, and it all comes back by itself.
 
 use std::collections::BTreeSet;
@@ -21,7 +21,12 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Clone, Copy)]
 enum Trouble {
+    /// SIGQUIT: it ends at once, without an orderly shutdown.
+    Ended,
+    /// SIGKILL of the server.
     Killed,
+    /// SIGKILL of one process that serves a connection: the server ends all others and recovers by itself.
+    BackendKilled,
     Frozen,
     Cut,
     Silent,
@@ -29,11 +34,14 @@ enum Trouble {
 }
 
 impl Trouble {
-    const ALL: [Self; 5] = [Self::Killed, Self::Frozen, Self::Cut, Self::Silent, Self::Slow];
+    const ALL: [Self; 7] =
+        [Self::Ended, Self::Killed, Self::BackendKilled, Self::Frozen, Self::Cut, Self::Silent, Self::Slow];
 
     fn begin(self, replicas: &mut Replicas) {
         match self {
-            Self::Killed => replicas.stop_database(),
+            Self::Ended => replicas.stop_database(),
+            Self::Killed => replicas.slay_database(),
+            Self::BackendKilled => replicas.slay_backend(),
             Self::Frozen => replicas.freeze_database(),
             Self::Cut => replicas.weather(Weather::Cut),
             Self::Silent => replicas.weather(Weather::Silent),
@@ -43,7 +51,8 @@ impl Trouble {
 
     fn end(self, replicas: &mut Replicas) {
         match self {
-            Self::Killed => replicas.resume_database(),
+            Self::Ended | Self::Killed => replicas.resume_database(),
+            Self::BackendKilled => {}
             Self::Frozen => replicas.thaw_database(),
             Self::Cut | Self::Silent | Self::Slow => replicas.weather(Weather::Fair),
         }

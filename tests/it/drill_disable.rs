@@ -1,5 +1,5 @@
-//! Off means off, over HTTP: on two replicas 64 connections mint with something that is switched off under their hands,
-//! each kind in turn. No row of a mint commits after that has returned, and every token received has a row before it.
+//! Off means off, over HTTP: on two replicas 64 connections mint with what is switched off under their hands, each kind
+//! in turn. No row of a mint commits after that has returned, and every token received has a row before it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,10 +20,14 @@ use crate::support::pair::Pair;
 use crate::support::token_keys::{jwk, sign};
 use crate::support::variable;
 
-/// Connections that mint, over both replicas.
+/// Connections that mint at any time, over both replicas.
 const CONNECTIONS: usize = 64;
-/// Tokens that are received before something is switched off: every connection has asked by then, and most wait.
-const WARM: usize = 16;
+/// Tries that go on side by side, each in teams of its own: one lane's disable and every lane's mints want one lock.
+const LANES: usize = 4;
+/// Those of one lane.
+const EACH: usize = CONNECTIONS / LANES;
+/// Tokens that a lane receives before it switches something off: every connection has asked by then, and most wait.
+const WARM: usize = EACH / 2;
 /// How often somebody asks in vain afterwards, on each replica.
 const LATE: usize = 4;
 
@@ -67,10 +71,13 @@ struct Trial {
     undo: Option<Asked>,
 }
 
-/// What is there all the time.
+/// What one lane has all the time.
 struct Stage {
     issuer: String,
+    lane: usize,
+    /// An administrator of the lane's own, at both replicas, and the id of its key: whose rows are the lane's.
     operators: [Caller; 2],
+    operator: String,
     /// Keys of three agents: one that stays, one that is switched off, one whose team is.
     stays: String,
     sleepy: String,
@@ -80,29 +87,57 @@ struct Stage {
 const TRUSTED: &str = "https://ci.example.com";
 
 impl Stage {
-    async fn set(pair: &Pair) -> Self {
-        let operator = pair.admin(0);
+    async fn set(pair: &Pair, lane: usize, by: &Caller) -> Self {
+        let made = by.must("POST", "/v1/administrators", Some(json!({"name": format!("lane {lane}")}))).await;
+        let operators = [0, 1].map(|replica| pair.admin(replica).with(&text(&made, "key")));
+        let mut stage = Self {
+            issuer: pair.issuer.clone(),
+            lane,
+            operators,
+            operator: String::new(),
+            stays: String::new(),
+            sleepy: String::new(),
+            owl: String::new(),
+        };
+        stage.operator = text(&stage.operators[0].must("GET", "/v1/whoami", None).await, "credential_id");
+        let operator = &stage.operators[0];
         let role = json!({"role_arn": "arn:aws:iam::111122223333:role/drill", "region": "eu-central-1"});
-        for team in ["drill", "night"] {
+        for team in stage.teams() {
             operator.must("POST", "/v1/teams", Some(json!({"uid": team, "name": team}))).await;
             operator.must("PATCH", &format!("/v1/teams/{team}/provider-settings"), Some(role.clone())).await;
         }
-        for person in ["pat", "mel"] {
+        let [drill, night] = stage.teams();
+        for person in ["pat", "mel"].map(|name| stage.own(name)) {
             let member = json!({"uid": person, "name": person});
-            operator.must("POST", "/v1/teams/drill/members", Some(member)).await;
+            operator.must("POST", &format!("/v1/teams/{drill}/members"), Some(member)).await;
         }
         let mut keys = Vec::new();
-        for (team, agent) in [("drill", "base"), ("drill", "sleepy"), ("night", "owl")] {
-            let path = format!("/v1/teams/{team}/service-accounts");
+        for (team, agent) in [(&drill, "base"), (&drill, "sleepy"), (&night, "owl")] {
+            let (path, agent) = (format!("/v1/teams/{team}/service-accounts"), stage.own(agent));
             operator.must("POST", &path, Some(json!({"uid": agent, "name": agent}))).await;
             keys.push(text(&operator.must("POST", &format!("{path}/{agent}/keys"), Some(json!({}))).await, "key"));
         }
-        let [stays, sleepy, owl] = keys.try_into().unwrap();
-        Self { issuer: pair.issuer.clone(), operators: [operator, pair.admin(1)], stays, sleepy, owl }
+        [stage.stays, stage.sleepy, stage.owl] = keys.try_into().unwrap();
+        stage
+    }
+
+    /// The lane's own uid of that name.
+    fn own(&self, name: &str) -> String {
+        format!("{name}-{}", self.lane)
+    }
+
+    fn teams(&self) -> [String; 2] {
+        ["drill", "night"].map(|team| self.own(team))
     }
 
     async fn prepare(&self, kind: Kind, number: usize) -> Trial {
         let operator = &self.operators[0];
+        let sign_in = async |user: &str| {
+            let code = patiently(operator, "POST", "/v1/enrolment-codes", Some(json!({ "user_uid": user }))).await;
+            let code = Some(json!({ "code": code["code"] }));
+            let opened = patiently(&operator.with(""), "POST", "/v1/sessions", code).await;
+            (text(&opened, "access_token"), text(&opened, "session_id"))
+        };
         let trial = |bearer: &str, off: Asked, undo: Option<Asked>| Trial {
             bearer: bearer.to_owned(),
             mint: json!({}),
@@ -112,42 +147,45 @@ impl Stage {
         let disabled = |path: &str, disabled: bool| ("PATCH", path.to_owned(), Some(json!({ "disabled": disabled })));
         let switched = |bearer: &str, path: &str| trial(bearer, disabled(path, true), Some(disabled(path, false)));
         let gone = |bearer: &str, path: String| trial(bearer, ("DELETE", path, None), None);
-        let base = "/v1/teams/drill/service-accounts/base";
+        let [drill, night] = self.teams();
+        let [base_uid, pat, mel] = ["base", "pat", "mel"].map(|name| self.own(name));
+        let agents = format!("/v1/teams/{drill}/service-accounts");
+        let base = format!("{agents}/{base_uid}");
         let at = |answer: &Value, list: &str| format!("{list}/{}", text(answer, "id"));
         match kind {
-            Kind::Person => switched(&operator.sign_in("pat").await.0, "/v1/users/pat"),
-            Kind::ServiceAccount => switched(&self.sleepy, "/v1/teams/drill/service-accounts/sleepy"),
-            Kind::Team => switched(&self.owl, "/v1/teams/night"),
+            Kind::Person => switched(&sign_in(&pat).await.0, &format!("/v1/users/{pat}")),
+            Kind::ServiceAccount => switched(&self.sleepy, &format!("{agents}/{}", self.own("sleepy"))),
+            Kind::Team => switched(&self.owl, &format!("/v1/teams/{night}")),
             Kind::Key => {
                 let list = format!("{base}/keys");
-                let key = operator.must("POST", &list, Some(json!({}))).await;
+                let key = patiently(operator, "POST", &list, Some(json!({}))).await;
                 gone(&text(&key, "key"), at(&key, &list))
             }
             Kind::Run => {
-                let run = operator.with(&self.stays).must("POST", "/v1/runs", Some(json!({}))).await;
+                let run = patiently(&operator.with(&self.stays), "POST", "/v1/runs", Some(json!({}))).await;
                 gone(&text(&run, "bearer"), at(&run, "/v1/runs"))
             }
             Kind::PlatformKey => {
-                let body = json!({"name": "drill", "teams": ["drill"], "rights": ["mint_for_service_accounts"]});
-                let key = operator.must("POST", "/v1/platform-keys", Some(body)).await;
-                let mint = json!({"on_behalf_of": "service_account:base", "team_uid": "drill"});
+                let body = json!({"name": "drill", "teams": [drill], "rights": ["mint_for_service_accounts"]});
+                let key = patiently(operator, "POST", "/v1/platform-keys", Some(body)).await;
+                let mint = json!({"on_behalf_of": format!("service_account:{base_uid}"), "team_uid": drill});
                 Trial { mint, ..gone(&text(&key, "key"), at(&key, "/v1/platform-keys")) }
             }
             Kind::Membership => {
-                let path = "/v1/teams/drill/members/mel".to_owned();
+                let path = format!("/v1/teams/{drill}/members/{mel}");
                 let undo = Some(("PUT", path.clone(), None));
-                Trial { undo, ..gone(&operator.sign_in("mel").await.0, path) }
+                Trial { undo, ..gone(&sign_in(&mel).await.0, path) }
             }
             Kind::TrustRule => {
                 let list = format!("{base}/trust-rules");
                 let keys: Value = serde_json::from_str(&jwks(&["ES256"])).unwrap();
                 let conditions = json!([{"claim": "sub", "equals": "job"}]);
                 let rule = json!({"name": "drill", "issuer": TRUSTED, "jwks": keys, "conditions": conditions});
-                let rule = operator.must("POST", &list, Some(rule)).await;
-                let token = assertion(TRUSTED, "job", &format!("{}/teams/drill", self.issuer), number);
+                let rule = patiently(operator, "POST", &list, Some(rule)).await;
+                let token = assertion(TRUSTED, "job", &format!("{}/teams/{drill}", self.issuer), number);
                 let form = [
                     ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
-                    ("client_id", "base"),
+                    ("client_id", &base_uid),
                     ("subject_token", &token),
                     ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
                 ];
@@ -156,20 +194,34 @@ impl Stage {
             }
             Kind::PublicKey => {
                 let list = format!("{base}/public-keys");
-                let key = operator.must("POST", &list, Some(json!({"jwk": jwk("ES256")}))).await;
+                let key = patiently(operator, "POST", &list, Some(json!({"jwk": jwk("ES256")}))).await;
                 let form = [
                     ("grant_type", "client_credentials"),
                     ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
-                    ("client_assertion", &assertion("base", "base", &self.issuer, number)),
+                    ("client_assertion", &assertion(&base_uid, &base_uid, &self.issuer, number)),
                 ];
                 let issued = operator.with("").form("/oauth2/token", &form).await;
                 gone(&text(&issued, "access_token"), at(&key, &list))
             }
             Kind::Session => {
-                let (bearer, session) = operator.sign_in("pat").await;
-                gone(&bearer, format!("/v1/users/pat/sessions/{session}"))
+                let (bearer, session) = sign_in(&pat).await;
+                gone(&bearer, format!("/v1/users/{pat}/sessions/{session}"))
             }
         }
+    }
+}
+
+/// What must succeed, asked again as long as a busy machine's database does not answer.
+async fn patiently(caller: &Caller, method: &str, path: &str, body: Option<Value>) -> Value {
+    let patience = Instant::now() + Duration::from_mins(1);
+    loop {
+        let (status, answer) = caller.call(method, path, body.as_ref()).await;
+        if status.is_success() {
+            return answer;
+        }
+        let busy = status == StatusCode::SERVICE_UNAVAILABLE && Instant::now() < patience;
+        assert!(busy, "{method} {path}: {status} {answer}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
@@ -249,13 +301,26 @@ struct Figures {
     violations: Vec<String>,
 }
 
+impl Figures {
+    fn add(&mut self, lane: Self) {
+        for (kind, tries) in lane.tries {
+            *self.tries.entry(kind).or_default() += tries;
+        }
+        self.tokens += lane.tokens;
+        self.late_refusals += lane.late_refusals;
+        self.slowest = self.slowest.max(lane.slowest);
+        self.violations.extend(lane.violations);
+    }
+}
+
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let each: Vec<_> = self.tries.iter().map(|(kind, tries)| format!("{kind:?} {tries}")).collect();
         let tries: usize = self.tries.values().sum();
         write!(
             f,
-            "disable: {tries} tries ({}), 2 replicas, {CONNECTIONS} connections: {} tokens received, each with its row; \
+            "disable: {tries} tries ({}), 2 replicas, {CONNECTIONS} connections, {LANES} tries at a time: \
+             {} tokens received, each with its row; \
              {} mints refused after a disable had returned; slowest disable {} ms; violations: {}",
             each.join(", "),
             self.tokens,
@@ -276,7 +341,7 @@ async fn attempt(stage: &Stage, kind: Kind, number: usize, database: &PgPool, fi
         late: [AtomicUsize::new(0), AtomicUsize::new(0)],
         database: database.clone(),
     });
-    let minting: Vec<_> = (0..CONNECTIONS)
+    let minting: Vec<_> = (0..EACH)
         .map(|n| (stage.operators[n % 2].with(&trial.bearer), n % 2))
         .map(|(caller, replica)| tokio::spawn(mint(caller, replica, trial.mint.clone(), Arc::clone(&race))))
         .collect();
@@ -287,7 +352,7 @@ async fn attempt(stage: &Stage, kind: Kind, number: usize, database: &PgPool, fi
     }
     let (method, path, body) = trial.off;
     let asked = Instant::now();
-    stage.operators[number / KINDS.len() % 2].must(method, &path, body).await;
+    patiently(&stage.operators[number / KINDS.len() % 2], method, &path, body).await;
     race.returned.store(true, Ordering::SeqCst);
     figures.slowest = figures.slowest.max(asked.elapsed());
     for seen in join_all(minting).await {
@@ -297,22 +362,26 @@ async fn attempt(stage: &Stage, kind: Kind, number: usize, database: &PgPool, fi
         figures.violations.extend(seen.violations.into_iter().map(|what| format!("{kind:?}, try {number}: {what}")));
     }
     // A transaction gets its number when it first writes, and both a batch of mints and a disable hold their lock by
-    // then: a mint that is numbered after the disable has committed after it.
+    // then: a mint that is numbered after the disable has committed after it. What the lane's administrator did since
+    // is the disable alone, and the mints of the lane's teams are those of this try.
     let disable: (Option<i64>,) = sqlx::query_as(
         "SELECT max(xmin::text::bigint) FROM audit_events
-         WHERE at >= $1 AND decision = 'allowed' AND action NOT IN ('token.mint', 'authenticate')",
+         WHERE at >= $1 AND decision = 'allowed' AND credential_id = $2",
     )
     .bind(began)
+    .bind(&stage.operator)
     .fetch_one(database)
     .await
     .unwrap();
     let disable = disable.0.expect("the disable has its row");
     let rows: (i64, i64) = sqlx::query_as(
         "SELECT count(*) FILTER (WHERE xmin::text::bigint > $2), count(*) FILTER (WHERE xmin::text::bigint < $2)
-         FROM audit_events WHERE at >= $1 AND decision = 'allowed' AND action = 'token.mint'",
+         FROM audit_events
+         WHERE at >= $1 AND decision = 'allowed' AND action = 'token.mint' AND team_uid = ANY($3)",
     )
     .bind(began)
     .bind(disable)
+    .bind(stage.teams())
     .fetch_one(database)
     .await
     .unwrap();
@@ -321,9 +390,24 @@ async fn attempt(stage: &Stage, kind: Kind, number: usize, database: &PgPool, fi
     }
     assert!(usize::try_from(rows.1).unwrap() >= WARM, "{kind:?}, try {number}: the rows of the mints are not found");
     if let Some((method, path, body)) = trial.undo {
-        stage.operators[0].must(method, &path, body).await;
+        patiently(&stage.operators[0], method, &path, body).await;
     }
     *figures.tries.entry(kind).or_default() += 1;
+}
+
+/// Tries, one after the other, for as long as there are any.
+async fn lane(stage: Stage, tries: usize, begun: Arc<AtomicUsize>, database: PgPool) -> Figures {
+    let mut figures = Figures::default();
+    loop {
+        let number = begun.fetch_add(1, Ordering::SeqCst);
+        if number >= tries {
+            return figures;
+        }
+        if number % 100 == 0 {
+            println!("try {number} of {tries}");
+        }
+        attempt(&stage, KINDS[number % KINDS.len()], number, &database, &mut figures).await;
+    }
 }
 
 #[test]
@@ -334,9 +418,18 @@ fn threat_42_off_is_off_on_two_replicas_whatever_is_switched_off() {
     let mut figures = Figures::default();
     runtime.block_on(async {
         let database = PgPoolOptions::new().max_connections(8).connect(&pair.database_url()).await.unwrap();
-        let stage = Stage::set(&pair).await;
-        for number in 0..tries {
-            attempt(&stage, KINDS[number % KINDS.len()], number, &database, &mut figures).await;
+        let begun = Arc::new(AtomicUsize::new(0));
+        let mut lanes = Vec::new();
+        let mut by = pair.admin(0);
+        for number in 0..LANES {
+            let stage = Stage::set(&pair, number, &by).await;
+            // The first administrator's key ends as soon as there is another.
+            by = stage.operators[0].clone();
+            lanes.push(lane(stage, tries, Arc::clone(&begun), database.clone()));
+        }
+        let lanes: Vec<_> = lanes.into_iter().map(tokio::spawn).collect();
+        for lane in lanes {
+            figures.add(lane.await.unwrap());
         }
         database.close().await;
     });

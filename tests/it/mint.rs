@@ -579,7 +579,7 @@ async fn threat_31_no_secret_of_any_request_stands_in_a_log_or_an_answer_to_anot
 
 #[tokio::test]
 async fn threat_17_and_24_while_minting_is_saturated_the_documents_answer_and_a_mint_is_told_to_come_back() {
-    let limits = LimitNumbers { in_flight: 1, ..Options::default().limits };
+    let limits = LimitNumbers { in_flight: 1, waiting: 0, ..Options::default().limits };
     let app = App::with(Options { limits, ..Options::default() }).await;
     let (_, key) = agent(&app).await;
     let body = json!({});

@@ -379,6 +379,50 @@ async fn threat_32_every_page_is_plain_and_goes_nowhere_else() {
 }
 
 #[tokio::test]
+async fn what_goes_wrong_before_a_page_is_a_page_too() {
+    let app = App::start().await;
+    let mut browser = Browser::new(&app);
+    for (method, path, status, title) in [
+        (Method::GET, "/sign-in/nowhere", 404, "There is no such page"),
+        (Method::GET, "/device/", 404, "There is no such page"),
+        (Method::GET, "/oauth2/callback", 404, "There is no such page"),
+        (Method::GET, "/oauth2/callback/%ff", 400, "There is no such page"),
+        (Method::DELETE, "/sign-in", 405, "This page does not open like that"),
+        (Method::POST, "/sign-in/done", 405, "This page does not open like that"),
+        (Method::PUT, "/oauth2/authorize", 405, "This page does not open like that"),
+    ] {
+        let answer = browser.send(method.clone(), path, &[], &[]).await;
+        assert_eq!(answer.status.as_u16(), status, "{method} {path}: {answer}");
+        let shown = page(&answer);
+        assert!(shown.contains(&format!("<h1>{title}</h1>")) && shown.contains("Enter a code"), "{shown}");
+        assert!(shown.contains(answer.header("x-request-id").unwrap()), "its reference is the log's: {shown}");
+        assert_eq!(answer.header("allow").is_some(), status == 405, "{answer}");
+        let policy = answer.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'; style-src 'self'"), "{policy}");
+        for (name, value) in [
+            ("content-type", "text/html; charset=utf-8"),
+            ("cache-control", "no-store"),
+            ("referrer-policy", "same-origin"),
+            ("x-content-type-options", "nosniff"),
+            ("cross-origin-opener-policy", "same-origin"),
+        ] {
+            assert_eq!(answer.header(name), Some(value), "{path}");
+        }
+    }
+    let head = browser.send(Method::HEAD, "/sign-in/nowhere", &[], &[]).await;
+    assert_eq!((head.status.as_u16(), head.body.len()), (404, 0));
+    // A form too long to be one of ours.
+    browser.get("/device").await;
+    let long = browser.post("/device", &[("user_code", &"B".repeat(100_000))]).await;
+    assert!(long.status.is_client_error() && page(&long).contains("This form cannot be read"), "{long}");
+    // Programs are answered as ever.
+    for (method, path) in [(Method::GET, "/nowhere"), (Method::GET, "/oauth2/token"), (Method::GET, "/pages/x.css")] {
+        let answer = browser.send(method, path, &[], &[]).await;
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn threat_38_a_device_elsewhere_takes_a_word_more() {
     let app = App::start().await;
     let person = app.person("ann", &[]).await;

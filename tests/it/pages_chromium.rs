@@ -1,11 +1,15 @@
 //! The pages in a real browser: Chromium drives the real binary, and axe judges every page.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::support::clients;
 use crate::support::served::Served;
+
+/// It is a long walk on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(5);
 
 #[test]
 fn threat_32_people_sign_in_with_a_real_browser_and_foreign_pages_do_nothing_for_them() {
@@ -13,12 +17,12 @@ fn threat_32_people_sign_in_with_a_real_browser_and_foreign_pages_do_nothing_for
     let served = Served::start();
     served.furnish();
     let code = || served.admin(&["admin", "enrolment-codes", "create", "--user", "ann"]);
-    let codes = [(); 5].map(|()| code());
+    let codes = [(); 6].map(|()| code());
     let screenshots = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/pages");
     let mut flags = vec!["--issuer", &served.url, "--chromium", &chromium];
     flags.extend(["--screenshots", screenshots.to_str().expect("a path")]);
     flags.extend(codes.iter().flat_map(|code| ["--code", code]));
-    let answer = client.args(flags).run().json();
+    let answer = client.args(flags).run_within(PATIENCE).json();
     assert_eq!(answer["ok"], true, "{answer:#}");
 
     // Every page, in light and dark, wide and narrow.

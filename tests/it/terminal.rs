@@ -159,3 +159,75 @@ fn a_runner_without_a_home_works_by_its_token_and_is_told_so() {
     assert_eq!(refused.code(), Some(2));
     assert!(refused.stderr.contains("there is no home to keep a session in"), "{}", refused.stderr);
 }
+
+/// Answers every request alike, with a body of `kind`.
+fn answering(kind: &'static str, body: &'static str) -> String {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let length = body.len();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n");
+            let _ = write!(stream, "{head}connection: close\r\n\r\n{body}");
+        }
+    });
+    url
+}
+
+#[test]
+fn threat_6_whatever_is_no_issuer_is_told_before_anything_is_sent_to_it() {
+    let served = signed_in();
+    let code = served.admin(&["admin", "enrolment-codes", "create", "--user", "ann"]);
+    let html = answering("text/html", "<html>a captive portal</html>");
+    let other = answering("application/json", r#"{"issuer":"https://id.example","jwks_uri":"https://id.example/j"}"#);
+    let below = format!("{}/wrong", served.url);
+    for (issuer, words) in [
+        (&html, "is no issuer of Brevet's: what is there is no discovery document (status 200 OK)"),
+        (&other, "is no issuer of Brevet's: what answers there says that it is https://id.example"),
+        (&below, "is no issuer of Brevet's: there is no discovery document (status 404)"),
+    ] {
+        for way in [&["--browser"][..], &["--device-code"], &["--code", &code]] {
+            let mut command = served.home.brevet(["login", "--issuer", issuer]);
+            command.args(way).env("BROWSER", "/nowhere/browser");
+            let refused = process::run(command);
+            assert_eq!(refused.code(), Some(1), "{refused:#?}");
+            assert!(refused.stderr.starts_with(&format!("brevet: {issuer} {words}")), "{refused:#?}");
+            assert!(refused.stderr.ends_with("check --issuer (BREVET_ISSUER)\n"), "{refused:#?}");
+        }
+    }
+    // The code went nowhere: it is still good.
+    served.succeeds(None, &["login", "--code", &code]);
+}
+
+#[test]
+fn where_nobody_answers_the_words_say_what_to_look_at() {
+    let served = signed_in();
+    for (issuer, words) in [
+        ("https://no-such-host.invalid", "the host's name could not be resolved\n  check the name"),
+        ("http://127.0.0.1:1", "the host could not be connected to\n  check the network, and the proxy"),
+    ] {
+        let refused = process::run(served.home.brevet(["login", "--issuer", issuer, "--device-code"]));
+        assert_eq!(refused.code(), Some(3), "{refused:#?}");
+        assert!(refused.stderr.starts_with(&format!("brevet: {issuer} cannot be reached: {words}")), "{refused:#?}");
+    }
+}
+
+#[test]
+fn a_session_whose_time_is_over_and_a_wrong_team_are_told_with_what_to_do() {
+    let served = signed_in();
+    let refused = served.brevet(None, &["token", "--team", "blue"]);
+    assert_eq!(refused.code(), Some(1));
+    assert!(refused.stderr.contains("(team_not_found)\n  `brevet whoami` lists the teams you are in"), "{refused:#?}");
+    let refused = served.brevet(None, &["token", "--audience", "https://elsewhere.example"]);
+    assert!(refused.stderr.contains("`brevet whoami` lists the audiences of each team"), "{refused:#?}");
+    let mut session = saved(&served);
+    session["session_expires_at"] = "2020-01-01T00:00:00Z".into();
+    fs::write(session_file(&served), session.to_string()).unwrap();
+    let refused = served.brevet(None, &["token"]);
+    assert_eq!(refused.code(), Some(1));
+    let words = "ended at 2020-01-01T00:00:00Z: sign in again with `brevet login`\n";
+    assert!(refused.stderr.ends_with(words), "our clock is right: {refused:#?}");
+}

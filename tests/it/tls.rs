@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::extract::Extension;
 use axum::routing::get;
 use axum::{Json, Router};
-use brevet::http::layer::client_address::{self, ClientAddress, TrustedProxies};
+use brevet::http::layer::client_address::{ClientAddress, TrustedProxies};
 use brevet::http::serve::{PeerAddress, Protection, ServeError, ServeOptions, Stopped, serve};
 use brevet::http::tls::ServerTls;
 use rustls::pki_types::pem::PemObject;
@@ -39,6 +39,8 @@ impl Listener {
         let stop = CancellationToken::new();
         let (arrived, answers) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
         let router = router(Arc::clone(&arrived), Arc::clone(&answers));
+        let proxies = Arc::new(TrustedProxies::parse(["127.0.0.1"]).expect("an address"));
+        let options = ServeOptions { proxies, ..options };
         let ended = tokio::spawn(serve(listener, router, options, stop.clone()));
         Self { address, arrived, answers, stop, ended }
     }
@@ -70,11 +72,7 @@ fn router(arrived: Arc<Semaphore>, answers: Arc<Semaphore>) -> Router {
         answers.acquire().await.expect("the semaphore stays open").forget();
         "finished"
     };
-    let proxies = Arc::new(TrustedProxies::parse(["127.0.0.1"]).expect("an address"));
-    Router::new()
-        .route("/", get(seen))
-        .route("/held", get(held))
-        .layer(axum::middleware::from_fn_with_state(proxies, client_address::assign))
+    Router::new().route("/", get(seen)).route("/held", get(held))
 }
 
 /// A certificate for localhost and its key, in files.

@@ -1,6 +1,7 @@
 //! Signing in at providers that nobody here wrote (node's oidc-provider), by way of a real browser.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -8,6 +9,8 @@ use crate::support::clients;
 use crate::support::process::{Home, Running};
 use crate::support::served::{Served, free_port};
 
+/// It is a long walk on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(5);
 const SECRET: &str = "a:secret/with%signs";
 
 /// A company's provider, known to the issuer. It ends when the value is dropped.
@@ -18,13 +21,14 @@ struct Company {
 }
 
 impl Company {
-    fn start(served: &Served, uid: &str, name: &str) -> Option<Self> {
+    fn start(served: &Served, uid: &str, name: &str, more: &[&str]) -> Option<Self> {
         let port = free_port().to_string();
         let url = format!("http://127.0.0.1:{port}");
         let redirect = format!("{}/oauth2/callback/{uid}", served.url);
         let logout = format!("{}/oauth2/backchannel_logout", served.url);
         let flags = ["--port", &port, "--client-id", "brevet", "--secret", SECRET, "--redirect", &redirect];
-        let client = clients::node("upstream_provider.mjs")?.args(flags).args(["--logout", &logout]);
+        let client =
+            clients::node("upstream_provider.mjs")?.args(flags).args(["--logout", &logout]).args(more.iter().copied());
         let (running, home) = client.start();
         running.wait_for("\"ok\":true");
         let known = ["--uid", uid, "--name", name, "--from", &url, "--client-id", "brevet", "--client-secret", SECRET];
@@ -39,15 +43,16 @@ fn threat_38_people_of_a_company_come_in_at_its_provider_and_nobody_else_does() 
     let Some((client, chromium)) = clients::chromium("upstream_chromium.mjs") else { return };
     let served = Served::start();
     served.furnish();
-    let Some(acme) = Company::start(&served, "acme", "Acme") else { return };
-    let Some(globex) = Company::start(&served, "globex", "Globex") else { return };
-    let accepted = ["--upstream-providers", "acme,globex", "--join", "acme:domain=acme.example"];
+    let Some(acme) = Company::start(&served, "acme", "Acme", &[]) else { return };
+    let Some(globex) = Company::start(&served, "globex", "Globex", &[]) else { return };
+    let Some(initech) = Company::start(&served, "initech", "Initech", &["--late"]) else { return };
+    let accepted = ["--upstream-providers", "acme,globex,initech", "--join", "acme:domain=acme.example"];
     served.admin(&[&["admin", "policy", "set", "--team", "red"][..], &accepted].concat());
     let screenshots = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/pages");
     let mut flags =
         vec!["--issuer", &served.url, "--chromium", &chromium, "--acme", &acme.url, "--globex", &globex.url];
-    flags.extend(["--screenshots", screenshots.to_str().expect("a path")]);
-    let answer = client.args(flags).run().json();
+    flags.extend(["--initech", &initech.url, "--screenshots", screenshots.to_str().expect("a path")]);
+    let answer = client.args(flags).run_within(PATIENCE).json();
     assert_eq!(answer["ok"], true, "{answer:#}");
     assert_eq!(answer["findings"], json!([]), "{:#}", answer["findings"]);
 
@@ -73,4 +78,14 @@ fn threat_38_people_of_a_company_come_in_at_its_provider_and_nobody_else_does() 
     assert_eq!(denied["wrong"], json!(vec!["You are not signed in"; 4]));
     let stranger = answer["stranger"].as_str().unwrap_or_default();
     assert!(stranger.contains("Nobody has let you in here yet"), "{stranger}");
+
+    // A code that was over when the browser brought it lets nobody in, and the same browser goes on another way.
+    let late = &answer["late"];
+    assert_eq!((&late["status"], &late["title"]), (&json!(403), &json!("You are not signed in")), "{late:#}");
+    assert!(late["told"].as_str().is_some_and(|told| told.contains("has expired or was used before")), "{late:#}");
+    assert_eq!((&late["after"], &late["tokens"]["user_uid"]), (&json!("Sign in"), &json!(user)), "{late:#}");
+    let refusals = served.admin(&["admin", "audit", "--action", "sign_in", "--json"]);
+    let refusals: serde_json::Value = serde_json::from_str(&refusals).expect("JSON");
+    let expired = |row: &serde_json::Value| row.to_string().contains("upstream_code");
+    assert_eq!(refusals["items"].as_array().expect("a list").iter().filter(|row| expired(row)).count(), 1);
 }

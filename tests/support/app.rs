@@ -40,7 +40,7 @@ use brevet::issuer::publish::Publication;
 use brevet::issuer::{Issuer, Parts, bootstrap};
 use brevet::oidc::{KeyCache, RelyingParty};
 use brevet::store::{
-    AuditWriter, EventFilter, MemberReach, NewCredential, NewEnrolmentCode, Page, Store, Target, TeamChange,
+    AuditWriter, EventFilter, MemberReach, NewCredential, NewEnrolmentCode, Page, QUEUE_MAX, Store, Target, TeamChange,
 };
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -78,11 +78,13 @@ pub(crate) struct Options {
     pub(crate) limits: LimitNumbers,
     /// Keys of its own instead of the two fixed ones.
     pub(crate) own_keys: bool,
+    /// Most audit rows that wait.
+    pub(crate) audit_queue: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { target: None, limits: LimitNumbers::for_cores(2).unwrap(), own_keys: false }
+        Self { target: None, limits: LimitNumbers::for_cores(2).unwrap(), own_keys: false, audit_queue: QUEUE_MAX }
     }
 }
 
@@ -172,7 +174,7 @@ impl App {
             url: url.clone(),
             id,
             store: store.clone(),
-            audit: AuditWriter::start(store.clone()),
+            audit: AuditWriter::with_capacity(store.clone(), options.audit_queue),
             keys: Arc::new(ring),
             clock: clock.clone(),
             entropy: entropy.clone(),

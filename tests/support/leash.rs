@@ -25,12 +25,18 @@ pub(crate) struct LeashedPostgres {
 impl LeashedPostgres {
     /// `None` after saying that the test is skipped.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_in(Path::new("/tmp"))
+    }
+
+    /// The same with its data in a folder of somebody's.
+    pub(crate) fn start_in(folder: &Path) -> Option<Self> {
         if variable("BREVET_TEST_POSTGRES").is_none() {
             unmet("PostgreSQL", "BREVET_TEST_REQUIRE_POSTGRES");
             return None;
         }
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/lib/leashed-postgres");
         let mut child = Command::new(script)
+            .env("BREVET_POSTGRES_IN", folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -54,6 +60,21 @@ impl LeashedPostgres {
     /// Starts it again, on the same port and with what it had committed.
     pub(crate) fn resume(&mut self) {
         self.ask("start");
+    }
+
+    /// SIGKILL of the whole server.
+    pub(crate) fn slay(&mut self) {
+        self.ask("slay");
+    }
+
+    /// SIGKILL of one process that serves a connection: the server ends the others, and recovers by itself.
+    pub(crate) fn slay_backend(&mut self) {
+        self.ask("slay-backend");
+    }
+
+    /// Starts it again where it has ended by itself.
+    pub(crate) fn revive(&mut self) {
+        self.ask("revive");
     }
 
     /// SIGSTOP to each of its processes: connections stay, and nothing is answered.
@@ -91,6 +112,67 @@ impl Drop for LeashedPostgres {
     fn drop(&mut self) {
         // The end of its input is its end; the folder goes with it.
         self.words = None;
+        let _ = self.child.wait();
+    }
+}
+
+/// What stands before the replicas, until it is dropped.
+pub(crate) enum Balancer {
+    Nginx(#[expect(dead_code, reason = "held for its drop")] Nginx),
+    Haproxy(#[expect(dead_code, reason = "held for its drop")] Haproxy),
+}
+
+impl Balancer {
+    /// HAProxy where `BREVET_TEST_HAPROXY` names one, and else nginx; `None` after saying that the test is skipped.
+    pub(crate) fn start(port: u16, upstreams: &[u16]) -> Option<Self> {
+        match variable("BREVET_TEST_HAPROXY") {
+            Some(program) => Some(Self::Haproxy(Haproxy::start(&program, port, upstreams))),
+            None => Nginx::start(port, upstreams).map(Self::Nginx),
+        }
+    }
+}
+
+/// HAProxy on one loopback port before several upstreams, which it tries again as nginx does.
+pub(crate) struct Haproxy {
+    child: Child,
+    _folder: TempDir,
+}
+
+impl Haproxy {
+    fn start(program: &std::ffi::OsStr, port: u16, upstreams: &[u16]) -> Self {
+        let folder = TempDir::with_prefix("brevet-haproxy-").expect("a temporary directory");
+        let mut servers = String::new();
+        for (number, port) in upstreams.iter().enumerate() {
+            writeln!(servers, "  server replica{number} 127.0.0.1:{port}").expect("a string grows");
+        }
+        // A request that met a replica which is going, or has no database, goes to the other one; a mint may, because
+        // a row without its token does no harm.
+        let configuration = format!(
+            "defaults\n\
+               mode http\n\
+               timeout connect 2s\n  timeout client 60s\n  timeout server 60s\n\
+               option http-buffer-request\n  option redispatch 1\n  retries 3\n\
+               retry-on conn-failure empty-response response-timeout 502 503\n\
+             frontend public\n  bind 127.0.0.1:{port}\n  default_backend replicas\n\
+             backend replicas\n  balance roundrobin\n{servers}"
+        );
+        let file = folder.path().join("haproxy.cfg");
+        fs::write(&file, configuration).expect("a file in a folder of our own");
+        let child = Command::new(program).arg("-db").arg("-f").arg(&file).stdin(Stdio::null()).spawn();
+        let haproxy = Self { child: child.expect("HAProxy runs"), _folder: folder };
+        for _ in 0..200 {
+            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return haproxy;
+            }
+            thread::sleep(Duration::from_millis(25));
+        }
+        panic!("HAProxy does not listen")
+    }
+}
+
+impl Drop for Haproxy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }

@@ -10,11 +10,14 @@ pub(crate) mod caller;
 pub(crate) mod chaos;
 pub(crate) mod clients;
 pub(crate) mod clock;
+pub(crate) mod disk;
 pub(crate) mod documents;
+pub(crate) mod drilled;
 pub(crate) mod entropy;
 pub(crate) mod foreign_issuer;
 pub(crate) mod house;
 pub(crate) mod leash;
+pub(crate) mod load;
 pub(crate) mod logs;
 pub(crate) mod minters;
 pub(crate) mod pair;
@@ -23,6 +26,7 @@ pub(crate) mod process;
 pub(crate) mod replicas;
 pub(crate) mod served;
 pub(crate) mod stand_in;
+pub(crate) mod surfer;
 pub(crate) mod token_keys;
 pub(crate) mod watchers;
 pub(crate) mod worker_house;
@@ -39,8 +43,13 @@ pub(crate) fn variable(name: &str) -> Option<OsString> {
 /// Says that the running test is skipped for want of `what`; fails it where `required` is set.
 fn unmet(what: &str, required: &str) {
     assert!(variable(required).is_none(), "{what} is missing, and {required} is set");
+    skipped(&format!("{what}: scripts/test brings it"));
+}
+
+/// Says that the running test is skipped for want of what nobody can bring.
+fn skipped(what: &str) {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("a-test");
     // Not `eprintln!`: the harness would swallow it, and the test would look as if it had run.
-    writeln!(std::io::stderr(), "skipped: {name} needs {what}: scripts/test brings it").expect("stderr is open");
+    writeln!(std::io::stderr(), "skipped: {name} needs {what}").expect("stderr is open");
 }

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::variable;
+
 /// Far beyond what any step takes on a busy machine: reached only when something hangs.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -21,13 +23,20 @@ impl Home {
         Self(TempDir::with_prefix("brevet-home-").expect("a temporary directory"))
     }
 
+    /// The same on a disk of its own.
+    pub(crate) fn within(folder: &Path) -> Self {
+        Self(TempDir::with_prefix_in("brevet-home-", folder).expect("a temporary directory"))
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
     /// The binary under test, its working directory and `HOME` here.
     pub(crate) fn brevet<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
-        let mut command = self.command(env!("CARGO_BIN_EXE_brevet"));
+        // A drill of half an hour runs a copy, so that a build meanwhile does not take its program away.
+        let program = variable("BREVET_DRILL_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_brevet").into());
+        let mut command = self.command(program);
         command.args(arguments);
         command
     }

@@ -1,4 +1,4 @@
-//! Two `brevet serve` on one PostgreSQL behind one nginx, whose address is the issuer URL.
+//! Two `brevet serve` on one PostgreSQL behind one nginx or HAProxy, whose address is the issuer URL.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::chaos::{Chaos, Weather};
-use super::leash::{LeashedPostgres, Nginx};
+use super::leash::{Balancer, LeashedPostgres};
 use super::process::{self, Ended, Home, Running};
 use super::served::{MODEL, ROLE, free_port};
 
@@ -16,14 +16,14 @@ pub(crate) const REPLICAS: usize = 2;
 
 /// The installation. Everything it started ends with it.
 pub(crate) struct Replicas {
-    /// `http://127.0.0.1:PORT` of nginx.
+    /// `http://127.0.0.1:PORT` of what stands before them.
     pub(crate) issuer: String,
     pub(crate) admin_key: String,
     running: [Option<Running>; REPLICAS],
     homes: [Home; REPLICAS],
     ports: [u16; REPLICAS],
     kek: String,
-    _nginx: Nginx,
+    _balancer: Balancer,
     postgres: LeashedPostgres,
     network: Option<Chaos>,
 }
@@ -42,7 +42,7 @@ impl Replicas {
     fn with(network: bool) -> Option<Self> {
         let ports = [free_port(), free_port()];
         let port = free_port();
-        let nginx = Nginx::start(port, &ports)?;
+        let balancer = Balancer::start(port, &ports)?;
         let postgres = LeashedPostgres::start()?;
         let network = network.then(|| Chaos::before(port_of(postgres.url())));
         let homes = [Home::new(), Home::new()];
@@ -54,7 +54,7 @@ impl Replicas {
             homes,
             ports,
             kek,
-            _nginx: nginx,
+            _balancer: balancer,
             postgres,
             network,
         };
@@ -111,6 +111,16 @@ impl Replicas {
     /// Changes the weather between the replicas and the database.
     pub(crate) fn weather(&self, weather: Weather) {
         self.network.as_ref().expect("a network was asked for").set(weather);
+    }
+
+    /// SIGKILL of the whole database server.
+    pub(crate) fn slay_database(&mut self) {
+        self.postgres.slay();
+    }
+
+    /// SIGKILL of one of its processes that serves a connection.
+    pub(crate) fn slay_backend(&mut self) {
+        self.postgres.slay_backend();
     }
 
     /// SIGSTOP of the database.

@@ -84,6 +84,16 @@ impl Served {
         self.running.as_ref().expect("it runs").wait_for(text)
     }
 
+    /// What anybody on its host sees of how it was started.
+    pub(crate) fn command_line(&self) -> Vec<u8> {
+        fs::read(format!("/proc/{}/cmdline", self.id())).expect("it runs")
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.running.as_ref().expect("it runs").id()
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(&mut self) -> Ended {
         self.running.take().expect("it runs").kill()

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::remaining_sessions::hint_of_user;
 use crate::cli::Run;
 use crate::cli::arguments::AdminFlags;
 use crate::cli::outcome::Failure;
@@ -60,6 +61,7 @@ impl Identities {
             Self::Unlink(One { flags, user, provider, subject }) => {
                 admin(run, &flags).await?.unlink_identity(&user, &provider, &subject).await?;
                 run.output.say(format_args!("{user} is nobody at {provider} by that subject any more"));
+                hint_of_user(run.output, &user);
                 Ok(())
             }
         }

@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 
+use super::remaining_sessions::hint_of_team;
 use crate::cli::Run;
 use crate::cli::arguments::AdminFlags;
 use crate::cli::outcome::Failure;
@@ -70,6 +71,7 @@ impl Issuer {
                 run.output.say(format_args!(
                     "the private issuer of team {team} is destroyed; delete its identity providers in AWS IAM too"
                 ));
+                hint_of_team(run.output, &team);
                 Ok(())
             }
         }

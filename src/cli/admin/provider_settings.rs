@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
 
+use super::remaining_sessions::{hint, hint_of_team};
 use super::{on_off, set, switch};
 use crate::cli::Run;
 use crate::cli::arguments::{self, AdminFlags};
@@ -122,7 +123,13 @@ impl ProviderSettings {
                 let admin = admin(run, flags).await?;
                 let body = change.body();
                 let layer = admin.change_provider_settings(team, service_account.as_deref(), &body).await?;
-                output.data(&layer, |layer| show(output.out(), layer))
+                output.data(&layer, |layer| show(output.out(), layer))?;
+                match service_account {
+                    Some(uid) if change.disable => hint(output, team, &format!("service_account:{uid}")),
+                    None if change.disable => hint_of_team(output, team),
+                    _ => {}
+                }
+                Ok(())
             }
         }
     }

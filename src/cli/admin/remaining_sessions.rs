@@ -53,12 +53,18 @@ pub(super) fn hint_of_user(output: Output, user: &str) {
     say(output, format_args!("--team TEAM --principal user:{user}, for each team they are in"));
 }
 
+/// After something of people or agents of any team was.
+pub(super) fn hint_of_anyone(output: Output) {
+    say(output, format_args!("--team TEAM, for each team it was for"));
+}
+
 fn say(output: Output, whose: std::fmt::Arguments<'_>) {
     output.say(format_args!(
         "sessions that AWS has opened go on until they end: brevet admin remaining-sessions {whose}"
     ));
 }
 
+/// A role with its sessions; behind each deny the call that puts it in, or the policy where no role is known.
 fn show(paint: Paint, role: &RoleSessions) -> String {
     let name = role.role_arn.as_deref().unwrap_or("any role whose trust policy admits these subjects");
     let mut text = format!("{}\n", paint.bold(plain(name)));

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::remaining_sessions::hint_of_anyone;
 use super::{on_off, set, state, switch};
 use crate::cli::Run;
 use crate::cli::arguments::{self, AdminFlags};
@@ -172,11 +173,16 @@ impl UpstreamProviders {
                     disabled: switch(update.disable, update.enable),
                 };
                 let provider = admin(run, &flags).await?.change_upstream_provider(&uid, &body).await?;
-                output.data(&provider, |provider| show(output.out(), provider))
+                output.data(&provider, |provider| show(output.out(), provider))?;
+                if update.disable {
+                    hint_of_anyone(output);
+                }
+                Ok(())
             }
             Self::Delete { flags, uid } => {
                 admin(run, &flags).await?.delete_upstream_provider(&uid).await?;
                 run.output.say(format_args!("upstream provider {uid} is deleted"));
+                hint_of_anyone(run.output);
                 Ok(())
             }
         }

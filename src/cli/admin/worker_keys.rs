@@ -2,12 +2,14 @@
 
 use clap::Subcommand;
 
+use super::remaining_sessions::hint_of_team;
 use super::show_key;
 use crate::cli::Run;
 use crate::cli::arguments::AdminFlags;
 use crate::cli::outcome::Failure;
 use crate::cli::output::{Paint, table};
 use crate::cli::remote::{admin, stamp, stamp_or_none};
+use crate::client::admin::Admin;
 use crate::wire::admin::worker_key::{ChangeWorkerKey, CreateWorkerKey, WorkerKey};
 use crate::wire::patch::Patch;
 
@@ -77,16 +79,33 @@ impl WorkerKeys {
             Self::Update { flags, key, teams } => {
                 let output = run.output.as_json(flags.json);
                 let change = ChangeWorkerKey { teams: Patch::Set(teams) };
-                let key = admin(run, &flags).await?.change_worker_key(&key, &change).await?;
-                output.data(&key, |key| list(output.out(), std::slice::from_ref(key)))
+                let admin = admin(run, &flags).await?;
+                let before = teams_of(&admin, &key).await?;
+                let key = admin.change_worker_key(&key, &change).await?;
+                output.data(&key, |key| list(output.out(), std::slice::from_ref(key)))?;
+                for team in before.iter().filter(|team| !key.teams.contains(team)) {
+                    hint_of_team(output, team);
+                }
+                Ok(())
             }
             Self::Delete { flags, key } => {
-                admin(run, &flags).await?.delete_worker_key(&key).await?;
+                let admin = admin(run, &flags).await?;
+                let teams = teams_of(&admin, &key).await?;
+                admin.delete_worker_key(&key).await?;
                 run.output.say(format_args!("worker key {key} is revoked"));
+                for team in teams {
+                    hint_of_team(run.output, &team);
+                }
                 Ok(())
             }
         }
     }
+}
+
+/// The teams on a key's list now; none where there is no such key, which the change itself will say.
+async fn teams_of(admin: &Admin, id: &str) -> Result<Vec<String>, Failure> {
+    let keys = admin.worker_keys().await?;
+    Ok(keys.into_iter().find(|key| key.id == id).map(|key| key.teams).unwrap_or_default())
 }
 
 fn list(paint: Paint, keys: &[WorkerKey]) -> String {

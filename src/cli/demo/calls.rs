@@ -17,11 +17,19 @@ pub(super) fn show(stage: &Stage, board: &Board, keep: bool) -> Result<(), Failu
         "The same by hand (they work while `brevet demo --keep` runs):"
     })?;
     let (url, aws, worker) = (&stage.url, stage.aws.url(), &stage.worker_url);
-    let (key, brevet) = (word(&stage.agent.file), word(&env::program()));
+    let (key, brevet) = (word(&stage.agent.kept), word(&env::program()));
+    let person = word(&stage.person.kept);
     let mint = format!("BREVET_TOKEN_FILE={key} {brevet} token --issuer {url}");
     board.call(
-        "mint a token for AWS STS, and one for the worker",
+        "mint a token for AWS STS, and one for the worker; each lives 5 minutes",
         &format!("TOKEN=$({mint})\nWORKER_TOKEN=$({mint} --audience {WORKER_AUDIENCE})"),
+    )?;
+    board.call(
+        "the same as a person, whose session refreshes itself for 12 hours",
+        &format!(
+            "XDG_STATE_HOME={person} {brevet} whoami --issuer {url}\n\
+             XDG_STATE_HOME={person} {brevet} token --issuer {url} --format json"
+        ),
     )?;
     board.call(
         "mint without brevet",

@@ -15,8 +15,9 @@ use crate::cli::limits;
 use crate::cli::outcome::Failure;
 use crate::cli::remote;
 use crate::cli::worker_server::WorkerServer;
-use crate::client::Client;
 use crate::client::admin::Admin;
+use crate::client::saved_session::{Keeping, SessionFolder};
+use crate::client::{Client, fresh_session};
 use crate::config::database::{Database, KekSource, StoreSettings};
 use crate::config::env::Environment;
 use crate::config::issuer::{AUDIT_RETENTION, IssuerSettings};
@@ -75,8 +76,10 @@ impl Props {
 pub(super) struct Player {
     pub(super) name: &'static str,
     pub(super) credential: Secret,
-    /// Where the credential is kept for the calls to copy; in a private folder.
-    pub(super) file: PathBuf,
+    /// Where the calls to copy find it, in a private folder: the file of a service account's key; for a person, whose
+    /// credential of the story lives 15 minutes, the state folder with a saved session, which is refreshed by whoever
+    /// uses it.
+    pub(super) kept: PathBuf,
 }
 
 /// Everything that runs.
@@ -264,16 +267,24 @@ fn settings(aws_url: &str, tagged: bool) -> ChangeProviderSettings {
     }
 }
 
-/// Ann, signed in as a person signs in: with a one-time code.
+/// Ann, signed in as a person signs in: with a one-time code, twice, so that the story and the calls to copy each have
+/// a session of their own.
 async fn person(client: &Client, admin: &Admin, props: &Props) -> Result<(Player, String), Failure> {
     let name = "ann";
     admin.create_user(&CreateUser { uid: Some(name.to_owned()), name: "Ann".to_owned(), email: None }).await?;
     admin.add_member(TEAM, name).await?;
-    let code = admin.create_enrolment_code(&CreateEnrolmentCode { user_uid: name.to_owned() }).await?;
-    let session = client.open_session(shown(code.code)?, Some("demo".to_owned())).await?;
-    let whoami = client.whoami(&session.access_token.0).await?;
+    let sign_in = async |device: &str| {
+        let code = admin.create_enrolment_code(&CreateEnrolmentCode { user_uid: name.to_owned() }).await?;
+        Ok::<_, Failure>(client.open_session(shown(code.code)?, Some(device.to_owned())).await?)
+    };
+    let told = sign_in("demo").await?;
+    let whoami = client.whoami(&told.access_token.0).await?;
     let subject = whoami.teams.into_iter().find_map(|team| team.subject).unwrap_or_default();
-    Ok((player(props, name, session.access_token.0)?, subject))
+    let kept = props.folder.join(name);
+    let issuer = IssuerUrl::parse(client.issuer_url(), Development::On).map_err(Failure::refused)?;
+    let saved = fresh_session::session(&issuer, sign_in("demo, to try").await?, props.host.clock.now());
+    SessionFolder::new(kept.join("brevet")).save_in(&saved, Keeping::File)?;
+    Ok((Player { name, credential: told.access_token.0, kept }, subject))
 }
 
 async fn agent_of_others(admin: &Admin, props: &Props) -> Result<(Player, ServiceAccount), Failure> {
@@ -289,14 +300,14 @@ async fn agent(
     let body = CreateServiceAccount { uid: Some(name.to_owned()), name: name.to_owned() };
     let account = admin.create_service_account(team, &body).await?;
     let key = admin.create_service_account_key(team, name, &CreateServiceAccountKey::default()).await?;
-    Ok((player(props, name, shown(key.key)?)?, account))
+    Ok((with_key(props, name, shown(key.key)?)?, account))
 }
 
 fn shown(secret: Option<SecretText>) -> Result<Secret, Failure> {
     secret.map(|text| text.0).ok_or_else(|| Failure::Refused("the issuer answered without the secret".to_owned()))
 }
 
-fn player(props: &Props, name: &'static str, credential: Secret) -> Result<Player, Failure> {
+fn with_key(props: &Props, name: &'static str, credential: Secret) -> Result<Player, Failure> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let file = props.folder.join(format!("{name}.key"));
@@ -307,5 +318,5 @@ fn player(props: &Props, name: &'static str, credential: Secret) -> Result<Playe
         .open(&file)
         .and_then(|mut open| writeln!(open, "{}", credential.expose()));
     written.map_err(|error| Failure::Refused(format!("{}: {error}", file.display())))?;
-    Ok(Player { name, credential, file })
+    Ok(Player { name, credential, kept: file })
 }

@@ -55,10 +55,12 @@ impl Schedule {
             keep_after_sign_seconds: self.keep_after_sign,
             rotation_period_seconds: self.rotation_period,
         };
+        let (now, version) = keys.schedule().await?;
         let schedule = if change == ChangeKeySchedule::default() {
-            keys.schedule().await?
+            now
         } else {
-            keys.change_schedule(&change).await?
+            // The numbers hang together: those that are given are meant beside those that were there.
+            keys.change_schedule(version, &change).await?
         };
         output.data(&schedule, |schedule| shown(output.out(), schedule))
     }

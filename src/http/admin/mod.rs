@@ -21,6 +21,7 @@ mod platform_keys;
 mod policy;
 mod provider_settings;
 mod public_keys;
+mod remaining_link;
 mod remaining_sessions;
 mod roles;
 mod runs;
@@ -37,6 +38,7 @@ mod worker_keys;
 
 use axum::Router;
 use axum::extract::FromRequestParts;
+use axum::middleware::from_fn;
 use http::request::Parts;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -94,6 +96,7 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .merge(signing_keys::router())
         .merge(key_schedule::router())
         .merge(audit::router())
+        .route_layer(from_fn(remaining_link::add))
 }
 
 /// The routes of the admin listener, complete.

@@ -7,7 +7,7 @@ use utoipa::openapi::{self as spec, path::PathItem};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answers;
+use super::{answers, remaining_link};
 use crate::http::error::Code;
 use crate::http::issuer;
 use crate::http::state::IssuerState;
@@ -20,7 +20,8 @@ const OPERATOR: &str = "administrator_key";
 #[openapi(
     info(title = "Brevet", description = "The issuer's API. Errors of `/v1` are `application/problem+json`; docs/errors.md \
         has the catalogue. In a change an omitted member keeps and `null` clears; unknown members are refused. Lists are \
-        pages: send `next` as `after`. Every versioned resource has an `ETag`, and `If-Match` is honoured."),
+        pages: send `next` as `after`. Every versioned resource has an `ETag`, and `If-Match` is honoured. What switches \
+        something off points, by `Link` or `Link-Template`, to the sessions that AWS goes on with."),
     components(schemas(Problem, FieldError)),
     servers((url = "/", description = "The admin listener for the admin routes, the public listener for the others"))
 )]
@@ -40,6 +41,7 @@ async fn read() -> Json<spec::OpenApi> {
 /// The whole document.
 pub fn document() -> spec::OpenApi {
     let mut admin = super::routes().into_openapi();
+    remaining_link::describe(&mut admin);
     for item in admin.paths.paths.values_mut() {
         for operation in operations(item) {
             operation.security.get_or_insert_with(|| vec![SecurityRequirement::new(OPERATOR, [""; 0])]);

@@ -11,7 +11,6 @@ use super::answers::{OfChange, OfCreate, OfDelete, OfList, OfRead};
 use super::capability::Of;
 use super::{Admin, names};
 use crate::domain::authority::InstallationReader;
-use crate::domain::id::TeamUid;
 use crate::domain::label;
 use crate::domain::platform::{PlatformRight, PlatformRights};
 use crate::http::error::ProblemAnswer;
@@ -26,8 +25,6 @@ use crate::store::{self, PlatformKeyChange};
 use crate::wire::admin::page::{Page, WithKey};
 use crate::wire::admin::platform_key::{ChangePlatformKey, CreatePlatformKey, PlatformKey};
 
-/// Most teams that one platform acts in.
-const TEAMS_MAX: usize = 1000;
 /// Shortest life of a key, in seconds.
 const LIFE_MIN: u32 = 60;
 
@@ -104,7 +101,7 @@ async fn delete(
 fn new(body: CreatePlatformKey, now: OffsetDateTime) -> Result<NewPlatformKey, Faults> {
     let mut fields = Fields::default();
     let name = fields.name(&body.name);
-    let teams = teams(&mut fields, body.teams);
+    let teams = names::teams(&mut fields, body.teams);
     let rights = rights(&mut fields, body.rights);
     let expires_at = fields.optional("expires_in_seconds", body.expires_in_seconds, |seconds| {
         if seconds < LIFE_MIN { Err("must be at least 60") } else { Ok(now + Duration::seconds(seconds.into())) }
@@ -118,7 +115,7 @@ fn asked(body: ChangePlatformKey) -> Result<PlatformKeyChange, Faults> {
     let name = fields.required_patch("name", body.name, |text| label::name(&text));
     let list = fields.required_patch("teams", body.teams, Ok::<_, &str>);
     let teams = match list {
-        Some(Some(list)) => teams(&mut fields, list).map(Some),
+        Some(Some(list)) => names::teams(&mut fields, list).map(Some),
         kept => kept.map(|_| None),
     };
     let list = fields.required_patch("rights", body.rights, Ok::<_, &str>);
@@ -127,13 +124,6 @@ fn asked(body: ChangePlatformKey) -> Result<PlatformKeyChange, Faults> {
         kept => kept.map(|_| None),
     };
     fields.finish((|| Some(PlatformKeyChange { name: name?, teams: teams?, rights: rights? }))())
-}
-
-fn teams(fields: &mut Fields, list: Vec<String>) -> Option<Vec<TeamUid>> {
-    let mut teams = fields.list("teams", TEAMS_MAX, list, |fields, at, uid| fields.parse(at, TeamUid::parse(&uid)))?;
-    teams.sort_unstable();
-    teams.dedup();
-    Some(teams)
 }
 
 fn rights(fields: &mut Fields, list: Vec<String>) -> Option<PlatformRights> {

@@ -23,9 +23,6 @@ use crate::store;
 use crate::wire::admin::page::{Page, WithKey};
 use crate::wire::admin::worker_key::{ChangeWorkerKey, CreateWorkerKey, WorkerKey};
 
-/// Most teams that one worker serves.
-const TEAMS_MAX: usize = 1000;
-
 pub(super) fn router() -> OpenApiRouter<IssuerState> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, change, delete))
 }
@@ -95,7 +92,7 @@ fn new(body: CreateWorkerKey) -> Result<NewWorkerKey, Faults> {
     let mut fields = Fields::default();
     let name = fields.name(&body.name);
     let audience = fields.parse("audience", Audience::parse(&body.audience));
-    let teams = teams(&mut fields, body.teams);
+    let teams = names::teams(&mut fields, body.teams);
     fields.finish((|| Some(NewWorkerKey { name: name?, audience: audience?, teams: teams? }))())
 }
 
@@ -104,16 +101,9 @@ fn asked(body: ChangeWorkerKey) -> Result<Option<Vec<TeamUid>>, Faults> {
     let list = fields.required_patch("teams", body.teams, Ok::<_, &str>);
     let list = list.and_then(|list| match list {
         None => Some(None),
-        Some(list) => teams(&mut fields, list).map(Some),
+        Some(list) => names::teams(&mut fields, list).map(Some),
     });
     fields.finish(list)
-}
-
-fn teams(fields: &mut Fields, list: Vec<String>) -> Option<Vec<TeamUid>> {
-    let mut teams = fields.list("teams", TEAMS_MAX, list, |fields, at, uid| fields.parse(at, TeamUid::parse(&uid)))?;
-    teams.sort_unstable();
-    teams.dedup();
-    Some(teams)
 }
 
 fn shown(key: store::WorkerKey) -> WorkerKey {

@@ -18,7 +18,12 @@ impl From<Unavailable> for ProblemAnswer {
                 return Self::internal(error);
             }
         };
-        Self::new(Code::Unavailable, words).retry_after(1).because(error)
+        let answer = Self::new(Code::Unavailable, words).retry_after(1);
+        match error {
+            // No fault, and a flood of them must not become one of log lines: the metrics count them.
+            Unavailable::Busy(_) => answer,
+            error => answer.because(error),
+        }
     }
 }
 

@@ -1,16 +1,19 @@
 //! JSON bodies.
 
+use std::fmt::Write as _;
+
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde::de::DeserializeOwned;
+use serde_path_to_error::{Path, Segment};
 
 use crate::domain::credential::CredentialKind;
 use crate::http::error::{Code, ProblemAnswer};
 
-/// A body of `application/json` that holds one object. No part of it is ever echoed but the names of members.
+/// A body of `application/json` that holds one object. No part of it is ever echoed but names that members could have.
 pub struct Json<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
@@ -60,13 +63,8 @@ fn refuse(error: &serde_path_to_error::Error<serde_json::Error>) -> ProblemAnswe
         return ProblemAnswer::new(Code::InvalidJson, format!("the body is not JSON at line {line}, column {column}"));
     }
     let message = inner.to_string();
-    let path = error.path().to_string();
-    // A name may be a secret too, where somebody has put one in the wrong place.
-    let is_credential = |name: &str| CredentialKind::ALL.iter().any(|kind| name.contains(kind.prefix()));
-    let quoted = message.split('`').nth(1).filter(|name| name.len() <= 64 && !is_credential(name));
-    let quoted = quoted.unwrap_or("?").to_owned();
-    let unspeakable = |name: &str| name.len() > 64 || is_credential(name);
-    let path = if path.split('.').any(unspeakable) || path.starts_with("eyJ") { ".".to_owned() } else { path };
+    let path = place(error.path());
+    let quoted = told(message.split('`').nth(1).unwrap_or_default()).to_owned();
     let member = |name: String| if path == "." || path.ends_with(&name) { name } else { format!("{path}.{name}") };
     if message.starts_with("unknown field") {
         ProblemAnswer::field(member(quoted), "is not a member of this request")
@@ -79,6 +77,36 @@ fn refuse(error: &serde_path_to_error::Error<serde_json::Error>) -> ProblemAnswe
         let expected = expected.split(" at line ").next().unwrap_or(expected);
         ProblemAnswer::field(path, format!("must be {}", in_words(expected)))
     }
+}
+
+/// Longest name that is repeated; our own have at most 27 characters.
+const NAME_MAX: usize = 32;
+
+/// A member's name, or `?`: where somebody has put a secret in the wrong place, a name is one too. Secrets are longer than
+/// names, or have digits in them, or say themselves what they are.
+fn told(name: &str) -> &str {
+    let is_credential = CredentialKind::ALL.iter().any(|kind| name.contains(kind.prefix()));
+    let is_name =
+        (1..=NAME_MAX).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    if is_name && !is_credential { name } else { "?" }
+}
+
+/// Where in the body, with dots between members; `.` for the whole of it.
+fn place(path: &Path) -> String {
+    let mut text = String::new();
+    for segment in path {
+        let name = match segment {
+            Segment::Seq { index } => {
+                let _ = write!(text, "[{index}]");
+                continue;
+            }
+            Segment::Map { key } | Segment::Enum { variant: key } => told(key),
+            Segment::Unknown => "?",
+        };
+        let dot = if text.is_empty() { "" } else { "." };
+        let _ = write!(text, "{dot}{name}");
+    }
+    if text.is_empty() { ".".to_owned() } else { text }
 }
 
 /// Serde names types as Rust does.
@@ -97,6 +125,7 @@ fn in_words(expected: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::admin::provider_settings::ChangeProviderSettings;
     use crate::wire::mint::MintRequest;
     use crate::wire::session::OpenSession;
 
@@ -135,10 +164,24 @@ mod tests {
             ),
             (r#"{"bvt_sa_x":1}"#, "invalid_request: ? is not a member of this request"),
             (r#"{"sub":"x"}"#, "invalid_request: sub is not a member of this request"),
+            (r#"{"roleArn":"x"}"#, "invalid_request: roleArn is not a member of this request"),
+            // Secrets that do not say what they are.
+            (
+                r#"{"wJalrXUtnFEMIcanaryK7MDENGbPxRfiCYEXAMPLEKEY":1}"#,
+                "invalid_request: ? is not a member of this request",
+            ),
+            (r#"{"d41d8cd98f00b204e9800998ecf8427e":1}"#, "invalid_request: ? is not a member of this request"),
             (r#"{"audience":"a","audience":"b"}"#, "invalid_request: audience must stand only once"),
         ] {
             assert_eq!(said::<MintRequest>(body), answer, "{body}");
         }
+        let settings = said::<ChangeProviderSettings>;
+        assert_eq!(settings(r#"{"models":{"haiku":7}}"#), "invalid_request: models.haiku must be a string");
+        assert_eq!(
+            settings(r#"{"models":{"XlUy6ikgLyULukIbBcbm1AdHY":7}}"#),
+            "invalid_request: models.? must be a string"
+        );
+        assert_eq!(settings(r#"{"allowed_models":["a",7]}"#), "invalid_request: allowed_models[1] must be a string");
         assert_eq!(said::<OpenSession>("{}"), "invalid_request: code is required");
         assert_eq!(said::<OpenSession>(r#"{"code":["bvt_en_x"]}"#), "invalid_request: code must be a string");
     }

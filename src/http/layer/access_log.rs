@@ -3,32 +3,45 @@
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
-use axum::middleware::Next;
 use axum::response::Response;
+use http::Method;
 
 use super::request_id::RequestId;
 
-/// Logs and counts each answer under its route's pattern. Neither path nor query is logged: both may hold what
-/// a caller pasted into the wrong place.
-pub async fn record(request: Request, next: Next) -> Response {
-    let began = Instant::now();
-    let method = request.method().as_str().to_owned();
-    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
-    let id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
-    let response = next.run(request).await;
-    let took = began.elapsed();
-    let status = response.status().as_u16();
-    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-    tracing::info!(target: "brevet::access", method, route, status, micros, request_id = id, "request");
-    // Any method is a label only as one of ours: a caller must not be able to make new series.
-    let method = match method.as_str() {
-        known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => known.to_owned(),
-        _ => "other".to_owned(),
-    };
-    let labels = [("method", method), ("route", route), ("status", status.to_string())]
-        .map(|(name, value)| metrics::Label::new(name, value))
-        .to_vec();
-    metrics::counter!("brevet_http_requests_total", labels.clone()).increment(1);
-    metrics::histogram!("brevet_http_request_seconds", labels).record(took.as_secs_f64());
-    response
+/// What is remembered of a request until it is answered. Neither path nor query: both may hold what a caller pasted
+/// into the wrong place.
+pub struct Seen {
+    began: Instant,
+    method: Method,
+    route: Option<MatchedPath>,
+}
+
+impl Seen {
+    /// Of a request that has just come.
+    pub fn of(request: &Request) -> Self {
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        Self { began: Instant::now(), method: request.method().clone(), route }
+    }
+
+    /// Logs and counts the answer under its route's pattern.
+    pub fn record(&self, response: &Response, id: &RequestId) {
+        let took = self.began.elapsed();
+        let status = response.status().as_u16();
+        let (method, route) = (self.method.as_str(), self.route.as_ref().map_or("unmatched", MatchedPath::as_str));
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        tracing::info!(target: "brevet::access", method, route, status, micros, request_id = &*id.0, "request");
+        let labels = [("method", counted(&self.method)), ("route", route), ("status", response.status().as_str())]
+            .map(|(name, value)| metrics::Label::new(name, value.to_owned()))
+            .to_vec();
+        metrics::counter!("brevet_http_requests_total", labels.clone()).increment(1);
+        metrics::histogram!("brevet_http_request_seconds", labels).record(took.as_secs_f64());
+    }
+}
+
+/// The method as a label: any is only as one of ours, because a caller must not be able to make new series.
+fn counted(method: &Method) -> &str {
+    match method.as_str() {
+        known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => known,
+        _ => "other",
+    }
 }

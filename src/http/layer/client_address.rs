@@ -5,19 +5,12 @@
 //! last thing somebody trustworthy said. `Forwarded`, `X-Real-IP` and the like are never read.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
 use http::HeaderMap;
-
-use crate::http::serve::PeerAddress;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The client's address, a request extension set by [`assign`]. IPv4 in its own form, never mapped into IPv6.
+/// The client's address, a request extension that the listener sets. IPv4 in its own form, never mapped into IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
 
@@ -47,6 +40,9 @@ impl TrustedProxies {
     /// The client behind `peer`, given the request's headers.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
+        if !self.trusts(client) {
+            return client;
+        }
         // Several header lines are one list (RFC 9110, section 5.3): the last line is the rightmost part.
         let lines = headers.get_all(FORWARDED_FOR).iter().collect::<Vec<_>>();
         let entries = lines.into_iter().rev().flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
@@ -110,20 +106,6 @@ fn number(address: IpAddr) -> u128 {
         IpAddr::V4(address) => u128::from(address.to_bits()) << 96,
         IpAddr::V6(address) => address.to_bits(),
     }
-}
-
-/// The layer: puts a [`ClientAddress`] beside the [`PeerAddress`] that the listener left.
-pub async fn assign(State(proxies): State<Arc<TrustedProxies>>, mut request: Request, next: Next) -> Response {
-    if let Some(PeerAddress(peer)) = request.extensions().get().copied() {
-        let client = proxies.client(peer.ip(), request.headers());
-        request.extensions_mut().insert(ClientAddress(client));
-    }
-    next.run(request).await
-}
-
-/// `router` with every request told its client, outside all other layers.
-pub fn told(router: Router, proxies: &TrustedProxies) -> Router {
-    router.layer(from_fn_with_state(Arc::new(proxies.clone()), assign))
 }
 
 #[cfg(test)]

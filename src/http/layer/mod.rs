@@ -1,5 +1,5 @@
 //! What every request passes through, from the outside in: request id, access log and metrics, the writing of
-//! error answers, security headers, a net for panics, a deadline, the body limit.
+//! error answers, security headers, another face for errors on pages, a net for panics, a deadline, the body limit.
 //!
 //! Does not own what a route does. Nothing here logs a path, a query, a header or a body.
 
@@ -8,6 +8,7 @@ pub mod answer;
 pub mod client_address;
 pub mod deadline;
 pub mod panic;
+mod passage;
 pub mod request_id;
 pub mod security_headers;
 
@@ -15,10 +16,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
-use tower_http::catch_panic::CatchPanicLayer;
+use axum::response::Response;
 
+use self::passage::{Passage, Rules};
+use self::request_id::RequestId;
 use crate::domain::clock::Clock;
 use crate::domain::entropy::Entropy;
 
@@ -36,14 +37,28 @@ pub struct Naming {
     pub entropy: Arc<dyn Entropy>,
 }
 
+/// Another face for the errors of some paths, put on before they are written.
+pub trait Dress: Send + Sync {
+    /// Whether errors on `path` get it.
+    fn covers(&self, path: &str) -> bool;
+    /// `bare`, an error or not, as it goes out; `head` says that nobody wants its body.
+    fn dress(&self, bare: Response, id: &RequestId, head: bool) -> Response;
+}
+
 /// Wraps the routes of `/v1` and the public documents.
 pub fn wrap(router: Router, naming: Naming) -> Router {
-    router
-        .layer(DefaultBodyLimit::max(BODY_MAX))
-        .layer(from_fn(deadline::keep))
-        .layer(CatchPanicLayer::custom(panic::caught))
-        .layer(from_fn(security_headers::add))
-        .layer(from_fn(answer::write))
-        .layer(from_fn(access_log::record))
-        .layer(from_fn_with_state(naming, request_id::assign))
+    let rules = Rules { naming, deadline: Some(DEADLINE), panicked: panic::caught, dress: None };
+    router.layer(Passage::layer(rules))
+}
+
+/// The same with pages among the routes, whose errors are dressed.
+pub fn wrap_dressed(router: Router, naming: Naming, dress: Arc<dyn Dress>) -> Router {
+    let rules = Rules { naming, deadline: Some(DEADLINE), panicked: panic::caught, dress: Some(dress) };
+    router.layer(Passage::layer(rules))
+}
+
+/// Wraps routes whose answers come from elsewhere and take as long as they take; `panicked` answers where a handler
+/// has panicked.
+pub fn wrap_relay(router: Router, naming: Naming, panicked: fn(&RequestId) -> Response) -> Router {
+    router.layer(Passage::layer(Rules { naming, deadline: None, panicked, dress: None }))
 }

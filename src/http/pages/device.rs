@@ -17,6 +17,9 @@ use crate::domain::user_code::UserCode;
 use crate::http::state::IssuerState;
 use crate::issuer::sign_in::DeviceRefused;
 
+/// Longest text that is shown again: twice a user code.
+const TYPED_MAX: usize = 18;
+
 #[derive(Template)]
 #[template(path = "device.html")]
 struct DevicePage<'a> {
@@ -67,7 +70,8 @@ async fn taken(state: &IssuerState, posted: &Posted) -> Result<Response, Refusal
     };
     let token = posted.secret().derive(Derived::Form);
     let frame = posted.visit.frame.clone();
-    let typed = typed.chars().take(40).collect();
+    // Shown again to be mended, unless it is so long that it was meant for another field, as a secret would be.
+    let typed = if typed.chars().count() <= TYPED_MAX { typed.to_owned() } else { String::new() };
     let shown = DevicePage { frame, token: token.expose(), typed, prefilled: false, wrong: Some(wrong) };
     Ok(page(StatusCode::BAD_REQUEST, &shown))
 }

@@ -11,6 +11,7 @@ mod callback;
 mod confirm;
 mod cookie;
 mod device;
+mod early;
 mod outcome;
 mod page;
 mod posted;
@@ -23,6 +24,7 @@ mod visit;
 use axum::routing::get;
 use utoipa_axum::router::OpenApiRouter;
 
+pub use self::early::Early;
 use super::state::IssuerState;
 use crate::issuer::sign_in::upstream::CALLBACK;
 

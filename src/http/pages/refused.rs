@@ -41,6 +41,8 @@ pub(super) enum Refusal {
     Limited(Limited),
     /// Nobody can tell now.
     Unavailable(Unavailable),
+    /// It went wrong before a page's handler had an answer; of a fault of ours the log is told more.
+    Early(StatusCode, Option<PageFault>),
 }
 
 impl From<BrowserError> for Refusal {
@@ -172,6 +174,11 @@ pub(super) fn refused(frame: Frame, reference: &str, refusal: Refusal) -> Respon
             fault = Some(PageFault { code: problem.code(), cause: problem.cause().map(str::to_owned) });
             (problem.code().status(), "Something is wrong here", words.to_owned(), None)
         }
+        Refusal::Early(status, before) => {
+            let (title, words, way) = early_words(status, before.as_ref().map(|fault| fault.code));
+            fault = before;
+            (status, title, words.to_owned(), way)
+        }
     };
     let mut response = page(status, &Refused { frame, title, words, way, reference });
     if let Some(seconds) = retry_after {
@@ -181,6 +188,29 @@ pub(super) fn refused(frame: Frame, reference: &str, refusal: Refusal) -> Respon
         response.extensions_mut().insert(fault);
     }
     response
+}
+
+fn early_words(status: StatusCode, code: Option<Code>) -> (&'static str, &'static str, Option<Way>) {
+    match (status, code) {
+        (StatusCode::METHOD_NOT_ALLOWED, _) => (
+            "This page does not open like that",
+            "The address belongs to a step of a sign-in, and another page leads to it. Start at your terminal with \
+             brevet login.",
+            Some(TYPE_A_CODE),
+        ),
+        (_, Some(Code::Timeout)) => {
+            ("This took too long", "The service did not answer in time. Reload this page in a moment.", None)
+        }
+        _ if status.is_server_error() => {
+            ("Something is wrong here", "The service failed. Its log has the cause under the reference below.", None)
+        }
+        _ => (
+            "There is no such page",
+            "The address may be mistyped, or the link cut short. People sign in with the code or the link that \
+             their terminal shows.",
+            Some(TYPE_A_CODE),
+        ),
+    }
 }
 
 /// What a person can do about it. What exactly did not hold is in the audit row, for those who could mend it.

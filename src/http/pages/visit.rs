@@ -42,7 +42,7 @@ impl FromRequestParts<IssuerState> for Visit {
 
     async fn from_request_parts(parts: &mut Parts, state: &IssuerState) -> Result<Self, Response> {
         let Ok(ClientOrigin(origin)) = ClientOrigin::from_request_parts(parts, state).await;
-        let reference = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+        let reference = parts.extensions.get::<RequestId>().map(|id| id.0.to_string()).unwrap_or_default();
         let query = parts.uri.query().unwrap_or_default().as_bytes().to_vec();
         let secret = cookie::read(&parts.headers);
         let visit = Self { frame: Frame::of(state.url()), secret, origin, query, reference };

@@ -1,7 +1,5 @@
 //! Error answers as AWS SDKs read them: the exception in `x-amzn-ErrorType`, and JSON with our code beside it.
 
-use std::any::Any;
-
 use axum::body::Body;
 use axum::response::Response;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -33,7 +31,7 @@ pub(super) fn refused(error: &WorkerError, id: &RequestId) -> Response {
         "code": explanation.code,
         "cause": explanation.cause,
         "remedy": explanation.remedy,
-        "request_id": id.0,
+        "request_id": &*id.0,
     });
     if let WorkerError::Sts { presented, .. } = error {
         body["presented"] = shown(presented);
@@ -92,6 +90,6 @@ fn shown(presented: &Presented) -> serde_json::Value {
 }
 
 /// A handler panicked; its message may hold anything, so it is not passed on.
-pub(super) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
-    refused(&WorkerError::refused(Refusal::Internal, "a handler panicked"), &RequestId(String::new()))
+pub(super) fn panicked(id: &RequestId) -> Response {
+    refused(&WorkerError::refused(Refusal::Internal, "a handler panicked"), id)
 }

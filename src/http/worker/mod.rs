@@ -13,15 +13,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
-use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::any;
 use http::Method;
-use tower_http::catch_panic::CatchPanicLayer;
 
 use super::layer::client_address::ClientAddress;
 use super::layer::request_id::RequestId;
-use super::layer::{Naming, access_log, request_id, security_headers};
+use super::layer::{Naming, wrap_relay};
 use crate::worker::error::WorkerError;
 use crate::worker::refusal::Refusal;
 use crate::worker::{Worker, invoke};
@@ -29,15 +27,12 @@ use crate::worker::{Worker, invoke};
 /// The routes of a worker. Clients reach Bedrock's operations under `/bedrock` and at the root, so that both
 /// `http://worker/bedrock` and `http://worker` serve as an SDK's endpoint URL.
 pub fn router(worker: Arc<Worker>, naming: Naming) -> Router {
-    Router::new()
+    let router = Router::new()
         .route("/bedrock/model/{*rest}", any(pass))
         .route("/model/{*rest}", any(pass))
         .fallback(not_found)
-        .with_state(worker)
-        .layer(CatchPanicLayer::custom(answer::panicked))
-        .layer(from_fn(security_headers::add))
-        .layer(from_fn(access_log::record))
-        .layer(from_fn_with_state(naming, request_id::assign))
+        .with_state(worker);
+    wrap_relay(router, naming, answer::panicked)
 }
 
 async fn pass(State(worker): State<Arc<Worker>>, Extension(id): Extension<RequestId>, request: Request) -> Response {

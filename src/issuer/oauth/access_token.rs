@@ -9,6 +9,7 @@ use crate::domain::id::CredentialId;
 use crate::domain::principal::Principal;
 use crate::domain::secret::Secret;
 use crate::issuer::Issuer;
+use crate::issuer::limits::Party;
 use crate::issuer::refusals::Unavailable;
 use crate::store::{ChangeError, DerivesFrom, NewCredential};
 
@@ -30,10 +31,12 @@ impl Issuer {
     /// Makes an access token for `client`. Its audit row commits with it and names both the token and what it
     /// derives from, so that every token minted with it leads back there.
     pub async fn issue_access_token(&self, client: &Client, origin: &Origin) -> Result<IssuedToken, OAuthError> {
-        let _place = self.0.admission.enter().map_err(Unavailable::from)?;
         let principal = Principal::ServiceAccount(client.uid.clone());
         let within = self.0.limits.principal(&principal).and_then(|()| self.0.limits.team(&client.team));
         self.count_limited(within, Action::AccessTokenIssue, origin)?;
+        let place = self.0.admission.enter(&Party::Team(client.team.clone())).await.map_err(Unavailable::from)?;
+        // Nothing is signed here: it waits for the store from the beginning.
+        place.rest();
         let now = self.now();
         let expires_at = client.until.map_or(now + LIFE, |until| until.min(now + LIFE));
         let secret = OpaqueCredential::generate(CredentialKind::Access, self.entropy());

@@ -66,7 +66,7 @@ pub enum UpstreamRefused {
     #[error("This way to sign in is not offered any more")]
     NotOffered,
     /// Another browser's answer, or one of a sign-in that is over.
-    #[error("The answer does not belong to this sign-in: start again")]
+    #[error("The answer does not belong to this sign-in")]
     State,
     /// It came to another provider's address, or names another issuer.
     #[error("The answer came from another provider than the one that was chosen")]
@@ -78,10 +78,10 @@ pub enum UpstreamRefused {
     #[error("The provider answered with an error")]
     Answer,
     /// The code is over, used or made up.
-    #[error("The provider's answer has expired or was used before: start again")]
+    #[error("The provider’s answer has expired or was used before")]
     Code,
     /// The provider does not take our client id or secret: the operator must mend it.
-    #[error("The provider does not take this service's credentials: its operator must mend that")]
+    #[error("The provider does not take this service’s credentials: its operator must mend that")]
     Client,
     /// The provider cannot be used now.
     #[error("The provider cannot be reached, or what it publishes cannot be used")]

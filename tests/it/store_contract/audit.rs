@@ -117,6 +117,45 @@ async fn one_bad_row_fails_nobody_but_itself() {
     }
 }
 
+/// What refuses rows of one user agent: on PostgreSQL not before the commit of the whole batch; on SQLite it ends the
+/// whole transaction, as a full disk does.
+const REFUSED_ON_POSTGRES: &str = "
+    CREATE FUNCTION bad_row() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'a bad row' USING ERRCODE = '23514'; END $$;
+    DO $$ DECLARE part text; BEGIN
+        FOR part IN SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'audit_events'::regclass LOOP
+            EXECUTE format('CREATE CONSTRAINT TRIGGER bad_row AFTER INSERT ON %s DEFERRABLE INITIALLY DEFERRED
+                FOR EACH ROW WHEN (NEW.user_agent = ''bad/1'') EXECUTE FUNCTION bad_row()', part);
+        END LOOP;
+    END $$";
+const REFUSED_ON_SQLITE: &str = "CREATE TRIGGER bad_row BEFORE INSERT ON audit_events WHEN NEW.user_agent = 'bad/1'
+    BEGIN SELECT RAISE(ROLLBACK, 'a bad row'); END";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_refused_at_the_commit_fails_nobody_but_itself() {
+    for world in World::each().await {
+        let (store, name) = (&world.store, world.name);
+        let scene = Scene::set(store).await;
+        world.sabotage(if world.is_postgres() { REFUSED_ON_POSTGRES } else { REFUSED_ON_SQLITE }).await;
+        let writer = AuditWriter::start(store.clone());
+        let version = store.team(&scene.team).await.unwrap().unwrap().version;
+        let mut tickets = Vec::new();
+        for n in 0..40 {
+            let mut release = scene.release_under(version, scene.agent());
+            if n % 20 == 7 {
+                release.event.origin.user_agent = Some("bad/1".to_owned());
+            }
+            tickets.push((n % 20 == 7, release.event.clone(), writer.release(release).unwrap()));
+        }
+        for (bad, event, ticket) in tickets {
+            let token = TokenId::parse(&event.token.unwrap().token_id).unwrap();
+            let answer = ticket.committed().await;
+            assert_eq!(matches!(answer, Err(StoreError::Refused(_))), bad, "{name} {answer:?}");
+            assert_eq!(store.event_of_token(token).await.unwrap().is_some(), !bad, "{name}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_full_queue_says_so_at_once_and_loses_nobody() {
     for World { store, name, .. } in World::each().await {

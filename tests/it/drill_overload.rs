@@ -1,0 +1,131 @@
+//! Far more than can be served: one team with many times the connections that there are places, strangers with bad
+//! credentials, and readers of the public documents. What is admitted is answered and has its row, the rest is told at
+//! once to come back, the documents answer throughout, another team is never refused, and it is over when it is over.
+
+use std::time::{Duration, Instant};
+
+use brevet::domain::credential::{CredentialKind, OpaqueCredential};
+
+use crate::support::drilled::{Drilled, no_rates};
+use crate::support::entropy::SeededEntropy;
+use crate::support::load::{Crowd, Told, get, mint, mint_from};
+use crate::support::variable;
+
+const PATIENCE: Duration = Duration::from_mins(1);
+const DOCUMENTS: [&str; 2] = ["/.well-known/openid-configuration", "/.well-known/jwks.json"];
+
+/// How much is thrown at it.
+struct Scale {
+    places: Option<&'static str>,
+    red: usize,
+    strangers: usize,
+    seconds: Option<u64>,
+}
+
+/// Credentials of the right form that nobody was given, each with a network of its own, and ones of no form.
+fn strangers(address: &str, count: usize) -> Vec<Vec<u8>> {
+    let entropy = SeededEntropy::new(24);
+    (0..count)
+        .map(|n| {
+            let from = format!("x-forwarded-for: 198.51.{}.{}\r\n", n / 250 % 250, n % 250);
+            if n % 4 == 0 {
+                return mint_from(address, "bvt_sa_mistyped", &from);
+            }
+            let unknown = OpaqueCredential::generate(CredentialKind::ServiceAccount, &entropy);
+            mint_from(address, unknown.secret().expose(), &from)
+        })
+        .collect()
+}
+
+fn only(told: &Told, statuses: &[u16], who: &str) {
+    assert!(told.answers.keys().all(|status| statuses.contains(status)), "{who}: {:?}", told.answers);
+    assert_eq!(told.without_retry_after, 0, "{who} was not told when to come back");
+    assert!(told.broken.is_empty(), "{who}: {:?}", told.broken.iter().take(3).collect::<Vec<_>>());
+}
+
+fn told(who: &str, told: &Told, statuses: &[u16], seconds: f64) {
+    for status in statuses.iter().filter(|status| told.of(**status) > 0) {
+        println!(
+            "  {who:<9} {status}: {:>8.0}/s, p50 {:>7.2} ms, p99 {:>7.2} ms",
+            f64::from(u32::try_from(told.of(*status)).unwrap()) / seconds,
+            told.percentile(*status, 50).as_secs_f64() * 1e3,
+            told.percentile(*status, 99).as_secs_f64() * 1e3
+        );
+    }
+}
+
+fn overload(mut drilled: Drilled, scale: &Scale) {
+    let (address, name) = (drilled.address(), drilled.name);
+    let keys = drilled.furnish(&["red", "blue"], 8);
+    let crowd = |requests: Vec<Vec<u8>>, connections, every| Crowd {
+        address: address.clone(),
+        requests,
+        connections,
+        every,
+        humble: true,
+    };
+    let mints = |team: usize| keys[team].iter().map(|key| mint(&address, key)).collect::<Vec<_>>();
+    let began = Instant::now();
+    let readers = Crowd {
+        humble: false,
+        ..crowd(DOCUMENTS.map(|path| get(&address, path)).into(), 4, Duration::from_millis(20))
+    };
+    let readers = readers.start();
+    let blue = Crowd { humble: false, ..crowd(mints(1), 2, Duration::from_millis(20)) }.start();
+    let red = crowd(mints(0), scale.red, Duration::ZERO).start();
+    let strange = crowd(strangers(&address, 64), scale.strangers, Duration::ZERO).start();
+    // Until everything has happened that is to be seen.
+    assert!(red.wait_for(20, 503, PATIENCE), "{name}: nothing was refused: {:?}", red.so_far().answers);
+    assert!(red.wait_for(50, 200, PATIENCE), "{name}: {:?}", red.so_far().answers);
+    assert!(blue.wait_for(10, 200, PATIENCE), "{name}: {:?}", blue.so_far().answers);
+    assert!(strange.wait_for(20, 401, PATIENCE), "{name}: {:?}", strange.so_far().answers);
+    assert!(readers.wait_for(20, 200, PATIENCE), "{name}: {:?}", readers.so_far().answers);
+    if let Some(seconds) = scale.seconds {
+        std::thread::sleep(Duration::from_secs(seconds));
+    }
+    let ready = drilled.readiness();
+    assert_eq!(ready["ready"], true, "a saturated replica works at its best rate: {ready}");
+    let seconds = began.elapsed().as_secs_f64();
+    let (red, strange) = (red.finish(), strange.finish());
+    let over = Instant::now();
+    assert!(blue.wait_for(1, 200, PATIENCE), "{name}: {:?}", blue.so_far().answers);
+    let recovered = over.elapsed();
+    let (blue, readers) = (blue.finish(), readers.finish());
+    println!("overload, {name}: {} red connections, {} strangers, {seconds:.1} s", scale.red, scale.strangers);
+    told("red", &red, &[200, 503], seconds);
+    told("blue", &blue, &[200], seconds);
+    told("strangers", &strange, &[401, 429, 503], seconds);
+    told("documents", &readers, &[200], seconds);
+    println!("  a mint after its end took {:.2} ms", recovered.as_secs_f64() * 1e3);
+    only(&red, &[200, 503], "red");
+    only(&blue, &[200], "blue");
+    only(&readers, &[200], "a reader");
+    // 503 where too many strangers wait for the store at once.
+    only(&strange, &[401, 429, 503], "a stranger");
+
+    assert_eq!(drilled.served.stop().code(), Some(0));
+    let released = drilled.released();
+    let received: std::collections::BTreeSet<_> = red.tokens.union(&blue.tokens).cloned().collect();
+    let lost: Vec<_> = received.difference(&released).collect();
+    assert!(lost.is_empty(), "{name}: {} of {} tokens have no row", lost.len(), received.len());
+    // Everyone waited for the answer owed, so a row without a token is one that was never answered.
+    let unanswered: Vec<_> = released.difference(&received).collect();
+    assert!(unanswered.is_empty(), "{name}: {} of {} rows without a token", unanswered.len(), released.len());
+    assert_eq!(received.len(), red.of(200) + blue.of(200), "{name}: each token is its own");
+}
+
+#[test]
+fn threat_24_overloaded_it_answers_what_it_can_and_tells_the_rest_at_once() {
+    let seconds = variable("BREVET_DRILL_SECONDS").map(|text| text.to_str().unwrap().parse().unwrap());
+    let scale = match seconds {
+        // What a host of its cores has by itself.
+        Some(_) => Scale { places: None, red: 2000, strangers: 200, seconds },
+        None => Scale { places: Some("16/64"), red: 120, strangers: 16, seconds },
+    };
+    let mut variables = no_rates();
+    variables.push(("BREVET_TRUSTED_PROXIES", "127.0.0.1".to_owned()));
+    variables.extend(scale.places.map(|places| ("BREVET_LIMIT_IN_FLIGHT", places.to_owned())));
+    for drilled in Drilled::each(&variables) {
+        overload(drilled, &scale);
+    }
+}
