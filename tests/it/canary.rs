@@ -594,6 +594,11 @@ async fn threat_31_no_route_repeats_a_canary_of_any_kind() {
         found.extend(told(&canaries, &path.display().to_string(), &String::from_utf8_lossy(&content)));
     }
     assert!(found.is_empty(), "{} places: {}", found.len(), found[..found.len().min(9)].join("\n"));
+    // The search finds what is told, and a part of it.
+    tracing::trace!(planted = canaries[3].needles[1].as_str());
+    assert_eq!(told(&canaries, "the log", &logs.text()).len(), 1);
+    let added = axum::Router::<()>::new().route("/brevet/v1/added", axum::routing::get(async || ()));
+    assert_eq!(listed(&added), BTreeSet::from(["/v1/added".to_owned()]));
 }
 
 /// What the ops listener has.
@@ -776,8 +781,8 @@ async fn threat_31_no_route_of_a_worker_repeats_a_canary() {
     for canary in &canaries {
         let text = canary.text.as_str();
         let encoded: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
-        for path in WORKER_PATHS {
-            let path = path.replace("{}", &encoded);
+        for place in WORKER_PATHS {
+            let path = place.replace("{}", &encoded);
             // A model answers what it was asked, and so may repeat it.
             let words = if canary.name == "prompt" { text } else { "Say something." };
             let body = json!({"messages": [{"role": "user", "content": [{"text": words}]}]});
@@ -798,7 +803,7 @@ async fn threat_31_no_route_of_a_worker_repeats_a_canary() {
             for request in requests {
                 let answer = house.send(request).await;
                 let body = String::from_utf8_lossy(&answer.body);
-                answers.push(format!("{path}: {} {:?} {body}", answer.status, answer.headers));
+                answers.push(format!("{place}: {} {:?} {body}", answer.status, answer.headers));
             }
         }
     }
@@ -826,7 +831,7 @@ async fn threat_31_no_route_of_a_worker_repeats_a_canary() {
     // The model's words are the caller's own, and the stand-in's model repeats its prompt.
     canaries.retain(|canary| canary.name != "prompt");
     for answer in &answers {
-        found.extend(told(&canaries, "", answer));
+        found.extend(told(&canaries, "an answer", answer));
     }
     assert!(found.is_empty(), "{} places: {}", found.len(), found[..found.len().min(9)].join("\n"));
 }

@@ -49,7 +49,7 @@ pub enum PrepareRefused {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DistrustRefused {
     /// The issuer has no such key.
-    #[error("the issuer has no signing key {0}")]
+    #[error("no such signing key")]
     Unknown(Kid),
     /// It neither signs nor is published as it is.
     #[error("signing key {kid} is {} already", state.as_str())]

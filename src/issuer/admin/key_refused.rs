@@ -49,7 +49,7 @@ pub enum KeyRefused {
     #[error("an issuer has at most 5 signing keys: wait until a retired one is gone")]
     TooMany,
     /// The issuer has no such key.
-    #[error("the issuer has no signing key {0}")]
+    #[error("no such signing key")]
     Unknown(Kid),
     /// It neither signs nor is published as it is.
     #[error("signing key {kid} is {} already", state.as_str())]
