@@ -379,6 +379,21 @@ async fn threat_32_every_page_is_plain_and_goes_nowhere_else() {
 }
 
 #[tokio::test]
+async fn threat_32_no_page_is_a_part_of_another() {
+    let app = App::start().await;
+    let mut browser = Browser::new(&app);
+    for path in ["/oauth2/authorize", "/device", "/sign-in"] {
+        for destination in ["image", "iframe", "script", "empty", "documents", ""] {
+            let embedded = browser.send(Method::GET, path, &[], &[("sec-fetch-dest", destination)]).await;
+            let refused = page(&embedded).contains("This page stands by itself");
+            assert_eq!((embedded.status == 403, refused), (!destination.is_empty(), !destination.is_empty()), "{path}");
+        }
+        let looked_at = browser.send(Method::GET, path, &[], &[("sec-fetch-dest", "document")]).await;
+        assert_ne!(looked_at.status.as_u16(), 403, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn what_goes_wrong_before_a_page_is_a_page_too() {
     let app = App::start().await;
     let mut browser = Browser::new(&app);

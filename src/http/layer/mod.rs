@@ -1,5 +1,6 @@
-//! What every request passes through, from the outside in: request id, access log and metrics, the writing of
-//! error answers, security headers, another face for errors on pages, a net for panics, a deadline, the body limit.
+//! What every request passes through, from the outside in: request id, a pause before yet another refusal, access log
+//! and metrics, the writing of error answers, security headers, another face for errors on pages, a net for panics, a
+//! deadline, the body limit.
 //!
 //! Does not own what a route does. Nothing here logs a path, a query, a header or a body.
 
@@ -7,6 +8,7 @@ pub mod access_log;
 pub mod answer;
 pub mod client_address;
 pub mod deadline;
+pub mod pace;
 pub mod panic;
 mod passage;
 pub mod request_id;
@@ -47,18 +49,25 @@ pub trait Dress: Send + Sync {
 
 /// Wraps the routes of `/v1` and the public documents.
 pub fn wrap(router: Router, naming: Naming) -> Router {
-    let rules = Rules { naming, deadline: Some(DEADLINE), panicked: panic::caught, dress: None };
+    let rules =
+        Rules { naming, deadline: Some(DEADLINE), pace: Some(Arc::default()), panicked: panic::caught, dress: None };
     router.layer(Passage::layer(rules))
 }
 
 /// The same with pages among the routes, whose errors are dressed.
 pub fn wrap_dressed(router: Router, naming: Naming, dress: Arc<dyn Dress>) -> Router {
-    let rules = Rules { naming, deadline: Some(DEADLINE), panicked: panic::caught, dress: Some(dress) };
+    let rules = Rules {
+        naming,
+        deadline: Some(DEADLINE),
+        pace: Some(Arc::default()),
+        panicked: panic::caught,
+        dress: Some(dress),
+    };
     router.layer(Passage::layer(rules))
 }
 
 /// Wraps routes whose answers come from elsewhere and take as long as they take; `panicked` answers where a handler
 /// has panicked.
 pub fn wrap_relay(router: Router, naming: Naming, panicked: fn(&RequestId) -> Response) -> Router {
-    router.layer(Passage::layer(Rules { naming, deadline: None, panicked, dress: None }))
+    router.layer(Passage::layer(Rules { naming, deadline: None, pace: None, panicked, dress: None }))
 }

@@ -18,6 +18,7 @@ use http::Method;
 use tower::{Layer, Service};
 
 use super::access_log::Seen;
+use super::pace::Pace;
 use super::request_id::RequestId;
 use super::{BODY_MAX, Dress, Naming, answer, deadline, request_id, security_headers};
 
@@ -27,6 +28,8 @@ pub(super) struct Rules {
     pub(super) naming: Naming,
     /// How long an answer may take, if there is an end to it.
     pub(super) deadline: Option<Duration>,
+    /// How often a network is refused at once, where that is ours to say.
+    pub(super) pace: Option<Arc<Pace>>,
     /// The answer where a handler has panicked.
     pub(super) panicked: fn(&RequestId) -> Response,
     pub(super) dress: Option<Arc<dyn Dress>>,
@@ -62,6 +65,7 @@ impl Service<Request> for Passage<Route> {
         DefaultBodyLimit::max(BODY_MAX).apply(&mut request);
         let (limit, panicked) = (self.rules.deadline, self.rules.panicked);
         let dress = self.rules.dress.clone().filter(|dress| dress.covers(request.uri().path()));
+        let (pace, network) = (self.rules.pace.clone(), Pace::network(&request));
         let answered = self.route.call(request);
         Box::pin(async move {
             let answered = AssertUnwindSafe(deadline::keep(limit, answered)).catch_unwind();
@@ -73,6 +77,9 @@ impl Service<Request> for Passage<Route> {
             answer::write(&mut response, &id, head);
             seen.record(&response, &id);
             request_id::tell(&mut response, &id);
+            if let Some(pace) = pace {
+                pace.keep(network, response.status()).await;
+            }
             Ok(response)
         })
     }

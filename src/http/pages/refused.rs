@@ -21,6 +21,8 @@ use crate::limit::rate::Limited;
 pub(super) enum Refusal {
     /// The request named another host than the issuer's.
     Host(IssuerUrl),
+    /// It is asked for as a part of another page.
+    Embedded,
     /// The form is not from a page of ours.
     Origin,
     /// The body is no form.
@@ -100,6 +102,12 @@ pub(super) fn refused(frame: Frame, reference: &str, refusal: Refusal) -> Respon
                 "Your browser asked for another host name than that of this service. People sign in at {url}. Behind a \
                  proxy the administrator must have it pass on the Host header unchanged."
             ),
+            None,
+        ),
+        Refusal::Embedded => (
+            StatusCode::FORBIDDEN,
+            "This page stands by itself",
+            "Another page tried to show it as a part of its own. Open it in a tab of its own.".to_owned(),
             None,
         ),
         Refusal::Origin => (

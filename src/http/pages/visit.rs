@@ -2,6 +2,7 @@
 
 use axum::extract::FromRequestParts;
 use axum::response::Response;
+use http::HeaderName;
 use http::header::HOST;
 use http::request::Parts;
 
@@ -14,6 +15,8 @@ use crate::domain::issuer_url::IssuerUrl;
 use crate::http::extract::ClientOrigin;
 use crate::http::layer::request_id::RequestId;
 use crate::http::state::IssuerState;
+
+const DESTINATION: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// A request that named our host. A page that another name leads to could be framed by that name's owner, or read by
 /// a script of theirs once the name leads elsewhere (DNS rebinding, threat 32).
@@ -46,7 +49,13 @@ impl FromRequestParts<IssuerState> for Visit {
         let query = parts.uri.query().unwrap_or_default().as_bytes().to_vec();
         let secret = cookie::read(&parts.headers);
         let visit = Self { frame: Frame::of(state.url()), secret, origin, query, reference };
-        if is_ours(parts, state.url()) { Ok(visit) } else { Err(visit.answer(Err(Refusal::Host(state.url().clone())))) }
+        if !is_ours(parts, state.url()) {
+            return Err(visit.answer(Err(Refusal::Host(state.url().clone()))));
+        }
+        if !is_looked_at(parts) {
+            return Err(visit.answer(Err(Refusal::Embedded)));
+        }
+        Ok(visit)
     }
 }
 
@@ -62,6 +71,13 @@ fn is_ours(parts: &Parts, url: &IssuerUrl) -> bool {
         parts.headers.get_all(HOST).iter().map(|host| String::from_utf8_lossy(host.as_bytes())).collect();
     named.extend(authority.map(Into::into));
     !named.is_empty() && named.iter().all(|named| ours(named))
+}
+
+/// Whether a person looks at what is asked for (Fetch Metadata, section 2.1): a popular website could else have its
+/// visitors' browsers begin one way after another, as pictures of it that nobody sees, until nobody can begin one.
+/// Browsers that do not say so are believed.
+fn is_looked_at(parts: &Parts) -> bool {
+    parts.headers.get_all(DESTINATION).iter().all(|destination| destination.as_bytes() == b"document")
 }
 
 /// What a browser calls the origin of our pages (RFC 6454, section 6.1).
