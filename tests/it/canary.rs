@@ -431,7 +431,9 @@ fn grants(text: &str) -> Vec<Vec<(&'static str, String)>> {
     all.push(of("client_credentials", &["scope", "client_id", "audience", "resource"]));
     all.push(of(text, &["token_type_hint", "device_name", "team", "logout_token", "actor_token"]));
     // A name of a device is shown.
-    all.iter_mut().for_each(|form| form.retain(|(name, _)| *name != "device_name"));
+    for form in &mut all {
+        form.retain(|(name, _)| *name != "device_name");
+    }
     all
 }
 
@@ -636,6 +638,7 @@ fn of_browser(browser: &Browser<'_>) -> Vec<Canary> {
 
 /// A provider that a person signs in at, and whatever it and we tell each other.
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one way from the browser to the token, with every secret of it at hand")]
 async fn threat_31_no_step_of_a_sign_in_tells_its_secrets() {
     let logs = Logs::capture();
     let app = App::start().await;
@@ -1039,7 +1042,8 @@ fn threat_31_no_command_repeats_a_secret_of_its_environment_files_or_arguments()
     let without_flag = brevet::config::env::ALL.iter().filter(|variable| variable.flag.is_none());
     let mut rows: Vec<_> = SECRET_VARIABLES.iter().map(|(name, ..)| *name).chain(PLAIN_VARIABLES).collect();
     let mut known: Vec<_> = without_flag.map(|variable| variable.name).collect();
-    (rows.sort_unstable(), known.sort_unstable());
+    rows.sort_unstable();
+    known.sort_unstable();
     assert_eq!(rows, known, "a variable without a flag holds a secret, or is one of the host's");
 
     let canary = OpaqueCredential::generate(CredentialKind::Platform, &SystemEntropy).secret().expose().to_owned();

@@ -1,6 +1,8 @@
 //! Off means off, over HTTP: on two replicas 64 connections mint with what is switched off under their hands, each kind
 //! in turn. No row of a mint commits after that has returned, and every token received has a row before it.
 
+#![expect(clippy::print_stdout, reason = "the figures are for whoever runs the drill")]
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -403,7 +405,7 @@ async fn lane(stage: Stage, tries: usize, begun: Arc<AtomicUsize>, database: PgP
         if number >= tries {
             return figures;
         }
-        if number % 100 == 0 {
+        if number.is_multiple_of(100) {
             println!("try {number} of {tries}");
         }
         attempt(&stage, KINDS[number % KINDS.len()], number, &database, &mut figures).await;

@@ -2,6 +2,8 @@
 //! credentials, and readers of the public documents. What is admitted is answered and has its row, the rest is told to come
 //! back, the documents answer throughout, another team goes on, and it is over when it is over.
 
+#![expect(clippy::print_stdout, reason = "the figures are for whoever runs the drill")]
+
 use std::time::{Duration, Instant};
 
 use brevet::domain::credential::{CredentialKind, OpaqueCredential};

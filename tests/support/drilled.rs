@@ -20,7 +20,8 @@ pub(crate) struct Drilled {
     pub(crate) served: Served,
     pub(crate) name: &'static str,
     postgres: Option<String>,
-    _database: Option<TestDatabase>,
+    /// Gone when this is dropped.
+    database: Option<TestDatabase>,
 }
 
 /// Whoever drills sends more than any honest caller: admission is what is tried, and not the rates before it.
@@ -45,14 +46,14 @@ impl Drilled {
     /// On SQLite, in a home that may lie on a disk of its own.
     pub(crate) fn on_sqlite(home: Home, variables: Vec<(&'static str, String)>) -> Self {
         let served = Served::start_with(home, &format!("http://127.0.0.1:{}", free_port()), variables);
-        Self { served, name: "sqlite", postgres: None, _database: None }
+        Self { served, name: "sqlite", postgres: None, database: None }
     }
 
     /// On a database of its own; `None` after saying that this is skipped.
     pub(crate) fn on_postgres(variables: Vec<(&'static str, String)>) -> Option<Self> {
         let database = postgres::database()?;
         let mut drilled = Self::on_postgres_at(database.url(), variables);
-        drilled._database = Some(database);
+        drilled.database = Some(database);
         Some(drilled)
     }
 
@@ -62,7 +63,7 @@ impl Drilled {
         let kek = process::run(home.brevet(["keys", "init-kek", "--print"])).stdout.trim().to_owned();
         variables.extend([("DATABASE_URL", url.clone()), ("BREVET_KEK", kek)]);
         let served = Served::start_with(home, &format!("http://127.0.0.1:{}", free_port()), variables);
-        Self { served, name: "postgres", postgres: Some(url), _database: None }
+        Self { served, name: "postgres", postgres: Some(url), database: None }
     }
 
     /// `host:port` of the public listener.

@@ -162,23 +162,22 @@ async fn come(crowd: Crowd, n: usize, over: Arc<AtomicBool>, told: Arc<Mutex<Tol
     while !over.load(Ordering::Relaxed) {
         let began = Instant::now();
         let request = requests.next().expect("a circle");
-        let answer = timeout(HANGS, ask(&mut connection, &crowd.address, request)).await;
+        let answer = timeout(HANGS, ask(&mut connection, &crowd.address, request)).await.expect("no request hangs");
         let took = u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX);
         {
             let mut told = told.lock().unwrap();
             match answer {
-                Ok(Ok(answer)) => {
+                Ok(answer) => {
                     *told.answers.entry(answer.status).or_default() += 1;
                     told.took.entry(answer.status).or_default().push(took);
                     told.without_retry_after +=
                         usize::from(matches!(answer.status, 429 | 503) && answer.retry_after.is_none());
                     told.tokens.extend(answer.token_id);
                 }
-                Ok(Err(fault)) => {
+                Err(fault) => {
                     connection = None;
                     told.broken.push(fault.to_string());
                 }
-                Err(_) => panic!("a request hangs"),
             }
         }
         sleep_until((began + crowd.every).into()).await;
@@ -192,13 +191,12 @@ struct Answer {
 }
 
 async fn ask(connection: &mut Option<TcpStream>, address: &str, request: &[u8]) -> std::io::Result<Answer> {
-    let stream = match connection {
-        Some(stream) => stream,
-        None => {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            connection.insert(stream)
-        }
+    let stream = if let Some(stream) = connection {
+        stream
+    } else {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        connection.insert(stream)
     };
     stream.write_all(request).await?;
     let mut bytes = Vec::with_capacity(4096);

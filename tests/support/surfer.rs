@@ -96,12 +96,11 @@ impl Surfer {
         let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n");
         // A browser keeps its cookie to the host that gave it.
         if let Some(cookie) = self.cookie.as_ref().filter(|_| address.starts_with(&self.issuer)) {
-            request.push_str(&format!("cookie: {COOKIE}={cookie}\r\n"));
+            request.extend(["cookie: ", COOKIE, "=", cookie, "\r\n"]);
         }
         let body = form.unwrap_or_default();
         if form.is_some() {
-            let (origin, length) = (&self.issuer, body.len());
-            request.push_str(&format!("origin: {origin}\r\ncontent-length: {length}\r\n"));
+            request.extend(["origin: ", &self.issuer, "\r\ncontent-length: ", &body.len().to_string(), "\r\n"]);
             request.push_str("content-type: application/x-www-form-urlencoded\r\n");
         }
         let mut stream = TcpStream::connect(authority).expect("somebody listens");

@@ -172,13 +172,8 @@ pub(super) fn refused(frame: Frame, reference: &str, refusal: Refusal) -> Respon
         }
         Refusal::Unavailable(unavailable) => {
             let problem = ProblemAnswer::from(unavailable);
-            let passing = problem.code() != Code::Internal;
+            let (words, passing) = fault_words(problem.code());
             retry_after = passing.then_some(1);
-            let words = if passing {
-                "The service cannot answer right now. Reload this page in a moment."
-            } else {
-                "The service failed. Its log has the cause under the reference below."
-            };
             fault = Some(PageFault { code: problem.code(), cause: problem.cause().map(str::to_owned) });
             (problem.code().status(), "Something is wrong here", words.to_owned(), None)
         }
@@ -196,6 +191,15 @@ pub(super) fn refused(frame: Frame, reference: &str, refusal: Refusal) -> Respon
         response.extensions_mut().insert(fault);
     }
     response
+}
+
+/// What is said of a fault, and whether it passes.
+fn fault_words(code: Code) -> (&'static str, bool) {
+    if code == Code::Internal {
+        ("The service failed. Its log has the cause under the reference below.", false)
+    } else {
+        ("The service cannot answer right now. Reload this page in a moment.", true)
+    }
 }
 
 fn early_words(status: StatusCode, code: Option<Code>) -> (&'static str, &'static str, Option<Way>) {
