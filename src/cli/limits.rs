@@ -64,7 +64,6 @@ pub(super) fn read(given: &Given) -> Result<LimitNumbers, Failure> {
         user_codes: rate(&env::LIMIT_USER_CODES, usual.user_codes)?,
         in_flight,
         waiting,
-        ..usual
     })
 }
 

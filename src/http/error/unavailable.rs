@@ -19,11 +19,8 @@ impl From<Unavailable> for ProblemAnswer {
             }
         };
         let answer = Self::new(Code::Unavailable, words).retry_after(1);
-        match error {
-            // No fault, and a flood of them must not become one of log lines: the metrics count them.
-            Unavailable::Busy(_) => answer,
-            error => answer.because(error),
-        }
+        // No fault, and a flood of them must not become one of log lines: the metrics count them.
+        if matches!(error, Unavailable::Busy(_)) { answer } else { answer.because(error) }
     }
 }
 
