@@ -1,7 +1,7 @@
 //! A database in trouble under load: two `brevet serve` on one PostgreSQL behind one nginx, and between them and the
 //! database a network that fails. It is ended, killed, one of its processes is killed, it is frozen, cut off, silenced
-//! and slowed. Whatever happens, no token leaves
-//! without its row, no row is lost, no request hangs, the public documents go on, and it all comes back by itself.
+//! and slowed. Whatever happens, no token leaves without its row, no row is lost, no request hangs, the public documents
+//! go on, and it all comes back by itself.
 
 use std::collections::BTreeSet;
 use std::thread;
