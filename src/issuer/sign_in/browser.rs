@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use time::OffsetDateTime;
 use url::Url;
 
+use super::SIGN_IN_OVER;
 use super::code::AuthorizationAsked;
 use super::refusals::{DeviceRefused, SignInRefused};
 use super::upstream::{UpstreamAnswer, UpstreamRefused};
@@ -24,7 +25,7 @@ use crate::issuer::Issuer;
 use crate::issuer::refusals::{OpenSessionError, Unavailable};
 use crate::limit::network::network;
 use crate::limit::rate::Limited;
-use crate::store::{Arrival, StoreError};
+use crate::store::{Arrival, RedeemError, StoreError};
 
 /// Who asks, as a person is shown it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -264,6 +265,26 @@ impl Issuer {
                 let url = authorization.back.with_error(AuthorizationCode::AccessDenied, words, self.url());
                 Ok(Outcome::Terminal(Secret::new(url)))
             }
+        }
+    }
+
+    /// Redeems `code`, once, in a browser: whoever typed it is its person. The session comes later, for a device or a
+    /// terminal, and stays tied to the code.
+    pub async fn sign_in_with_code(
+        &self,
+        code: &Secret,
+        arrival: Option<Arrival<'_>>,
+        origin: &Origin,
+    ) -> Result<SignedIn, BrowserError> {
+        let code = self.read_code(code, origin)?;
+        let event = self.event(Action::SignIn, Decided::Allowed, origin);
+        match self.store().redeem_enrolment_code_in_browser(&code.hash(), arrival, event.at, &event).await {
+            Ok(signed_in) => Ok(signed_in),
+            Err(RedeemError::Over) => {
+                self.count_sign_in(Action::SignIn, SIGN_IN_OVER, origin);
+                Err(BrowserError::Over)
+            }
+            Err(error) => Err(self.redeem_refused(error, Action::SignIn, origin)?.into()),
         }
     }
 

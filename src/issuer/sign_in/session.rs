@@ -2,7 +2,6 @@
 
 use time::OffsetDateTime;
 
-use super::browser::BrowserError;
 use super::{SIGN_IN_OVER, check_client, is_device_name};
 use crate::domain::access::Identity;
 use crate::domain::audit::{Action, Decision, Origin};
@@ -10,12 +9,11 @@ use crate::domain::credential::{CredentialKind, OpaqueCredential};
 use crate::domain::id::{CredentialId, SessionId, UserUid};
 use crate::domain::principal::Principal;
 use crate::domain::secret::Secret;
-use crate::domain::session::SignedIn;
 use crate::issuer::Issuer;
 use crate::issuer::oauth::OAuthError;
 use crate::issuer::oauth::access_token::LIFE;
 use crate::issuer::refusals::{OpenSessionError, Unavailable};
-use crate::store::{Arrival, ChangeError, NewCredential, NewSession, OpenedSession, RedeemError};
+use crate::store::{ChangeError, NewCredential, NewSession, OpenedSession, RedeemError};
 
 /// What a person's terminal gets: tokens, each shown once, and what they belong to.
 #[derive(Debug, Clone)]
@@ -110,26 +108,6 @@ impl Issuer {
         }
     }
 
-    /// Redeems `code`, once, in a browser: whoever typed it is its person. The session comes later, for a device or a
-    /// terminal, and stays tied to the code.
-    pub async fn sign_in_with_code(
-        &self,
-        code: &Secret,
-        arrival: Option<Arrival<'_>>,
-        origin: &Origin,
-    ) -> Result<SignedIn, BrowserError> {
-        let code = self.read_code(code, origin)?;
-        let event = self.event(Action::SignIn, Decision::Allowed, origin);
-        match self.store().redeem_enrolment_code_in_browser(&code.hash(), arrival, event.at, &event).await {
-            Ok(signed_in) => Ok(signed_in),
-            Err(RedeemError::Over) => {
-                self.count_sign_in(Action::SignIn, SIGN_IN_OVER, origin);
-                Err(BrowserError::Over)
-            }
-            Err(error) => Err(self.redeem_refused(error, Action::SignIn, origin)?.into()),
-        }
-    }
-
     /// Ends the session of a token that its terminal gives up, access or refresh (RFC 7009). One that is not known or is
     /// over is as good as ended; a service account's is refused. When it has returned, nothing is minted in the session.
     pub async fn give_up_session(&self, client: &str, token: &Secret, origin: &Origin) -> Result<(), OAuthError> {
@@ -174,14 +152,14 @@ impl Issuer {
     }
 
     /// The cheap part: prefix, length and checksum, before anything is looked up.
-    fn read_code(&self, code: &Secret, origin: &Origin) -> Result<OpaqueCredential, OpenSessionError> {
+    pub(super) fn read_code(&self, code: &Secret, origin: &Origin) -> Result<OpaqueCredential, OpenSessionError> {
         self.0.limits.failure(origin)?;
         let code = OpaqueCredential::parse(code.expose())?;
         if code.kind() == CredentialKind::Enrolment { Ok(code) } else { Err(OpenSessionError::OtherKind) }
     }
 
     /// A code is no caller's credential, so that its refusals are counted, like those of unknown ones.
-    fn redeem_refused(
+    pub(super) fn redeem_refused(
         &self,
         error: RedeemError,
         action: Action,
