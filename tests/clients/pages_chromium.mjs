@@ -80,6 +80,8 @@ async function byKeyboard() {
   const { context, page } = await plain();
   const asked = await device('laptop');
   await page.goto(asked.verification_uri);
+  // Chromium gives the focus with the first frame that it draws, which may come after the page has loaded.
+  await page.locator('input[name=user_code]:focus').waitFor();
   await page.keyboard.type(asked.user_code.toLowerCase());
   await page.keyboard.press('Enter');
   await page.waitForURL('**/sign-in');
