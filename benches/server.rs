@@ -76,7 +76,8 @@ pub(crate) enum Database {
 /// `brevet serve`, with every setting at its default but where it listens and what it stores.
 pub(crate) struct Issuer {
     pub(crate) server: Server,
-    admin: SocketAddr,
+    /// Of the public, the admin and the ops listener: a store knows its issuer's URL.
+    addresses: [SocketAddr; 3],
     administrator: String,
     data: TempDir,
     /// Where the database is PostgreSQL; beside SQLite it lies in a file.
@@ -94,18 +95,18 @@ impl Issuer {
                 Some(String::from_utf8(made.stdout)?.trim().to_owned())
             }
         };
-        Self::on(database, data, kek)
+        Self::on(database, data, kek, free_addresses()?)
     }
 
     /// Stops it and starts it anew on the same data.
     pub(crate) fn restart(self, database: &Database) -> Outcome<Self> {
-        let Self { server, data, kek, .. } = self;
+        let Self { server, data, kek, addresses, .. } = self;
         server.stop()?;
-        Self::on(database, data, kek)
+        Self::on(database, data, kek, addresses)
     }
 
-    fn on(database: &Database, data: TempDir, kek: Option<String>) -> Outcome<Self> {
-        let [public, admin, ops] = free_addresses()?;
+    fn on(database: &Database, data: TempDir, kek: Option<String>, addresses: [SocketAddr; 3]) -> Outcome<Self> {
+        let [public, admin, ops] = addresses;
         let mut command = Command::new(BREVET);
         command.env_clear().env("HOME", data.path()).current_dir(data.path());
         command.args(["serve", "--development", "--issuer-url", &format!("http://{public}"), "--data-dir", "."]);
@@ -131,12 +132,12 @@ impl Issuer {
             sleep(Duration::from_millis(10));
         }
         let administrator = fs::read_to_string(&key)?.trim().to_owned();
-        Ok(Self { server, admin, administrator, data, kek })
+        Ok(Self { server, addresses, administrator, data, kek })
     }
 
     /// One call of the admin API that must succeed.
     pub(crate) fn administer(&self, method: &str, path: &str, body: &Value) -> Outcome<Value> {
-        let (status, answer) = call(self.admin, method, path, &self.administrator, Some(body))?;
+        let (status, answer) = call(self.addresses[1], method, path, &self.administrator, Some(body))?;
         let text = String::from_utf8_lossy(&answer);
         if !(200..300).contains(&status) {
             return Err(format!("{method} {path}: {status} {text}").into());
