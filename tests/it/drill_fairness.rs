@@ -46,7 +46,7 @@ async fn threat_24_while_one_teams_line_is_full_another_teams_mint_goes_before_t
     assert!((3..7).all(|red| place(9) < place(red)), "blue waited behind red: {order:?}");
 }
 
-/// Where the n-th percent of sorted figures is.
+/// The middle one of the figures, which are sorted for it.
 fn median(figures: &mut [f64]) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures[figures.len() / 2]

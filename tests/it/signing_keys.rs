@@ -11,7 +11,7 @@ use brevet::domain::audit::{Action, Origin};
 use brevet::domain::clock::Clock;
 use brevet::domain::id::{AdministratorId, CredentialId};
 use brevet::domain::issuer_url::{Development, IssuerUrl};
-use brevet::domain::rotation::{Step, What};
+use brevet::domain::rotation::{DistrustRefused, RotateRefused, Step, What};
 use brevet::domain::secret::Secret;
 use brevet::domain::signing_key::{KeyKind, KeyState, Kid, PublicKey, signing_key};
 use brevet::fetch::{self, Reach};
@@ -233,7 +233,10 @@ async fn operators_change_the_algorithm_by_rotation_and_early_words_are_refused_
     app.look().await;
     let until = app.clock.now() + Duration::hours(25);
     let refused = keys.rotate().await.unwrap_err();
-    assert!(matches!(&refused, KeyRefused::TooYoung { until: told, .. } if *told == until), "{refused}");
+    assert!(
+        matches!(&refused, KeyRefused::Rotate(RotateRefused::TooYoung { until: told, .. }) if *told == until),
+        "{refused}"
+    );
     app.clock.advance(Duration::hours(25));
     app.look().await;
     let rotated = keys.rotate().await.unwrap();
@@ -290,8 +293,8 @@ async fn threat_15_a_distrusted_signing_key_mints_nothing_more_anywhere_and_what
         assert!(read.keys.iter().all(|key| key.kid != second || !key.times.is_published(app.clock.now())));
     }
     let unknown = Kid::from_thumbprint(&[9; 32]);
-    assert!(matches!(keys.distrust(&unknown, true).await, Err(KeyRefused::Unknown(_))));
-    assert!(matches!(keys.distrust(&second, true).await, Err(KeyRefused::Over { .. })));
+    assert!(matches!(keys.distrust(&unknown, true).await, Err(KeyRefused::Distrust(DistrustRefused::Unknown(_)))));
+    assert!(matches!(keys.distrust(&second, true).await, Err(KeyRefused::Distrust(DistrustRefused::Over { .. }))));
 }
 
 #[tokio::test]

@@ -15,11 +15,11 @@ pub enum RotateRefused {
     /// There is no one signing key to move from.
     #[error(transparent)]
     Keys(#[from] KeySetError),
-    /// There is no standby yet; replicas make one within seconds.
-    #[error("there is no standby yet")]
+    /// There is no standby yet.
+    #[error("there is no standby yet; one is made within seconds")]
     NoStandby,
     /// Verifiers may still hold a JWKS without the standby.
-    #[error("the standby {kid} may not sign before {until}")]
+    #[error("the standby {kid} may not sign before {until}; distrust the signing key if it must stop now")]
     TooYoung {
         /// The standby.
         kid: Kid,

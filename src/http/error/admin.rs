@@ -6,6 +6,7 @@ use time::format_description::well_known::Rfc3339;
 use super::{Code, ProblemAnswer};
 use crate::domain::authority::Withheld;
 use crate::domain::key_schedule::OutOfBounds;
+use crate::domain::rotation::{DistrustRefused, PrepareRefused, RotateRefused};
 use crate::issuer::admin::{AdminError, CapabilityError, KeyRefused};
 
 impl From<AdminError> for ProblemAnswer {
@@ -49,8 +50,8 @@ impl From<KeyRefused> for ProblemAnswer {
             KeyRefused::Admin(error) => error.into(),
             KeyRefused::Unavailable(error) => error.into(),
             KeyRefused::Key(error) => Self::internal(error),
-            KeyRefused::Unknown(_) => Self::new(Code::NotFound, detail),
-            KeyRefused::TooYoung { kid, until } => Self::new(
+            KeyRefused::Distrust(DistrustRefused::Unknown(_)) => Self::new(Code::NotFound, detail),
+            KeyRefused::Rotate(RotateRefused::TooYoung { kid, until }) => Self::new(
                 Code::StandbyTooYoung,
                 format!(
                     "the standby {kid} may not sign before {}; distrust the signing key if it must stop now",
@@ -66,7 +67,7 @@ impl From<KeyRefused> for ProblemAnswer {
                     written(outage.surely_until)
                 ),
             ),
-            KeyRefused::HandingOver { until } => Self::new(
+            KeyRefused::Prepare(PrepareRefused::HandingOver { until }) => Self::new(
                 Code::Conflict,
                 format!("signing moves to the standby at {}: try again after that", written(until)),
             ),
@@ -74,10 +75,9 @@ impl From<KeyRefused> for ProblemAnswer {
                 Self::field(format!("{number}_seconds"), format!("must be from {least} to {most}"))
             }
             KeyRefused::Busy
-            | KeyRefused::Keys(_)
-            | KeyRefused::NoStandby
-            | KeyRefused::TooMany
-            | KeyRefused::Over { .. } => Self::new(Code::Conflict, detail),
+            | KeyRefused::Rotate(RotateRefused::Keys(_) | RotateRefused::NoStandby)
+            | KeyRefused::Prepare(PrepareRefused::Keys(_) | PrepareRefused::TooMany)
+            | KeyRefused::Distrust(DistrustRefused::Over { .. }) => Self::new(Code::Conflict, detail),
             KeyRefused::Schedule(error) => {
                 let field = format!("{}_seconds", error.number);
                 let rule = format!("is {} and must be at least {}: {}", error.given, error.needed, error.sum);

@@ -2,7 +2,7 @@
 
 use brevet::domain::audit::{Action, Decision, Event, RecordedEvent};
 use brevet::domain::id::TokenId;
-use brevet::store::{AuditWriter, EventFilter, Page, QueueFull, StoreError, Verdict};
+use brevet::store::{AuditWriter, EventFilter, Page, QueueFull, Release, StoreError, Verdict};
 use time::Duration;
 
 use super::world::{NOW, Scene, World};
@@ -90,30 +90,43 @@ async fn rows_are_listed_newest_first_in_pages_and_by_every_filter() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_bad_row_fails_nobody_but_itself() {
-    for World { store, name, .. } in World::each().await {
-        let scene = Scene::set(&store).await;
+    for world in World::each().await {
+        let (store, name) = (&world.store, world.name);
+        let scene = Scene::set(store).await;
         let writer = AuditWriter::start(store.clone());
         let taken = scene.event();
         writer.append(taken.clone()).unwrap().committed().await.unwrap();
         // Queued without a pause, so that they share a batch: the writer is busy with the first ones.
-        let version = store.team(&scene.team).await.unwrap().unwrap().version;
-        let mut tickets = Vec::new();
-        for n in 0..60 {
-            let mut release = scene.release_under(version, scene.agent());
-            if n % 20 == 7 {
-                release.event.id = taken.id;
-            }
-            tickets.push((n % 20 == 7, release.event.clone(), writer.release(release).unwrap()));
-        }
-        for (bad, event, ticket) in tickets {
-            let token = TokenId::parse(&event.token.unwrap().token_id).unwrap();
-            let answer = ticket.committed().await;
-            assert_eq!(matches!(answer, Err(StoreError::Refused(_))), bad, "{name} {answer:?}");
-            assert_eq!(store.event_of_token(token).await.unwrap().is_some(), !bad, "{name}");
-        }
+        only_bad_rows_fail(&world, &scene, &writer, 60, |release| release.event.id = taken.id).await;
         let stats = writer.stats();
         assert_eq!((stats.failed, stats.committed), (3, 58), "{name}");
         assert!(stats.batches < 30, "{name}: batches form while one commits, not row by row: {stats:?}");
+    }
+}
+
+/// Queues `rows` releases, of which `spoil` spoils every twentieth, and sees that these alone are refused and have no row.
+async fn only_bad_rows_fail(
+    world: &World,
+    scene: &Scene,
+    writer: &AuditWriter,
+    rows: usize,
+    spoil: impl Fn(&mut Release),
+) {
+    let (store, name) = (&world.store, world.name);
+    let version = store.team(&scene.team).await.unwrap().unwrap().version;
+    let mut tickets = Vec::new();
+    for n in 0..rows {
+        let (mut release, bad) = (scene.release_under(version, scene.agent()), n % 20 == 7);
+        if bad {
+            spoil(&mut release);
+        }
+        tickets.push((bad, release.event.clone(), writer.release(release).unwrap()));
+    }
+    for (bad, event, ticket) in tickets {
+        let token = TokenId::parse(&event.token.unwrap().token_id).unwrap();
+        let answer = ticket.committed().await;
+        assert_eq!(matches!(answer, Err(StoreError::Refused(_))), bad, "{name} {answer:?}");
+        assert_eq!(store.event_of_token(token).await.unwrap().is_some(), !bad, "{name}");
     }
 }
 
@@ -134,25 +147,13 @@ const REFUSED_ON_SQLITE: &str = "CREATE TRIGGER bad_row BEFORE INSERT ON audit_e
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_is_refused_at_the_commit_fails_nobody_but_itself() {
     for world in World::each().await {
-        let (store, name) = (&world.store, world.name);
-        let scene = Scene::set(store).await;
+        let scene = Scene::set(&world.store).await;
         world.sabotage(if world.is_postgres() { REFUSED_ON_POSTGRES } else { REFUSED_ON_SQLITE }).await;
-        let writer = AuditWriter::start(store.clone());
-        let version = store.team(&scene.team).await.unwrap().unwrap().version;
-        let mut tickets = Vec::new();
-        for n in 0..40 {
-            let mut release = scene.release_under(version, scene.agent());
-            if n % 20 == 7 {
-                release.event.origin.user_agent = Some("bad/1".to_owned());
-            }
-            tickets.push((n % 20 == 7, release.event.clone(), writer.release(release).unwrap()));
-        }
-        for (bad, event, ticket) in tickets {
-            let token = TokenId::parse(&event.token.unwrap().token_id).unwrap();
-            let answer = ticket.committed().await;
-            assert_eq!(matches!(answer, Err(StoreError::Refused(_))), bad, "{name} {answer:?}");
-            assert_eq!(store.event_of_token(token).await.unwrap().is_some(), !bad, "{name}");
-        }
+        let writer = AuditWriter::start(world.store.clone());
+        only_bad_rows_fail(&world, &scene, &writer, 40, |release| {
+            release.event.origin.user_agent = Some("bad/1".to_owned());
+        })
+        .await;
     }
 }
 
