@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use super::process::{self, Ended, Home, Running};
@@ -19,9 +20,24 @@ pub(crate) struct Served {
     running: Option<Running>,
 }
 
-/// A port that was free a moment ago.
+/// A port that nobody listens at, and that the system gives to nobody who asks for any: below those it hands out, or
+/// another test's connection could take it before its server starts, or while that restarts. Each is given once.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("loopback").local_addr().expect("an address").port()
+    const FIRST: u16 = 10_000;
+    static HANDED_OUT: AtomicU16 = AtomicU16::new(0);
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").expect("Linux tells its ports");
+    let end: u16 = range.split_whitespace().next().and_then(|least| least.parse().ok()).expect("a number");
+    let size = end.checked_sub(FIRST).filter(|size| *size >= 1_000).expect("ports that are not handed out");
+    // Another run of the tests on this machine begins elsewhere.
+    let start = std::process::id().wrapping_mul(617) % u32::from(size);
+    for _ in 0..size {
+        let offset = start + u32::from(HANDED_OUT.fetch_add(1, Ordering::Relaxed));
+        let port = FIRST + u16::try_from(offset % u32::from(size)).expect("less than the size");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port from {FIRST} to {end} is free");
 }
 
 /// The status that a plain request gets; `None` where nobody listens, or nothing is answered in ten seconds.
