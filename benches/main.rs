@@ -1,5 +1,5 @@
 //! What `scripts/bench` measures, in one program, because each more would be linked with its own copy of everything:
-//! `cargo bench --bench brevet -- [claims] [sign] [mint] [jwks] [connections] [crowd]`.
+//! `cargo bench --bench brevet -- [claims] [sign] [mint] [jwks] [connections] [crowd] [scale]`.
 //!
 //! Rates are per second of CPU time, so that other work on the machine moves them little; the two sides of a ratio take
 //! turns within one run, so that whatever slows the machine down for a while slows both. Prints one figure a line, six
@@ -16,6 +16,7 @@ mod jwks;
 mod load;
 mod mint;
 mod raw;
+mod scale;
 mod server;
 mod sign;
 
@@ -29,7 +30,7 @@ fn main() -> Outcome<()> {
     // Cargo adds `--bench`, by which a harness would know that it is not run as a test.
     let mut chosen: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     if chosen.is_empty() {
-        chosen = ["claims", "sign", "mint", "jwks", "connections", "crowd"].map(str::to_owned).to_vec();
+        chosen = ["claims", "sign", "mint", "jwks", "connections", "crowd", "scale"].map(str::to_owned).to_vec();
     }
     if let [chart, figures, folder] = &chosen[..]
         && chart == "chart"
@@ -44,6 +45,7 @@ fn main() -> Outcome<()> {
             "jwks" => jwks::measure(&rounds)?,
             "connections" => connections::measure(&rounds)?,
             "crowd" => crowd::measure(&rounds)?,
+            "scale" => scale::measure(&rounds)?,
             _ => return Err(format!("no bench {name}; see scripts/bench --help").into()),
         }
     }

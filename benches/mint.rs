@@ -87,17 +87,21 @@ impl Subject<'_> {
         };
         let mut received = load.round(issuer.server.id(), rounds.load, note)?.answers;
         let mut sides = Vec::new();
+        let mut batches = Vec::new();
         let mut of_database = Vec::new();
         // Bare, load, bare, load, ..., bare: each round of load stands between the two that it is compared with.
         let mut bare = || cpu::rate(rounds.length / 2, &mut || raw.sign(&text));
         let mut before = bare()?;
         for _ in 0..rounds.count {
             let database_before = self.process.map(cpu::of_family).transpose()?;
+            let batches_before = issuer.metric("brevet_audit_batches_total")?;
             let round = load.round(issuer.server.id(), rounds.load, note)?;
             if let Some((id, earlier)) = self.process.zip(database_before) {
                 let spent = cpu::of_family(id)?.saturating_sub(earlier);
                 of_database.push(spent.as_secs_f64() / round.cpu.as_secs_f64());
             }
+            let committed = issuer.metric("brevet_audit_batches_total")? - batches_before;
+            batches.push(f64::from(u32::try_from(round.answers)?) / committed);
             let after = bare()?;
             received += round.answers;
             sides.push((f64::midpoint(before, after), round));
@@ -120,6 +124,7 @@ impl Subject<'_> {
         tell("wall", "mints by the clock", "per s", &of(Round::per_second))?;
         tell("p50", "mint, median of 64 connections", "ms", &of(|round| round.percentile(50)))?;
         tell("p99", "mint, 99 of 100 on 64 connections", "ms", &of(|round| round.percentile(99)))?;
+        tell("batch", "audit rows in one commit", "rows", &batches)?;
         if !of_database.is_empty() {
             tell("database_cpu", "CPU time of the database server / of brevet", "ratio", &of_database)?;
         }

@@ -145,6 +145,14 @@ impl Issuer {
         Ok(serde_json::from_str(&text)?)
     }
 
+    /// What its `/metrics` tell under `name`, a metric without labels.
+    pub(crate) fn metric(&self, name: &str) -> Outcome<f64> {
+        let (_, text) = call(self.addresses[2], "GET", "/metrics", "", None)?;
+        let text = String::from_utf8(text)?;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(value.ok_or_else(|| format!("no metric {name}"))?.parse()?)
+    }
+
     /// Changes every signing key for new ones of `kind`, at once: nobody verifies anything here.
     pub(crate) fn sign_with(&self, kind: KeyKind) -> Outcome<()> {
         let body = json!({"algorithm": kind.algorithm().as_str(), "bits": kind.bits(), "accept_outage": true});

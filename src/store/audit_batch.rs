@@ -1,22 +1,22 @@
 //! The one statement that writes audit rows, each only if what it says may still happen.
 //!
-//! Rows travel as one bound JSON array, so the statement is the same text for any number of rows and is prepared
-//! once. Only how the array becomes rows differs between the databases.
+//! What it writes and what it proves is the same for both databases; only how the rows get there differs: PostgreSQL
+//! takes an array apart in less time than so many parameters, SQLite would read each row again for each of its members.
 
 use std::collections::HashSet;
+use std::iter::repeat_n;
 use std::sync::LazyLock;
 
-use serde::Serialize;
 use serde_json::json;
 
+use super::audit_columns::{COLUMNS, KEPT, Members, names};
 use super::audit_entry::Entry;
-use super::db::{Tx, millis};
+use super::db::{Tx, Value, millis};
 use super::error::StoreError;
 use super::liveness::ALIVE;
 use super::run_counts::RunCounts;
 use crate::domain::audit::Event;
-use crate::domain::id::{EventId, ServiceAccountUid, TeamUid, UserUid};
-use crate::domain::principal::Principal;
+use crate::domain::id::EventId;
 
 /// What became of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,136 +30,30 @@ pub enum Verdict {
     RunExhausted,
 }
 
-/// A row in the bound array; the names are the columns of `r` below.
-#[derive(Serialize)]
-struct BatchRow<'a> {
-    id: String,
-    at: i64,
-    issuer_id: String,
-    action: &'a str,
-    decision: &'a str,
-    reason: Option<&'a str>,
-    credential_kind: Option<&'a str>,
-    credential_id: Option<String>,
-    worker_id: Option<String>,
-    team_uid: Option<&'a str>,
-    principal: Option<String>,
-    target: Option<&'a str>,
-    audience: Option<&'a str>,
-    lifetime_seconds: Option<u32>,
-    token_id: Option<&'a str>,
-    kid: Option<&'a str>,
-    role_arn: Option<&'a str>,
-    run_id: Option<&'a str>,
-    signing_input_sha256: Option<&'a str>,
-    address: Option<String>,
-    user_agent: Option<&'a str>,
-    occurrences: u32,
-    proven: i64,
-    proof_credential: Option<String>,
-    proof_version: Option<i64>,
-    proof_issuer: Option<String>,
-    proof_kid: Option<&'a str>,
-    proof_worker: Option<String>,
-    proof_token: Option<String>,
-    user_uid: Option<&'a str>,
-    account_uid: Option<&'a str>,
+/// Most rows of one statement on SQLite, a power of two.
+const ROWS_MAX: usize = 64;
+
+fn insert(rows: &str) -> String {
+    let kept = &COLUMNS[..KEPT];
+    let (into, from) = (names(kept, "", |_| ""), names(kept, "r.", |_| ""));
+    format!("INTO audit_events ({into}) SELECT {from} FROM {rows}{ALIVE}")
 }
 
-impl<'a> From<&'a Entry> for BatchRow<'a> {
-    fn from(Entry { event, proof }: &'a Entry) -> Self {
-        let token = event.token.as_ref();
-        let proof = proof.as_ref();
-        Self {
-            id: event.id.to_string(),
-            at: millis(event.at),
-            issuer_id: event.issuer.to_string(),
-            action: event.action.as_str(),
-            decision: event.decision.as_str(),
-            reason: event.reason,
-            credential_kind: event.credential.map(|(kind, _)| kind.as_str()),
-            credential_id: event.credential.map(|(_, id)| id.to_string()),
-            worker_id: event.worker.map(|id| id.to_string()),
-            team_uid: event.team.as_ref().map(TeamUid::as_str),
-            principal: event.principal.as_ref().map(ToString::to_string),
-            target: event.target.as_deref(),
-            audience: token.map(|token| token.audience.as_str()),
-            lifetime_seconds: token.map(|token| token.lifetime_seconds),
-            token_id: token.map(|token| token.token_id.as_str()),
-            kid: token.map(|token| token.kid.as_str()),
-            role_arn: token.and_then(|token| token.role_arn.as_deref()),
-            run_id: token.and_then(|token| token.run_id.as_deref()),
-            signing_input_sha256: token.map(|token| token.signing_input_sha256.as_str()),
-            address: event.origin.address.map(|address| address.to_string()),
-            user_agent: event.origin.user_agent.as_deref(),
-            occurrences: event.count,
-            proven: i64::from(proof.is_some()),
-            proof_credential: proof.map(|proof| proof.credential.to_string()),
-            proof_version: proof.map(|proof| proof.team_version),
-            proof_issuer: proof.map(|proof| proof.issuer.to_string()),
-            proof_kid: proof.map(|proof| proof.kid.as_str()),
-            proof_worker: proof.and_then(|proof| proof.also).map(|id| id.to_string()),
-            proof_token: proof.and_then(|proof| proof.original_token).map(|id| id.to_string()),
-            user_uid: event.principal.as_ref().and_then(Principal::user).map(UserUid::as_str),
-            account_uid: event.principal.as_ref().and_then(Principal::service_account).map(ServiceAccountUid::as_str),
-        }
-    }
-}
-
-const TEXTS: [&str; 26] = [
-    "id",
-    "issuer_id",
-    "action",
-    "decision",
-    "reason",
-    "credential_kind",
-    "credential_id",
-    "worker_id",
-    "team_uid",
-    "principal",
-    "target",
-    "audience",
-    "token_id",
-    "kid",
-    "role_arn",
-    "run_id",
-    "signing_input_sha256",
-    "address",
-    "user_agent",
-    "proof_credential",
-    "proof_issuer",
-    "proof_kid",
-    "proof_worker",
-    "proof_token",
-    "user_uid",
-    "account_uid",
-];
-const INTEGERS: [&str; 5] = ["at", "lifetime_seconds", "occurrences", "proven", "proof_version"];
-
-const INSERT: &str = " INTO audit_events (id, at, issuer_id, action, decision, reason, credential_kind,
-    credential_id, worker_id, team_uid, principal, target, audience, lifetime_seconds, token_id, kid, role_arn,
-    run_id, signing_input_sha256, address, user_agent, occurrences)
-SELECT r.id, r.at, r.issuer_id, r.action, r.decision, r.reason, r.credential_kind, r.credential_id, r.worker_id,
-    r.team_uid, r.principal, r.target, r.audience, r.lifetime_seconds, r.token_id, r.kid, r.role_arn, r.run_id,
-    r.signing_input_sha256, r.address, r.user_agent, r.occurrences
-FROM ";
-
-/// Both steps are materialized: SQLite would otherwise write each row out as JSON again, and read it, once for every
-/// place where the statement names one of its members. `OR FAIL` spares it the copies of pages by which it could undo
-/// this statement alone: after an error nobody goes on, and the whole transaction is rolled back.
-static SQLITE: LazyLock<String> = LazyLock::new(|| {
-    let columns: Vec<_> = TEXTS.iter().chain(&INTEGERS).map(|name| format!("value ->> '{name}' AS {name}")).collect();
-    format!(
-        "WITH members AS MATERIALIZED (SELECT value FROM json_each($1)),
-        r AS MATERIALIZED (SELECT {} FROM members) INSERT OR FAIL{INSERT}r{ALIVE}",
-        columns.join(", ")
-    )
+/// For 1, 2, 4, ... rows, each value a parameter of its own: so few texts stay prepared. A row that is missing is all
+/// NULL, and so proves nothing. `OR FAIL` spares SQLite the copies of pages by which it could undo this statement alone:
+/// after an error nobody goes on, and the whole transaction is rolled back.
+static SQLITE: LazyLock<[String; ROWS_MAX.ilog2() as usize + 1]> = LazyLock::new(|| {
+    let row = format!("({})", ["?"; COLUMNS.len()].join(", "));
+    std::array::from_fn(|power| {
+        let (columns, rows) = (names(&COLUMNS, "", |_| ""), vec![row.as_str(); 1 << power].join(", "));
+        format!("WITH r ({columns}) AS (VALUES {rows}) INSERT OR FAIL {}", insert("r"))
+    })
 });
 
+/// Rows travel as one JSON array, so the statement is the same text for any number of rows and is prepared once.
 static POSTGRES: LazyLock<String> = LazyLock::new(|| {
-    let texts = TEXTS.iter().map(|name| format!("{name} text"));
-    let columns: Vec<_> = texts.chain(INTEGERS.iter().map(|name| format!("{name} bigint"))).collect();
-    format!("INSERT{INSERT}jsonb_to_recordset($1::jsonb) AS r({}){ALIVE}", columns.join(", "))
+    let columns = names(&COLUMNS, "", |column| if column.is_integer { " bigint" } else { " text" });
+    format!("INSERT {}", insert(&format!("jsonb_to_recordset($1::jsonb) AS r({columns})")))
 });
 
 /// Of the rows of a bound array, those that are there. The order of the tables is the one to go: SQLite takes it so.
@@ -168,13 +62,25 @@ const SQLITE_THERE: &str = "SELECT e.id FROM json_each($1) r CROSS JOIN audit_ev
 const POSTGRES_THERE: &str = "SELECT e.id FROM jsonb_to_recordset($1::jsonb) AS r(at bigint, id text)
     JOIN audit_events e ON e.at = r.at AND e.id = r.id";
 
-/// Writes `entries` in one statement and tells which of them were written; nothing where all were, which is nearly
-/// always and spares the way back. One row that the database refuses fails them all.
+/// Writes `entries` and tells which of them were written; nothing where all were, which is nearly always and spares the
+/// way back. One row that the database refuses fails them all.
 async fn write(tx: &mut Tx, entries: &[&Entry]) -> Result<Option<HashSet<EventId>>, StoreError> {
-    let rows: Vec<_> = entries.iter().map(|entry| BatchRow::from(*entry)).collect();
-    let array = serde_json::to_string(&rows).map_err(|_| StoreError::Refused("an audit row is no JSON".to_owned()))?;
-    let sql = if tx.is_postgres() { POSTGRES.as_str() } else { SQLITE.as_str() };
-    if usize::try_from(tx.execute(sql, [array.into()]).await?) == Ok(entries.len()) {
+    let written = if tx.is_postgres() {
+        let rows: Vec<_> = entries.iter().map(|entry| Members(entry)).collect();
+        let array = serde_json::to_string(&rows).map_err(|_| StoreError::Refused("an audit row is no JSON".to_owned()))?;
+        tx.execute(&POSTGRES, [array.into()]).await?
+    } else {
+        let mut written = 0;
+        for entries in entries.chunks(ROWS_MAX) {
+            let rows = entries.len().next_power_of_two();
+            let known = entries.iter().flat_map(|entry| COLUMNS.iter().map(|column| (column.of)(entry)));
+            let missing = (rows - entries.len()) * COLUMNS.len();
+            let values: Vec<_> = known.chain(repeat_n(Value::Text(None), missing)).collect();
+            written += tx.execute(&SQLITE[rows.ilog2() as usize], values).await?;
+        }
+        written
+    };
+    if usize::try_from(written) == Ok(entries.len()) {
         return Ok(None);
     }
     let keys: Vec<_> =

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgRow, Postgres};
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _, SqlStr, Transaction};
@@ -19,7 +20,8 @@ pub(super) const LIVENESS_LOCK: i64 = 0x6272_6576_6574_0001;
 pub(super) const MIGRATION_LOCK: i64 = 0x6272_6576_6574_0002;
 
 /// A bound parameter. Both databases know only texts and 64-bit integers from us.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
 pub(super) enum Value {
     Text(Option<String>),
     Int(Option<i64>),
@@ -63,6 +65,11 @@ impl<K> From<Option<Handle<K>>> for Value {
 impl From<i64> for Value {
     fn from(number: i64) -> Self {
         Self::Int(Some(number))
+    }
+}
+impl From<Option<i64>> for Value {
+    fn from(number: Option<i64>) -> Self {
+        Self::Int(number)
     }
 }
 impl From<u32> for Value {
@@ -366,7 +373,11 @@ impl PgTx {
         self.cluster.answer(self.patient, query.fetch_all(&mut *self.tx)).await
     }
 
-    async fn execute<const N: usize>(&mut self, sql: &'static str, args: [Value; N]) -> Result<u64, StoreError> {
+    async fn execute(
+        &mut self,
+        sql: &'static str,
+        args: impl IntoIterator<Item = Value>,
+    ) -> Result<u64, StoreError> {
         let query = postgres(sql, args)?.persistent(!self.cluster.is_pooled());
         let done = self.cluster.answer(self.patient, query.execute(&mut *self.tx)).await?;
         Ok(done.rows_affected())
@@ -375,10 +386,10 @@ impl PgTx {
 
 impl Tx {
     /// Runs a statement and tells how many rows it touched.
-    pub(super) async fn execute<const N: usize>(
+    pub(super) async fn execute(
         &mut self,
         sql: &'static str,
-        args: [Value; N],
+        args: impl IntoIterator<Item = Value>,
     ) -> Result<u64, StoreError> {
         match self {
             Self::Sqlite(tx) => Ok(sqlite(sql, args)?.execute(on_sqlite(tx)).await.map_err(error)?.rows_affected()),
@@ -457,9 +468,9 @@ fn on_sqlite<'t>(tx: &'t mut Transaction<'static, Sqlite>) -> &'t mut SqliteConn
     tx
 }
 
-fn sqlite<const N: usize>(
+fn sqlite(
     sql: &'static str,
-    args: [Value; N],
+    args: impl IntoIterator<Item = Value>,
 ) -> Result<sqlx::query::Query<'static, Sqlite, SqliteArguments>, StoreError> {
     let mut query = sqlx::query(SqlStr::from_static(sql));
     for arg in args {
@@ -472,9 +483,9 @@ fn sqlite<const N: usize>(
     Ok(query)
 }
 
-fn postgres<const N: usize>(
+fn postgres(
     sql: &'static str,
-    args: [Value; N],
+    args: impl IntoIterator<Item = Value>,
 ) -> Result<sqlx::query::Query<'static, Postgres, PgArguments>, StoreError> {
     let mut query = sqlx::query(SqlStr::from_static(sql));
     for arg in args {

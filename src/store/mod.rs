@@ -14,6 +14,7 @@ mod asker;
 mod audiences;
 mod audit;
 mod audit_batch;
+mod audit_columns;
 mod audit_counted;
 mod audit_entry;
 mod audit_partitions;
