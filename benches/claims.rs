@@ -60,6 +60,10 @@ impl Token {
         })
     }
 
+    pub(crate) const fn issuer(&self) -> &IssuerUrl {
+        &self.issuer
+    }
+
     pub(crate) fn grant(&self) -> Outcome<Grant> {
         let standing = Standing {
             subject: &self.subject,
@@ -77,7 +81,13 @@ impl Token {
 
     /// The claims of one more token.
     pub(crate) fn claims(&self, grant: &Grant) -> Claims {
+        self.named_claims(grant).1
+    }
+
+    /// The same with its `jti`.
+    pub(crate) fn named_claims(&self, grant: &Grant) -> (TokenId, Claims) {
         let now = SystemClock.now();
-        Claims::build(grant, &self.issuer, TokenId::new(SystemEntropy.uuid_v7(now)), now)
+        let id = TokenId::new(SystemEntropy.uuid_v7(now));
+        (id, Claims::build(grant, &self.issuer, id, now))
     }
 }

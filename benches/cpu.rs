@@ -28,7 +28,8 @@ pub(crate) fn rate(length: Duration, work: &mut impl FnMut() -> bool) -> Outcome
     }
 }
 
-fn own() -> Duration {
+/// CPU time of this process.
+pub(crate) fn own() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
 }
 

@@ -1,5 +1,5 @@
 //! What `scripts/bench` measures, in one program, because each more would be linked with its own copy of everything:
-//! `cargo bench --bench brevet -- [claims] [sign] [mint] [jwks] [connections] [crowd] [scale]`.
+//! `cargo bench --bench brevet -- [claims] [sign] [mint] [proof] [jwks] [connections] [crowd] [scale]`.
 //!
 //! Rates are per second of CPU time, so that other work on the machine moves them little; the two sides of a ratio take
 //! turns within one run, so that whatever slows the machine down for a while slows both. Prints one figure a line, six
@@ -15,10 +15,12 @@ mod figures;
 mod jwks;
 mod load;
 mod mint;
+mod proof;
 mod raw;
 mod scale;
 mod server;
 mod sign;
+mod unaudited;
 
 use std::error::Error;
 use std::path::Path;
@@ -30,18 +32,25 @@ fn main() -> Outcome<()> {
     // Cargo adds `--bench`, by which a harness would know that it is not run as a test.
     let mut chosen: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     if chosen.is_empty() {
-        chosen = ["claims", "sign", "mint", "jwks", "connections", "crowd", "scale"].map(str::to_owned).to_vec();
+        chosen =
+            ["claims", "sign", "mint", "proof", "jwks", "connections", "crowd", "scale"].map(str::to_owned).to_vec();
     }
     if let [chart, figures, folder] = &chosen[..]
         && chart == "chart"
     {
         return chart::draw(Path::new(figures), Path::new(folder));
     }
+    if let [role, address, credentials] = &chosen[..]
+        && role == unaudited::ROLE
+    {
+        return unaudited::run(address, Path::new(credentials));
+    }
     for name in chosen {
         match name.as_str() {
             "claims" => claims::measure(&rounds)?,
             "sign" => sign::measure(&rounds)?,
             "mint" => mint::measure(&rounds)?,
+            "proof" => proof::measure(&rounds)?,
             "jwks" => jwks::measure(&rounds)?,
             "connections" => connections::measure(&rounds)?,
             "crowd" => crowd::measure(&rounds)?,

@@ -7,7 +7,6 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use brevet::domain::audit::Action;
-use brevet::domain::secret::Secret;
 use brevet::domain::signing_key::KeyKind;
 use brevet::store::{EventFilter, Page, Store, Target};
 use serde_json::json;
@@ -17,10 +16,10 @@ use crate::figures::{Rounds, remark, tell};
 use crate::load::{Load, Round};
 use crate::raw::twins;
 use crate::server::{Database, Issuer, request};
-use crate::{Outcome, cpu};
+use crate::{Outcome, cpu, unaudited};
 
 /// Connections, each of an agent of its own, so that no limit of the default settings is met.
-const CONNECTIONS: usize = 64;
+pub(crate) const CONNECTIONS: usize = 64;
 const TEAMS: usize = 8;
 /// The mint.
 pub(crate) const PATH: &str = "/v1/identity-tokens";
@@ -37,6 +36,7 @@ struct Subject<'a> {
 }
 
 pub(crate) fn measure(rounds: &Rounds) -> Outcome<()> {
+    unaudited::measure(rounds)?;
     let sqlite = Subject {
         keys: ["mint", "sqlite"],
         words: "SQLite",
@@ -145,10 +145,7 @@ fn token_id(body: &[u8]) -> Option<&str> {
 
 /// Every token that was received has its row, and no row is about another.
 fn prove(folder: &Path, database: &Database, received: usize, released: &HashSet<String>) -> Outcome<()> {
-    let target = match database {
-        Database::Sqlite => Target::Sqlite { path: folder.join("brevet.db") },
-        Database::Postgres(url) => Target::Postgres { url: Secret::new(url.clone()) },
-    };
+    let target = database.target(folder);
     let rows = tokio::runtime::Runtime::new()?.block_on(rows(&target))?;
     let kept: HashSet<_> = rows.iter().cloned().collect();
     if received == released.len() && rows.len() == received && kept == *released {

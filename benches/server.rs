@@ -8,7 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use brevet::domain::secret::Secret;
 use brevet::domain::signing_key::KeyKind;
+use brevet::store::Target;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -73,6 +75,16 @@ pub(crate) enum Database {
     Postgres(String),
 }
 
+impl Database {
+    /// The same for the store itself, once the server that kept its data in `folder` has ended.
+    pub(crate) fn target(&self, folder: &Path) -> Target {
+        match self {
+            Self::Sqlite => Target::Sqlite { path: folder.join("brevet.db") },
+            Self::Postgres(url) => Target::Postgres { url: Secret::new(url.clone()) },
+        }
+    }
+}
+
 /// `brevet serve`, with every setting at its default but where it listens and what it stores.
 pub(crate) struct Issuer {
     pub(crate) server: Server,
@@ -98,11 +110,12 @@ impl Issuer {
         Self::on(database, data, kek, free_addresses()?)
     }
 
-    /// Stops it and starts it anew on the same data.
-    pub(crate) fn restart(self, database: &Database) -> Outcome<Self> {
+    /// Stops it and starts it anew on the same data; how long the start took.
+    pub(crate) fn restart(self, database: &Database) -> Outcome<(Self, Duration)> {
         let Self { server, data, kek, addresses, .. } = self;
         server.stop()?;
-        Self::on(database, data, kek, addresses)
+        let began = Instant::now();
+        Ok((Self::on(database, data, kek, addresses)?, began.elapsed()))
     }
 
     fn on(database: &Database, data: TempDir, kek: Option<String>, addresses: [SocketAddr; 3]) -> Outcome<Self> {
@@ -137,7 +150,13 @@ impl Issuer {
 
     /// One call of the admin API that must succeed.
     pub(crate) fn administer(&self, method: &str, path: &str, body: &Value) -> Outcome<Value> {
-        let (status, answer) = call(self.addresses[1], method, path, &self.administrator, Some(body))?;
+        let asked = || call(self.addresses[1], method, path, &self.administrator, Some(body));
+        let (mut status, mut answer) = asked()?;
+        // An administrator, too, is told to come back who comes too often.
+        while status == 429 {
+            sleep(Duration::from_secs(1));
+            (status, answer) = asked()?;
+        }
         let text = String::from_utf8_lossy(&answer);
         if !(200..300).contains(&status) {
             return Err(format!("{method} {path}: {status} {text}").into());

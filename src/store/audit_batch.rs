@@ -62,13 +62,20 @@ const SQLITE_THERE: &str = "SELECT e.id FROM json_each($1) r CROSS JOIN audit_ev
 const POSTGRES_THERE: &str = "SELECT e.id FROM jsonb_to_recordset($1::jsonb) AS r(at bigint, id text)
     JOIN audit_events e ON e.at = r.at AND e.id = r.id";
 
+/// `entries` as a JSON array, in a buffer that need not grow.
+fn array(entries: &[&Entry]) -> Result<String, StoreError> {
+    const ROW: usize = 1280;
+    let rows: Vec<_> = entries.iter().map(|entry| Members(entry)).collect();
+    let mut array = Vec::with_capacity(entries.len() * ROW);
+    let written = serde_json::to_writer(&mut array, &rows).ok().and_then(|()| String::from_utf8(array).ok());
+    written.ok_or_else(|| StoreError::Refused("an audit row is no JSON".to_owned()))
+}
+
 /// Writes `entries` and tells which of them were written; nothing where all were, which is nearly always and spares the
 /// way back. One row that the database refuses fails them all.
 async fn write(tx: &mut Tx, entries: &[&Entry]) -> Result<Option<HashSet<EventId>>, StoreError> {
     let written = if tx.is_postgres() {
-        let rows: Vec<_> = entries.iter().map(|entry| Members(entry)).collect();
-        let array = serde_json::to_string(&rows).map_err(|_| StoreError::Refused("an audit row is no JSON".to_owned()))?;
-        tx.execute(&POSTGRES, [array.into()]).await?
+        tx.execute(&POSTGRES, [array(entries)?.into()]).await?
     } else {
         let mut written = 0;
         for entries in entries.chunks(ROWS_MAX) {

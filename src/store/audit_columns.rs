@@ -66,9 +66,7 @@ pub(super) const COLUMNS: [Column; 31] = [
     text("proof_kid", |entry| of_proof(entry, |proof| Some(proof.kid.as_str().to_owned()))),
     text("proof_worker", |entry| of_proof(entry, |proof| proof.also.map(|id| id.to_string()))),
     text("proof_token", |entry| of_proof(entry, |proof| proof.original_token.map(|id| id.to_string()))),
-    text("user_uid", |entry| {
-        entry.event.principal.as_ref().and_then(Principal::user).map(UserUid::as_str).into()
-    }),
+    text("user_uid", |entry| entry.event.principal.as_ref().and_then(Principal::user).map(UserUid::as_str).into()),
     text("account_uid", |entry| {
         entry.event.principal.as_ref().and_then(Principal::service_account).map(ServiceAccountUid::as_str).into()
     }),

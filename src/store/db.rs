@@ -373,11 +373,7 @@ impl PgTx {
         self.cluster.answer(self.patient, query.fetch_all(&mut *self.tx)).await
     }
 
-    async fn execute(
-        &mut self,
-        sql: &'static str,
-        args: impl IntoIterator<Item = Value>,
-    ) -> Result<u64, StoreError> {
+    async fn execute(&mut self, sql: &'static str, args: impl IntoIterator<Item = Value>) -> Result<u64, StoreError> {
         let query = postgres(sql, args)?.persistent(!self.cluster.is_pooled());
         let done = self.cluster.answer(self.patient, query.execute(&mut *self.tx)).await?;
         Ok(done.rows_affected())
