@@ -31,6 +31,7 @@ pub mod rotate;
 pub mod runs;
 pub mod sessions;
 pub mod sign_in;
+mod signing_pool;
 pub mod standing;
 pub mod upkeep;
 pub mod whoami;
@@ -50,6 +51,7 @@ use self::publications::TeamPublications;
 use self::readiness::Unwritten;
 use self::recent::Recent;
 use self::rings::Rings;
+use self::signing_pool::SigningPool;
 use crate::domain::audit::{Action, Decision, Event, Origin};
 use crate::domain::clock::Clock;
 use crate::domain::credential::SecretHash;
@@ -114,6 +116,7 @@ struct Inner {
     entropy: Arc<dyn Entropy>,
     limits: Limits,
     admission: Admission<Party>,
+    signing: SigningPool,
     look_ups: Admission<Stranger>,
     callers: Recent<SecretHash, Arc<Known>>,
     facts: Recent<TeamUid, Arc<TeamFacts>>,
@@ -141,6 +144,7 @@ impl Issuer {
             clock: parts.clock,
             entropy: parts.entropy,
             admission: Admission::new(parts.limits.mints()),
+            signing: SigningPool::of_host(),
             look_ups: Admission::new(parts.limits.look_ups()),
             limits: Limits::new(&parts.limits),
             callers: Recent::new(REMEMBERED, CREDENTIALS_MAX),

@@ -1,15 +1,11 @@
 //! How a granted token leaves: never without its committed audit row.
 
-use std::sync::Arc;
-use std::time::Instant;
-
 use time::OffsetDateTime;
 
 use super::Issuer;
-use super::keys::OpenKey;
 use super::limits::Party;
 use super::refusals::Unavailable;
-use crate::crypto::signer::{SignerError, SigningInput};
+use crate::crypto::signer::SigningInput;
 use crate::domain::audit::{Action, Decision, Event, Origin, TokenFacts};
 use crate::domain::claims::Claims;
 use crate::domain::credential::CredentialKind;
@@ -17,7 +13,6 @@ use crate::domain::id::{CredentialId, TokenId};
 use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::policy::Grant;
 use crate::domain::secret::Secret;
-use crate::domain::signing_key::KeyKind;
 use crate::limit::admission::Place;
 use crate::store::{Proof, Release, Verdict};
 
@@ -90,7 +85,7 @@ impl Issuer {
         };
 
         let ticket = self.audit().release(Release { event: event.clone(), proof })?;
-        let signed = sign(keys, input).await;
+        let signed = self.0.signing.sign(keys, input).await;
         // From here on only the disk works for it: the next one may sign.
         place.rest();
         match self.committed(ticket).await? {
@@ -155,18 +150,4 @@ impl Issuer {
         event.token = released.token;
         self.record_refusal(event).await;
     }
-}
-
-/// A quarter of a millisecond is signed where it stands: another thread would cost more than it saves. Larger
-/// RSA keys take longer, so that lighter requests must not wait behind them; how many at once, admission bounds.
-async fn sign(key: Arc<OpenKey>, input: SigningInput) -> Result<Secret, SignerError> {
-    let began = Instant::now();
-    let signed = match key.kind {
-        KeyKind::Rsa2048 | KeyKind::P256 => key.set.sign(input),
-        KeyKind::Rsa3072 | KeyKind::Rsa4096 => {
-            tokio::task::spawn_blocking(move || key.set.sign(input)).await.unwrap_or(Err(SignerError::Sign))
-        }
-    };
-    metrics::histogram!("brevet_signing_seconds").record(began.elapsed().as_secs_f64());
-    signed
 }

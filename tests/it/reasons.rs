@@ -17,7 +17,7 @@ const PLACES: [(&str, &[&str]); 12] = [
     ("issuer/refusals.rs", &[]),
     ("issuer/callers.rs", &["brevet_refusals_total"]),
     ("issuer/admin/capability.rs", &[]),
-    ("issuer/release.rs", &["brevet_tokens_total", "brevet_signing_seconds"]),
+    ("issuer/release.rs", &["brevet_tokens_total"]),
     ("domain/policy.rs", &[]),
     ("crypto/foreign_token.rs", &[]),
     ("crypto/client_assertion.rs", &[]),
