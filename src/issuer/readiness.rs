@@ -4,7 +4,8 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use super::Issuer;
-use crate::store::{QUEUE_MAX, StoreError, Ticket, Verdict};
+use super::refusals::Unavailable;
+use crate::store::{QUEUE_MAX, Ticket, Verdict};
 
 /// How long an audit row that was not written counts, where none was since. It must end by itself: a replica that gets
 /// no requests because it is not ready would never find out that there is room again.
@@ -58,14 +59,13 @@ impl Issuer {
     }
 
     /// Waits for a row, and remembers why where it was not written.
-    pub(super) async fn committed(&self, ticket: Ticket) -> Result<Verdict, StoreError> {
-        let verdict = ticket.committed().await;
-        if let Err(error) = &verdict {
+    pub(super) async fn committed(&self, ticket: Ticket) -> Result<Verdict, Unavailable> {
+        ticket.committed().await.map_err(|error| {
             let committed = self.audit().stats().committed;
             let unwritten = Unwritten { at: Instant::now(), cause: error.to_string(), committed };
             *self.0.unwritten.lock().unwrap_or_else(PoisonError::into_inner) = Some(unwritten);
-        }
-        verdict
+            Unavailable::Unwritten(error)
+        })
     }
 
     /// Why the last audit row was not written, if it was not.

@@ -158,6 +158,9 @@ pub enum Unavailable {
     /// The database does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The database did not take the audit row, for whatever reason.
+    #[error("an audit row was not written: {0}")]
+    Unwritten(StoreError),
     /// No key signs now.
     #[error(transparent)]
     NoKey(#[from] KeySetError),

@@ -95,6 +95,75 @@ async fn threat_42_a_commit_that_fails_releases_no_token_and_readiness_says_why(
     }
 }
 
+/// Refuses every row for good, as a rule of somebody's own would: on PostgreSQL, on SQLite, and away with it.
+const NEVER: [[&str; 2]; 2] = [
+    [
+        "ALTER TABLE audit_events ADD CONSTRAINT never_taken CHECK (at < 0) NOT VALID",
+        "ALTER TABLE audit_events DROP CONSTRAINT never_taken",
+    ],
+    [
+        "CREATE TRIGGER never_taken BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'never_taken'); END",
+        "DROP TRIGGER never_taken",
+    ],
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn threat_42_a_row_that_is_never_taken_releases_no_token_either() {
+    for (app, key, database) in each(brevet::store::QUEUE_MAX).await {
+        let before = app.rows(Action::TokenMint).await.len();
+        let [on_postgres, on_sqlite] = NEVER;
+        let answers = if let Some(database) = &database {
+            let mut server = PgConnection::connect(&database.url()).await.unwrap();
+            sqlx::raw_sql(on_postgres[0]).execute(&mut server).await.unwrap();
+            let answers = six(&app, &key).await;
+            unready(&app, "never_taken").await;
+            sqlx::raw_sql(on_postgres[1]).execute(&mut server).await.unwrap();
+            answers
+        } else {
+            let options = SqliteConnectOptions::new().filename(app.dir.path().join("brevet.db"));
+            let mut other = SqliteConnection::connect_with(&options).await.unwrap();
+            sqlx::raw_sql(on_sqlite[0]).execute(&mut other).await.unwrap();
+            let answers = six(&app, &key).await;
+            unready(&app, "never_taken").await;
+            sqlx::raw_sql(on_sqlite[1]).execute(&mut other).await.unwrap();
+            answers
+        };
+        answers.iter().for_each(told_to_come_back);
+        assert_eq!(app.rows(Action::TokenMint).await.len(), before);
+        assert_eq!(app.mint(&key, &json!({})).await.status, StatusCode::OK);
+    }
+}
+
+/// Refuses rows of transactions that do not wait for the disk.
+const WAITS: &str = "
+    CREATE FUNCTION waits() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF current_setting('synchronous_commit') <> 'on' THEN RAISE EXCEPTION 'it does not wait'; END IF;
+        RETURN NEW;
+    END $$;
+    CREATE TRIGGER waits BEFORE INSERT ON audit_events FOR EACH ROW EXECUTE FUNCTION waits()";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn threat_42_a_row_waits_for_the_disk_whatever_the_database_does_by_itself() {
+    let Some(database) = postgres::database() else { return };
+    let mut server = PgConnection::connect(&database.url()).await.unwrap();
+    let hasty = "DO $$ BEGIN
+        EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database());
+    END $$";
+    sqlx::raw_sql(hasty).execute(&mut server).await.unwrap();
+    let target = Some(Target::Postgres { url: Secret::new(database.url()) });
+    let app = App::when(SystemClock.now(), Options { target, ..Options::default() }).await;
+    let team = app.team("red").await;
+    let (key, _) = app.agent_key(&app.agent(&team, "bot").await).await;
+    sqlx::raw_sql(WAITS).execute(&mut server).await.unwrap();
+    assert_eq!(app.mint(&key, &json!({})).await.status, StatusCode::OK);
+    // Whoever says nothing does not wait.
+    let mut other = PgConnection::connect(&database.url()).await.unwrap();
+    let row =
+        "INSERT INTO audit_events (id, at, issuer_id, action, decision, occurrences) VALUES ('x', 0, 'x', 'x', 'x', 1)";
+    let refused = sqlx::raw_sql(row).execute(&mut other).await.unwrap_err();
+    assert!(refused.to_string().contains("it does not wait"), "{refused}");
+}
+
 async fn unready(app: &App, why: &str) {
     let parts = app.issuer.readiness().await;
     let fault = parts.iter().find(|part| part.name == "database").and_then(|part| part.fault.as_deref());

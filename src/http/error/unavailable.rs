@@ -11,6 +11,7 @@ impl From<Unavailable> for ProblemAnswer {
             Unavailable::Starting => "the issuer is starting; try again",
             Unavailable::Changing => "credential, team or signing key are being changed; try again",
             Unavailable::Store(store) if store.is_retryable() => "the database does not answer; try again",
+            Unavailable::Unwritten(_) => "the audit row could not be written; try again",
             Unavailable::StaleKeys(_) => "the database does not answer; try again",
             Unavailable::Clock(_) => "this replica's clock is off, so that it mints nothing; try again",
             Unavailable::NoKey(_) => "no signing key is active",
