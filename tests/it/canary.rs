@@ -996,10 +996,8 @@ fn threat_31_a_canary_is_in_no_file_log_or_argument_that_is_not_meant_to_hold_it
     }
     assert_eq!(held, [("administrator key", "first-administrator.key".to_owned())]);
     // The one file that holds a person's session, and no log or argument beside it.
-    let (session, content) = places
-        .iter()
-        .find(|(path, _)| path.to_string_lossy().contains("state/brevet/") && path.extension() == Some("json".as_ref()))
-        .expect("a saved session");
+    let session = &served.session_file();
+    let (_, content) = places.iter().find(|(path, _)| path == session).expect("it was read");
     let content = String::from_utf8_lossy(content);
     let start = content.find("bvt_at_").expect("its access token");
     let session_needle = &content[start + 8..start + 50];

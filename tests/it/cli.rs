@@ -71,7 +71,7 @@ fn the_way_of_a_person_and_of_an_agent() {
     assert_eq!(rows["items"].as_array().unwrap().len(), 1);
 
     // Secrets that were used are in no log and on no stderr but the one that shows them.
-    let session = session_file(&served);
+    let session = served.session_file();
     let saved: Value = serde_json::from_str(&fs::read_to_string(&session).unwrap()).unwrap();
     let bearer = saved["access_token"].as_str().unwrap().to_owned();
     assert_eq!(served.succeeds(None, &["logout"]), "");
@@ -87,21 +87,13 @@ fn the_way_of_a_person_and_of_an_agent() {
     }
 }
 
-fn session_file(served: &Served) -> std::path::PathBuf {
-    let folder = served.home.path().join(".local/state/brevet");
-    let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
-    assert_eq!(files.len(), 1);
-    files.pop().unwrap()
-}
-
 #[test]
 fn threat_31_a_saved_session_is_private_and_a_readable_one_is_refused() {
     let served = Served::start();
     served.furnish();
     let code = served.admin(&["admin", "enrolment-codes", "create", "--user", "ann"]);
     served.succeeds(None, &["login", "--code", &code]);
-    let file = session_file(&served);
+    let file = served.session_file();
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();

@@ -91,12 +91,6 @@ fn code(served: &Served) -> String {
     served.admin(&["admin", "enrolment-codes", "create", "--user", "ann"])
 }
 
-fn session_file(served: &Served) -> std::path::PathBuf {
-    let folder = served.home.path().join(".local/state/brevet");
-    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    files.filter(|file| file.extension().is_some_and(|extension| extension == "json")).last().expect("a session")
-}
-
 fn refreshes(served: &Served) -> usize {
     let rows = served.admin(&["admin", "audit", "--action", "session.refresh", "--json"]);
     serde_json::from_str::<Value>(&rows).unwrap()["items"].as_array().unwrap().len()
@@ -123,7 +117,7 @@ fn threat_31_a_session_lives_in_the_keyring_and_no_file_holds_a_token() {
     let Some(bus) = Bus::start(&served) else { return };
     let signed_in = brevet(&served, Some(&bus), &["login", "--keyring", "--code", &code(&served)]);
     assert_eq!(signed_in.code(), Some(0), "{signed_in:#?}");
-    let text = fs::read_to_string(session_file(&served)).unwrap();
+    let text = fs::read_to_string(served.session_file()).unwrap();
     assert!(!text.contains("bvt_"), "{text}");
     let pointer: Value = serde_json::from_str(&text).unwrap();
     let name = pointer["keyring"].as_str().unwrap();
@@ -145,13 +139,13 @@ fn threat_31_a_session_lives_in_the_keyring_and_no_file_holds_a_token() {
             assert_eq!((ended.code(), ended.stdout.trim().split('.').count()), (Some(0), 3), "{ended:#?}");
         }
         assert_eq!(refreshes(&served), 1);
-        assert_eq!(fs::read_to_string(session_file(&served)).unwrap(), text, "what the file says stays true");
+        assert_eq!(fs::read_to_string(served.session_file()).unwrap(), text, "what the file says stays true");
     }
 
     // A new sign-in, to a file: the keyring forgets.
     let moved = brevet(&served, Some(&bus), &["login", "--code", &code(&served)]);
     assert_eq!(moved.code(), Some(0), "{moved:#?}");
-    assert!(fs::read_to_string(session_file(&served)).unwrap().contains("bvt_rt_"));
+    assert!(fs::read_to_string(served.session_file()).unwrap().contains("bvt_rt_"));
     let back = brevet(&served, Some(&bus), &["login", "--keyring", "--code", &code(&served)]);
     assert_eq!(back.code(), Some(0), "{back:#?}");
     assert_eq!(brevet(&served, Some(&bus), &["whoami"]).code(), Some(0));
@@ -173,7 +167,7 @@ fn without_a_secret_service_a_person_is_told_before_signing_in_and_can_fall_back
     assert_eq!(brevet(&served, None, &["login", "--code", &code]).code(), Some(0));
     assert_eq!(brevet(&served, None, &["token"]).code(), Some(0));
     // A session that is in a keyring which has gone.
-    fs::write(session_file(&served), format!(r#"{{"issuer":"{}","keyring":"x"}}"#, served.url)).unwrap();
+    fs::write(served.session_file(), format!(r#"{{"issuer":"{}","keyring":"x"}}"#, served.url)).unwrap();
     let refused = brevet(&served, None, &["token"]);
     assert_eq!(refused.code(), Some(1));
     assert!(refused.stderr.contains("the keyring of this system cannot be used"), "{refused:#?}");

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -205,18 +205,12 @@ fn a_browser_that_does_not_start_is_told_and_the_address_works_by_hand() {
     is_signed_in(&served, &running.finish());
 }
 
-fn session_file(served: &Served) -> PathBuf {
-    let folder = served.home.path().join(".local/state/brevet");
-    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    files.filter(|file| file.extension().is_some_and(|extension| extension == "json")).last().expect("a session")
-}
-
 #[test]
 fn threat_23_a_new_sign_in_ends_the_session_before() {
     let served = served();
     let sign_in = || served.brevet(None, &["login", "--code", &code(&served)]);
     assert_eq!(sign_in().code(), Some(0));
-    let file = session_file(&served);
+    let file = served.session_file();
     let before: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
     let access = before["access_token"].as_str().unwrap();
     served.succeeds(Some(access), &["token"]);

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -19,21 +18,15 @@ fn signed_in() -> Served {
     served
 }
 
-fn session_file(served: &Served) -> PathBuf {
-    let folder = served.home.path().join(".local/state/brevet");
-    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    files.filter(|file| file.extension().is_some_and(|extension| extension == "json")).last().expect("a session")
-}
-
 fn saved(served: &Served) -> Value {
-    serde_json::from_str(&fs::read_to_string(session_file(served)).unwrap()).unwrap()
+    serde_json::from_str(&fs::read_to_string(served.session_file()).unwrap()).unwrap()
 }
 
 /// Lets the access token have run out, as the terminal sees it.
 fn spend(served: &Served) {
     let mut session = saved(served);
     session["expires_at"] = "2020-01-01T00:00:00Z".into();
-    fs::write(session_file(served), session.to_string()).unwrap();
+    fs::write(served.session_file(), session.to_string()).unwrap();
 }
 
 fn refreshes(served: &Served) -> usize {
@@ -67,7 +60,7 @@ fn threat_32_two_hundred_parallel_commands_refresh_once() {
 fn threat_32_a_holder_of_the_lock_who_is_killed_blocks_nobody() {
     let served = signed_in();
     spend(&served);
-    let lock = session_file(&served).with_extension("lock");
+    let lock = served.session_file().with_extension("lock");
     let mut holder = Command::new("flock").arg(&lock).args(["sleep", "600"]).spawn().unwrap();
     // The lock is the kernel's: whoever asks without waiting is refused for as long as it is held.
     let is_held = || !Command::new("flock").arg("--nonblock").arg(&lock).arg("true").status().unwrap().success();
@@ -89,10 +82,10 @@ fn threat_32_a_holder_of_the_lock_who_is_killed_blocks_nobody() {
 fn a_refresh_whose_answer_was_lost_is_made_up_for() {
     let served = signed_in();
     spend(&served);
-    let before = fs::read_to_string(session_file(&served)).unwrap();
+    let before = fs::read_to_string(served.session_file()).unwrap();
     served.succeeds(None, &["token"]);
     // As if the command had been killed between the answer and the file: the old refresh token is all there is.
-    fs::write(session_file(&served), before).unwrap();
+    fs::write(served.session_file(), before).unwrap();
     served.succeeds(None, &["token"]);
     assert_eq!(refreshes(&served), 2);
 }
@@ -225,7 +218,7 @@ fn a_session_whose_time_is_over_and_a_wrong_team_are_told_with_what_to_do() {
     assert!(refused.stderr.contains("`brevet whoami` lists the audiences of each team"), "{refused:#?}");
     let mut session = saved(&served);
     session["session_expires_at"] = "2020-01-01T00:00:00Z".into();
-    fs::write(session_file(&served), session.to_string()).unwrap();
+    fs::write(served.session_file(), session.to_string()).unwrap();
     let refused = served.brevet(None, &["token"]);
     assert_eq!(refused.code(), Some(1));
     let words = "ended at 2020-01-01T00:00:00Z: sign in again with `brevet login`\n";

@@ -3,7 +3,9 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::process::{self, Ended, Home, Running};
@@ -20,24 +22,26 @@ pub(crate) struct Served {
     running: Option<Running>,
 }
 
-/// A port that nobody listens at, and that the system gives to nobody who asks for any: below those it hands out, or
-/// another test's connection could take it before its server starts, or while that restarts. Each is given once.
+/// A port that nobody listens at, and where it can be one that the system gives to nobody who asks for any: below those
+/// it hands out, or another test's connection could take it before its server starts, or while that restarts. Each is
+/// given once.
 pub(crate) fn free_port() -> u16 {
-    const FIRST: u16 = 10_000;
-    static HANDED_OUT: AtomicU16 = AtomicU16::new(0);
-    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").expect("Linux tells its ports");
-    let end: u16 = range.split_whitespace().next().and_then(|least| least.parse().ok()).expect("a number");
-    let size = end.checked_sub(FIRST).filter(|size| *size >= 1_000).expect("ports that are not handed out");
-    // Another run of the tests on this machine begins elsewhere.
-    let start = std::process::id().wrapping_mul(617) % u32::from(size);
-    for _ in 0..size {
-        let offset = start + u32::from(HANDED_OUT.fetch_add(1, Ordering::Relaxed));
-        let port = FIRST + u16::try_from(offset % u32::from(size)).expect("less than the size");
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
+    // PostgreSQL and PgBouncer of scripts/lib/postgres.sh are from 20000 on.
+    const RANGE: std::ops::Range<u16> = 10_000..20_000;
+    static BEGUN: LazyLock<u32> = LazyLock::new(|| std::process::id().wrapping_mul(617));
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let handed_out = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let least: u16 = handed_out.split_whitespace().next().and_then(|least| least.parse().ok()).unwrap_or_default();
+    if least >= RANGE.end {
+        for _ in RANGE {
+            let nth = BEGUN.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % u32::from(RANGE.end - RANGE.start);
+            let port = RANGE.start + u16::try_from(nth).expect("less than the range");
+            if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+                return port;
+            }
         }
     }
-    panic!("no port from {FIRST} to {end} is free");
+    TcpListener::bind("127.0.0.1:0").expect("loopback").local_addr().expect("an address").port()
 }
 
 /// The status that a plain request gets; `None` where nobody listens, or nothing is answered in ten seconds.
@@ -98,6 +102,17 @@ impl Served {
     #[track_caller]
     pub(crate) fn logged(&self, text: &str) -> String {
         self.running.as_ref().expect("it runs").wait_for(text)
+    }
+
+    /// The file of the one session that is saved in its home; a lock lies beside it.
+    #[track_caller]
+    pub(crate) fn session_file(&self) -> PathBuf {
+        let folder = self.home.path().join(".local/state/brevet");
+        let files = fs::read_dir(folder).expect("saved sessions").map(|entry| entry.expect("a file").path());
+        let mut sessions = files.filter(|file| file.extension() == Some("json".as_ref()));
+        let session = sessions.next().expect("a saved session");
+        assert_eq!(sessions.next(), None, "one session");
+        session
     }
 
     /// What anybody on its host sees of how it was started.
