@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::postgres;
 use crate::support::process::{self, Home, Running};
-use crate::support::served::free_port;
+use crate::support::served::{Served, free_port};
 
 const ISSUER: &str = "http://127.0.0.1:9";
 
@@ -82,4 +82,24 @@ fn two_replicas_serve_one_issuer_and_none_makes_its_own_key_encryption_key() {
         assert_eq!(ended.code(), Some(0), "{ended:#?}");
         assert!(!ended.stderr.contains(&kek) && !ended.stderr.contains(key), "threat 31: a secret is in the log");
     }
+}
+
+#[test]
+fn an_issuer_behind_a_pooler_serves_and_off_is_off() {
+    let Some((database, pooled)) = postgres::pooled_database() else { return };
+    let home = Home::new();
+    let kek = process::run(home.brevet(["keys", "init-kek", "--print"])).stdout.trim().to_owned();
+    let variables = vec![("DATABASE_URL", pooled), ("DATABASE_DIRECT_URL", database.url()), ("BREVET_KEK", kek)];
+    let mut served = Served::start_with(home, &format!("http://127.0.0.1:{}", free_port()), variables);
+    let key = served.furnish();
+    for _ in 0..3 {
+        assert!(served.succeeds(Some(&key), &["token"]).starts_with("eyJ"));
+    }
+    let listed = served.admin(&["admin", "service-accounts", "list-keys", "--team", "red", "bot", "--json"]);
+    let listed: Value = serde_json::from_str(&listed).expect("JSON");
+    let id = listed[0]["id"].as_str().expect("a key");
+    served.admin(&["admin", "service-accounts", "delete-key", "--team", "red", "bot", id]);
+    let refused = served.brevet(Some(&key), &["token"]);
+    assert_eq!(refused.code(), Some(1), "{refused:#?}");
+    assert_eq!(served.stop().code(), Some(0));
 }

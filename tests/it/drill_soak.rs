@@ -199,6 +199,7 @@ fn memory_and_descriptors_stay_flat_at_four_fifths_of_what_it_can_carry() {
         most(&settled),
         descriptors(process)
     );
+    assert!(slope(&settled) < 1024.0, "memory grows");
     assert!(told.answers.keys().chain(last.answers.keys()).all(|status| *status == 200), "{:?}", told.answers);
     assert!(told.broken.is_empty() && last.broken.is_empty(), "{:?}", told.broken.first());
     assert_eq!(drilled.served.stop().code(), Some(0));

@@ -124,37 +124,36 @@ pub(crate) enum Balancer {
 
 impl Balancer {
     /// HAProxy where `BREVET_TEST_HAPROXY` names one, and else nginx; `None` after saying that the test is skipped.
-    pub(crate) fn start(port: u16, upstreams: &[u16]) -> Option<Self> {
+    pub(crate) fn start(port: u16, upstreams: &[u16], ops: &[u16]) -> Option<Self> {
         match variable("BREVET_TEST_HAPROXY") {
-            Some(program) => Some(Self::Haproxy(Haproxy::start(&program, port, upstreams))),
+            Some(program) => Some(Self::Haproxy(Haproxy::start(&program, port, upstreams, ops))),
             None => Nginx::start(port, upstreams).map(Self::Nginx),
         }
     }
 }
 
-/// HAProxy on one loopback port before several upstreams, which it tries again as nginx does.
+/// HAProxy on one loopback port before several upstreams, of which it asks `/readyz`. A request that was sent is never sent
+/// again: one that a replica drops is lost, and seen to be.
 pub(crate) struct Haproxy {
     child: Child,
     _folder: TempDir,
 }
 
 impl Haproxy {
-    fn start(program: &std::ffi::OsStr, port: u16, upstreams: &[u16]) -> Self {
+    fn start(program: &std::ffi::OsStr, port: u16, upstreams: &[u16], ops: &[u16]) -> Self {
         let folder = TempDir::with_prefix("brevet-haproxy-").expect("a temporary directory");
         let mut servers = String::new();
-        for (number, port) in upstreams.iter().enumerate() {
-            writeln!(servers, "  server replica{number} 127.0.0.1:{port}").expect("a string grows");
+        for (number, (port, ops)) in upstreams.iter().zip(ops).enumerate() {
+            let check = format!("check port {ops} inter 200ms fall 1 rise 2");
+            writeln!(servers, "  server replica{number} 127.0.0.1:{port} {check}").expect("a string grows");
         }
-        // A request that met a replica which is going, or has no database, goes to the other one; a mint may, because
-        // a row without its token does no harm.
         let configuration = format!(
             "defaults\n\
                mode http\n\
                timeout connect 2s\n  timeout client 60s\n  timeout server 60s\n\
-               option http-buffer-request\n  option redispatch 1\n  retries 3\n\
-               retry-on conn-failure empty-response response-timeout 502 503\n\
+               option redispatch 1\n  retries 3\n  retry-on conn-failure\n\
              frontend public\n  bind 127.0.0.1:{port}\n  default_backend replicas\n\
-             backend replicas\n  balance roundrobin\n{servers}"
+             backend replicas\n  balance roundrobin\n  option httpchk GET /readyz\n{servers}"
         );
         let file = folder.path().join("haproxy.cfg");
         fs::write(&file, configuration).expect("a file in a folder of our own");
@@ -191,7 +190,8 @@ impl Nginx {
         for port in upstreams {
             write!(servers, "server 127.0.0.1:{port} max_fails=0; ").expect("a string grows");
         }
-        // A mint that met a replica without the database goes to the other one.
+        // A request that met a replica which is going, or has no database, goes to the other one; a mint may, because
+        // a row without its token does no harm.
         Self::serving(
             port,
             &format!("upstream replicas {{ {servers} }}"),

@@ -22,6 +22,7 @@ pub(crate) struct Replicas {
     running: [Option<Running>; REPLICAS],
     homes: [Home; REPLICAS],
     ports: [u16; REPLICAS],
+    ops: [u16; REPLICAS],
     kek: String,
     _balancer: Balancer,
     postgres: LeashedPostgres,
@@ -40,9 +41,9 @@ impl Replicas {
     }
 
     fn with(network: bool) -> Option<Self> {
-        let ports = [free_port(), free_port()];
+        let [ports, ops] = [[(); REPLICAS]; 2].map(|replicas| replicas.map(|()| free_port()));
         let port = free_port();
-        let balancer = Balancer::start(port, &ports)?;
+        let balancer = Balancer::start(port, &ports, &ops)?;
         let postgres = LeashedPostgres::start()?;
         let network = network.then(|| Chaos::before(port_of(postgres.url())));
         let homes = [Home::new(), Home::new()];
@@ -53,6 +54,7 @@ impl Replicas {
             running: [None, None],
             homes,
             ports,
+            ops,
             kek,
             _balancer: balancer,
             postgres,
@@ -70,7 +72,8 @@ impl Replicas {
     pub(crate) fn serve(&mut self, replica: usize) {
         let listen = format!("127.0.0.1:{}", self.ports[replica]);
         let mut command = self.homes[replica].brevet(["serve", "--development", "--issuer-url", &self.issuer]);
-        command.args(["--public-listen", &listen, "--admin-listen", "same", "--ops-listen", "127.0.0.1:0"]);
+        let ops = format!("127.0.0.1:{}", self.ops[replica]);
+        command.args(["--public-listen", &listen, "--admin-listen", "same", "--ops-listen", &ops]);
         let database = match &self.network {
             Some(network) => {
                 let place = format!("127.0.0.1:{}/", port_of(self.postgres.url()));

@@ -97,29 +97,52 @@ async fn one_bad_row_fails_nobody_but_itself() {
         let taken = scene.event();
         writer.append(taken.clone()).unwrap().committed().await.unwrap();
         // Queued without a pause, so that they share a batch: the writer is busy with the first ones.
-        only_bad_rows_fail(&world, &scene, &writer, 60, |release| release.event.id = taken.id).await;
+        let spoil = |n: usize, release: &mut Release| {
+            if n % 20 == 7 {
+                release.event.id = taken.id;
+            }
+            n % 20 == 7
+        };
+        only_bad_rows_fail(&world, &scene, &writer, 60, spoil).await;
         let stats = writer.stats();
         assert_eq!((stats.failed, stats.committed), (3, 58), "{name}");
         assert!(stats.batches < 30, "{name}: batches form while one commits, not row by row: {stats:?}");
     }
 }
 
-/// Queues `rows` releases, of which `spoil` spoils every twentieth, and sees that these alone are refused and have no row.
+#[tokio::test]
+async fn a_bad_row_behind_many_good_ones_fails_nobody_but_itself() {
+    for world in World::each().await {
+        let scene = Scene::set(&world.store).await;
+        let writer = AuditWriter::start(world.store.clone());
+        let taken = scene.event();
+        writer.append(taken.clone()).unwrap().committed().await.unwrap();
+        // On this one thread all are one batch, which is more than one statement on SQLite.
+        let spoil = |n: usize, release: &mut Release| {
+            if n == 150 {
+                release.event.id = taken.id;
+            }
+            n == 150
+        };
+        only_bad_rows_fail(&world, &scene, &writer, 200, spoil).await;
+    }
+}
+
+/// Queues `rows` releases, of which `spoil` spoils some and says which, and sees that these alone are refused and have no
+/// row.
 async fn only_bad_rows_fail(
     world: &World,
     scene: &Scene,
     writer: &AuditWriter,
     rows: usize,
-    spoil: impl Fn(&mut Release),
+    spoil: impl Fn(usize, &mut Release) -> bool,
 ) {
     let (store, name) = (&world.store, world.name);
     let version = store.team(&scene.team).await.unwrap().unwrap().version;
     let mut tickets = Vec::new();
     for n in 0..rows {
-        let (mut release, bad) = (scene.release_under(version, scene.agent()), n % 20 == 7);
-        if bad {
-            spoil(&mut release);
-        }
+        let mut release = scene.release_under(version, scene.agent());
+        let bad = spoil(n, &mut release);
         tickets.push((bad, release.event.clone(), writer.release(release).unwrap()));
     }
     for (bad, event, ticket) in tickets {
@@ -150,10 +173,13 @@ async fn a_row_that_is_refused_at_the_commit_fails_nobody_but_itself() {
         let scene = Scene::set(&world.store).await;
         world.sabotage(if world.is_postgres() { REFUSED_ON_POSTGRES } else { REFUSED_ON_SQLITE }).await;
         let writer = AuditWriter::start(world.store.clone());
-        only_bad_rows_fail(&world, &scene, &writer, 40, |release| {
-            release.event.origin.user_agent = Some("bad/1".to_owned());
-        })
-        .await;
+        let spoil = |n: usize, release: &mut Release| {
+            if n % 20 == 7 {
+                release.event.origin.user_agent = Some("bad/1".to_owned());
+            }
+            n % 20 == 7
+        };
+        only_bad_rows_fail(&world, &scene, &writer, 40, spoil).await;
     }
 }
 
