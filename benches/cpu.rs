@@ -48,8 +48,17 @@ pub(crate) fn of_family(id: u32) -> Outcome<Duration> {
 
 /// Memory of process `id` that is resident, in MiB.
 pub(crate) fn resident(id: u32) -> Outcome<f64> {
+    memory(id, "VmRSS:")
+}
+
+/// The most that it ever was.
+pub(crate) fn resident_at_most(id: u32) -> Outcome<f64> {
+    memory(id, "VmHWM:")
+}
+
+fn memory(id: u32, what: &str) -> Outcome<f64> {
     let status = fs::read_to_string(format!("/proc/{id}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).ok_or("the kernel does not tell")?;
     let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kib / 1024.0)
 }

@@ -47,14 +47,14 @@ pub(crate) fn measure(rounds: &Rounds) -> Outcome<()> {
 
     let few = figures(rounds, &issuer, &keys[..CONNECTIONS])?;
     let all = figures(rounds, &issuer, &keys)?;
-    let memory = cpu::resident(issuer.server.id())?;
+    let memory = cpu::resident_at_most(issuer.server.id())?;
     for (key, words, of) in [("few", "64 agents of 1,000,000", few), ("all", "each another of 1,000,000 agents", all)] {
         let rates: Vec<_> = of.iter().map(Round::per_cpu_second).collect();
         let late: Vec<_> = of.iter().map(|round| round.percentile(99)).collect();
         tell(&format!("crowd_rate_{key}"), &format!("mints, {words}"), "per server CPU s", &rates)?;
         tell(&format!("crowd_p99_{key}"), &format!("mint, 99 of 100 on 64 connections, {words}"), "ms", &late)?;
     }
-    tell("rss_million_mb", "memory after a load of 1,000,000 agents", "MiB", &[memory])?;
+    tell("rss_million_mb", "memory at most under a load of 1,000,000 agents", "MiB", &[memory])?;
     issuer.stop().map(drop)
 }
 

@@ -1,5 +1,5 @@
 //! What `scripts/bench` measures, in one program, because each more would be linked with its own copy of everything:
-//! `cargo bench --bench brevet -- [claims] [sign] [mint] [proof] [jwks] [connections] [crowd] [scale]`.
+//! `cargo bench --bench brevet -- [claims] [sign] [mint] [proof] [jwks] [connections] [crowd] [scale]`; all but `scale` unless told.
 //!
 //! Rates are per second of CPU time, so that other work on the machine moves them little; the two sides of a ratio take
 //! turns within one run, so that whatever slows the machine down for a while slows both. Prints one figure a line, six
@@ -32,8 +32,7 @@ fn main() -> Outcome<()> {
     // Cargo adds `--bench`, by which a harness would know that it is not run as a test.
     let mut chosen: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     if chosen.is_empty() {
-        chosen =
-            ["claims", "sign", "mint", "proof", "jwks", "connections", "crowd", "scale"].map(str::to_owned).to_vec();
+        chosen = ["claims", "sign", "mint", "proof", "jwks", "connections", "crowd"].map(str::to_owned).to_vec();
     }
     if let [chart, figures, folder] = &chosen[..]
         && chart == "chart"

@@ -45,6 +45,8 @@ pub(crate) fn measure(rounds: &Rounds) -> Outcome<()> {
         signs: KeyKind::Rsa2048,
     };
     sqlite.measure(rounds)?;
+    let (keys, words, signs) = (["es256", "sqlite"], "SQLite, ES256", KeyKind::P256);
+    Subject { keys, words, signs, ..sqlite }.measure(rounds)?;
     let Some((database, process)) = postgres()? else {
         return remark("no PostgreSQL is given in BREVET_BENCH_POSTGRES: not measured");
     };
@@ -53,8 +55,8 @@ pub(crate) fn measure(rounds: &Rounds) -> Outcome<()> {
     rsa.measure(rounds)?;
     // Empty once more: another issuer comes.
     let Some((database, _)) = postgres()? else { return Ok(()) };
-    let (keys, words, signs) = (["es256", "postgres"], "PostgreSQL, ES256", KeyKind::P256);
-    Subject { keys, words, signs, database: &database, process }.measure(rounds)
+    let keys = ["es256", "postgres"];
+    Subject { keys, words: "PostgreSQL, ES256", signs, database: &database, process }.measure(rounds)
 }
 
 /// The database that `scripts/bench` has started, emptied, and its process.
@@ -129,7 +131,7 @@ impl Subject<'_> {
             tell("database_cpu", "CPU time of the database server / of brevet", "ratio", &of_database)?;
         }
         tell("rss", "memory after the load", "MiB", &[busy])?;
-        if matches!(self.database, Database::Sqlite) {
+        if matches!((self.database, self.signs), (Database::Sqlite, KeyKind::Rsa2048)) {
             crate::figures::tell("rss_idle_mb", "SQLite: memory, idle", "MiB", &[idle])?;
         }
         Ok(())

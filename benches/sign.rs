@@ -20,20 +20,25 @@ pub(crate) fn measure(rounds: &Rounds) -> Outcome<()> {
         // As long as what our signer signs; the time it takes does not depend on the text.
         let text = vec![b'x'; serde_json::to_vec(&claims)?.len() * 4 / 3 + 120];
         let mut bare = || raw.sign(&text);
+        let mut prepared = || ours.prepare(&claims).is_ok();
         let mut whole = || ours.prepare(&claims).and_then(|input| ours.sign(input)).is_ok();
         let turn = rounds.length / TURNS;
-        let mut round = || -> Outcome<(f64, f64)> {
-            let (mut of_bare, mut of_whole) = (0.0, 0.0);
+        // Seconds that a bare signature takes, a token, and what of it is done before the signature.
+        let mut round = || -> Outcome<[f64; 3]> {
+            let mut took = [0.0; 3];
             for _ in 0..TURNS {
-                of_bare += cpu::rate(turn, &mut bare)?.recip();
-                of_whole += cpu::rate(turn, &mut whole)?.recip();
+                took[0] += cpu::rate(turn, &mut bare)?.recip();
+                took[1] += cpu::rate(turn, &mut whole)?.recip();
+                took[2] += cpu::rate(turn, &mut prepared)?.recip();
             }
-            Ok((f64::from(TURNS) / of_bare, f64::from(TURNS) / of_whole))
+            Ok(took.map(|sum| sum / f64::from(TURNS)))
         };
         round()?;
-        let rates = (0..rounds.count).map(|_| round()).collect::<Outcome<Vec<_>>>()?;
-        let ratios: Vec<_> = rates.iter().map(|(bare, whole)| whole / bare).collect();
-        let (bare, whole): (Vec<_>, Vec<_>) = rates.into_iter().unzip();
+        let took = (0..rounds.count).map(|_| round()).collect::<Outcome<Vec<_>>>()?;
+        let of = |figure: fn(&[f64; 3]) -> f64| took.iter().map(figure).collect::<Vec<_>>();
+        let (bare, whole) = (of(|[bare, ..]| bare.recip()), of(|[_, whole, _]| whole.recip()));
+        let ratios = of(|[bare, whole, _]| bare / whole);
+        let signatures = of(|[bare, whole, prepared]| bare / (whole - prepared));
 
         let (key, name) = match kind {
             KeyKind::Rsa2048 => ("sign", "RS256, 2048 bits"),
@@ -47,6 +52,8 @@ pub(crate) fn measure(rounds: &Rounds) -> Outcome<()> {
             tell(&format!("{key}_openssl"), &format!("{name}: openssl speed"), "per CPU s", &rates)?;
         }
         tell(&format!("{key}_ratio"), &format!("{name}: token / bare signature"), "ratio", &ratios)?;
+        let words = format!("{name}: our signer, its input prepared / bare signature");
+        tell(&format!("{key}_signer_ratio"), &words, "ratio", &signatures)?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! A mint without audit, in this harness alone: the product's listener, layer, reading of credentials and requests,
-//! decision, claims, signer and answer, with no database, no admission, no rate limits, no log and no metrics behind
-//! them. What a mint over HTTP costs more than this is what the promises of `serve` cost.
+//! A mint without audit, in this harness alone: the product's listener, layer, credentials, decision, claims, signer and
+//! answer, with no database, no admission, no rate limits, no log and no metrics behind them, and simpler reading of
+//! requests. What a mint over HTTP costs more than this is what the promises of `serve` cost, nearly.
 
 use std::collections::HashMap;
 use std::fs;
