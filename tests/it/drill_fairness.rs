@@ -53,12 +53,13 @@ fn median(figures: &mut [f64]) -> f64 {
 }
 
 #[test]
-#[ignore = "figures, not an assertion: scripts/drill fairness"]
+#[ignore = "takes minutes, and fails where the goal is missed: scripts/drill fairness"]
 fn threat_24_the_others_p99_while_one_team_asks_for_ten_times_the_capacity() {
     const OTHERS: [&str; 4] = ["blue", "green", "white", "grey"];
     let number = |name: &str, usual: u64| variable(name).map_or(usual, |text| text.to_str().unwrap().parse().unwrap());
     let repeats = number("BREVET_DRILL_ROUNDS", 5);
     let phase = Duration::from_secs(number("BREVET_DRILL_SECONDS", 8));
+    let mut worst = 0.0_f64;
     for (rates, variables) in [("rates lifted", no_rates()), ("default rates", quiet())] {
         for mut drilled in Drilled::each(&variables) {
             let address = drilled.address();
@@ -125,8 +126,9 @@ fn threat_24_the_others_p99_while_one_team_asks_for_ten_times_the_capacity() {
                 ratios[0],
                 ratios[ratios.len() - 1]
             );
-            assert!(ratio < 2.0, "one team's flood moves the others");
+            worst = worst.max(ratio);
             assert_eq!(drilled.served.stop().code(), Some(0));
         }
     }
+    assert!(worst < 2.0, "one team's flood moves the others' p99 by x{worst:.1}");
 }

@@ -1,4 +1,4 @@
-//! A rolling restart under load: two `brevet serve` on one PostgreSQL behind one nginx are told to stop, one after the
+//! A rolling restart under load: two `brevet serve` on one PostgreSQL behind a load balancer are told to stop, one after the
 //! other, while a newer version's migration adds columns. No request fails.
 
 use std::thread;
@@ -15,6 +15,8 @@ use crate::support::variable;
 const CLIENTS: usize = 6;
 const REST: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_mins(1);
+/// How long whoever rolls out waits before the next replica: by then a balancer that looks at `/readyz` has seen this one.
+const SEEN: Duration = Duration::from_secs(1);
 
 /// What an expanding migration of the next version does to the tables that a mint reads and writes.
 const EXPANSION: [&str; 6] = [
@@ -47,6 +49,7 @@ fn a_rolling_restart_and_a_migration_under_load_fail_no_request() {
             }
             assert!(minters.wait_for(50, PATIENCE).is_some(), "the schema grew: {:?}", minters.so_far().failures);
             replicas.serve(replica);
+            thread::sleep(SEEN);
         }
     }
     assert!(minters.wait_for(50, PATIENCE).is_some(), "both are back");

@@ -24,10 +24,15 @@ pub(crate) struct Drilled {
     database: Option<TestDatabase>,
 }
 
-/// Whoever drills sends more than any honest caller: admission is what is tried, and not the rates before it.
+/// No rates and no access lines: whoever drills sends more than any honest caller, and it is admission that is tried.
 pub(crate) fn no_rates() -> Vec<(&'static str, String)> {
-    let rates = ["BREVET_LIMIT_CREDENTIAL", "BREVET_LIMIT_PRINCIPAL", "BREVET_LIMIT_TEAM", "BREVET_LIMIT_ADDRESS"];
-    rates.map(|name| (name, "60000000/1000000".to_owned())).into_iter().chain(quiet()).collect()
+    lifted_rates().into_iter().chain(quiet()).collect()
+}
+
+/// No rates.
+pub(crate) fn lifted_rates() -> [(&'static str, String); 4] {
+    ["BREVET_LIMIT_CREDENTIAL", "BREVET_LIMIT_PRINCIPAL", "BREVET_LIMIT_TEAM", "BREVET_LIMIT_ADDRESS"]
+        .map(|name| (name, "60000000/1000000".to_owned()))
 }
 
 /// No line for each request, which the drill itself would have to read.

@@ -1,5 +1,5 @@
-//! Servers that a drill brings along and may take away: a PostgreSQL that it stops and starts, and nginx in front of
-//! two replicas.
+//! Servers that a drill brings along and may take away: a PostgreSQL that it stops and starts, and nginx or
+//! HAProxy in front of two replicas.
 
 use std::fmt::Write as _;
 use std::fs;

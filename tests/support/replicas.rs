@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::chaos::{Chaos, Weather};
+use super::drilled::lifted_rates;
 use super::leash::{Balancer, LeashedPostgres};
 use super::process::{self, Ended, Home, Running};
 use super::served::{MODEL, ROLE, free_port};
@@ -81,7 +82,7 @@ impl Replicas {
             }
             None => self.postgres.url().to_owned(),
         };
-        command.env("DATABASE_URL", database).env("BREVET_KEK", &self.kek);
+        command.env("DATABASE_URL", database).env("BREVET_KEK", &self.kek).envs(lifted_rates());
         let running = process::start(command);
         running.wait_for("\"serving\"");
         self.running[replica] = Some(running);

@@ -23,8 +23,8 @@ pub(crate) struct Served {
 }
 
 /// A port that nobody listens at, and where it can be one that the system gives to nobody who asks for any: below those
-/// it hands out, or another test's connection could take it before its server starts, or while that restarts. Each is
-/// given once.
+/// it hands out, or another test's connection could take it before its server starts, or while that restarts. This
+/// process gives each once.
 pub(crate) fn free_port() -> u16 {
     // PostgreSQL and PgBouncer of scripts/lib/postgres.sh are from 20000 on.
     const RANGE: std::ops::Range<u16> = 10_000..20_000;
