@@ -1,10 +1,11 @@
 //! What `scripts/bench` measures, in one program, because each more would be linked with its own copy of everything:
-//! `cargo bench --bench brevet -- [claims] [sign] [mint] [proof] [jwks] [connections] [crowd] [scale]`; all but `scale` unless told.
+//! `cargo bench --bench brevet -- [claims] [sign] [mint] [proof] [jwks] [connections] [crowd] [scale]`; all but `scale`
+//! unless told.
 //!
 //! Rates are per second of CPU time, so that other work on the machine moves them little; the two sides of a ratio take
 //! turns within one run, so that whatever slows the machine down for a while slows both. Prints one figure a line, six
 //! fields divided by tabs: key, what it is, unit, median, least, greatest. `BREVET_BENCH_QUICK` asks for fewer and
-//! shorter rounds. `chart FIGURES FOLDER` draws what was printed.
+//! shorter rounds, `BREVET_BENCH_ROWS` for more rows of `scale`. `chart FIGURES FOLDER` draws what was printed.
 
 mod chart;
 mod claims;

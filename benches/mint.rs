@@ -102,8 +102,8 @@ impl Subject<'_> {
                 let spent = cpu::of_family(id)?.saturating_sub(earlier);
                 of_database.push(spent.as_secs_f64() / round.cpu.as_secs_f64());
             }
-            let committed = issuer.metric("brevet_audit_batches_total")? - batches_before;
-            batches.push(f64::from(u32::try_from(round.answers)?) / committed);
+            let made = issuer.metric("brevet_audit_batches_total")? - batches_before;
+            batches.push(f64::from(u32::try_from(round.answers)?) / made);
             let after = bare()?;
             received += round.answers;
             sides.push((f64::midpoint(before, after), round));

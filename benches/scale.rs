@@ -1,4 +1,4 @@
-//! The same questions and the same mint among a million audit rows and among ten: plans, latency and a start that must
+//! The same questions and the same mint among one million audit rows and among ten million: plans, latency and a start that must
 //! not grow with them. `BREVET_BENCH_ROWS` says how many the most are.
 //!
 //! The rows are written to PostgreSQL directly, over ninety days, a hundred of each principal, in ten thousand
@@ -50,7 +50,7 @@ const ROWS: &str =
             LATERAL (SELECT lpad(to_hex(at), 12, '0') AS hex) AS h,
             (SELECT id FROM issuers LIMIT 1) AS i, (SELECT kid FROM signing_keys LIMIT 1) AS k) AS v";
 
-/// What the planner chose, as PostgreSQL counts it: reads of each index, whatever partition it is of, and rows that were
+/// What the planner chose, as PostgreSQL counts it: rows read by each index, whatever partition it is of, and rows that were
 /// read without one.
 type Reads = BTreeMap<String, i64>;
 

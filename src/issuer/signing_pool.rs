@@ -1,4 +1,4 @@
-//! Where signatures are made: at once where that is short, else on a few threads of their own.
+//! Where signatures are made: at once where that is short, else aside, no more at a time than there are cores.
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use crate::crypto::signer::{SignerError, SigningInput};
 use crate::domain::secret::Secret;
 use crate::domain::signing_key::KeyKind;
 
-/// A few threads: more than there are cores would sign no faster, and take the cores away from lighter requests.
+/// Threads that may sign: more than there are cores would be no faster, and take the cores away from lighter requests.
 #[derive(Debug)]
 pub(super) struct SigningPool(Arc<Semaphore>);
 
 impl SigningPool {
-    /// With as many threads as there are cores.
+    /// As many at a time as there are cores.
     pub(super) fn of_host() -> Self {
         Self::new(std::thread::available_parallelism().map_or(1, NonZero::get))
     }

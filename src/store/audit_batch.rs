@@ -1,4 +1,4 @@
-//! The one statement that writes audit rows, each only if what it says may still happen.
+//! The one statement that writes audit rows (on SQLite one for each 64), each only if what it says may still happen.
 //!
 //! What it writes and what it proves is the same for both databases; only how the rows get there differs: PostgreSQL
 //! takes an array apart in less time than so many parameters, SQLite would read each row again for each of its members.
@@ -62,7 +62,7 @@ const SQLITE_THERE: &str = "SELECT e.id FROM json_each($1) r CROSS JOIN audit_ev
 const POSTGRES_THERE: &str = "SELECT e.id FROM jsonb_to_recordset($1::jsonb) AS r(at bigint, id text)
     JOIN audit_events e ON e.at = r.at AND e.id = r.id";
 
-/// `entries` as a JSON array, in a buffer that need not grow.
+/// `entries` as a JSON array, in a buffer that seldom grows.
 fn array(entries: &[&Entry]) -> Result<String, StoreError> {
     const ROW: usize = 1280;
     let rows: Vec<_> = entries.iter().map(|entry| Members(entry)).collect();

@@ -145,7 +145,7 @@ impl Cluster {
         work: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, StoreError> {
         self.may_try()?;
-        // Apart from the caller's own future: with it, each request's would be nine kilobytes larger, and copied as such.
+        // Apart from the caller's own future: each request's would be nine kilobytes larger with it, and copied as such.
         let mut work = Box::pin(timeout(ANSWER, work));
         let reached = match timeout(SUSPICION, work.as_mut()).await {
             Ok(reached) => reached,
