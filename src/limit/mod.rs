@@ -5,6 +5,7 @@
 //! May import: domain.
 
 pub mod admission;
+pub mod lines;
 pub mod network;
 pub mod rate;
 pub mod share;

@@ -1,23 +1,31 @@
 //! Group commit: one task writes all audit rows; a batch forms while the one before it commits.
+//!
+//! A batch is bounded, because whoever comes next waits for all of it, and teams take turns in it: however many rows of
+//! one team wait, the first of another goes before its second. Rows of no team stand in one line.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::Store;
 use super::audit_batch::{self, Verdict};
 use super::audit_counted::Counted;
 use super::audit_entry::{Entry, Release};
+use super::db::Db;
 use super::error::StoreError;
 use crate::domain::audit::Event;
+use crate::domain::id::TeamUid;
+use crate::limit::lines::Lines;
 
-/// Most rows of one commit.
-const BATCH_MAX: usize = 256;
+/// Most rows of one commit on SQLite, where each adds to how long it takes.
+const SQLITE_BATCH_MAX: usize = 16;
+/// The same on PostgreSQL, where a commit may wait for other hosts and takes as long for one row as for many.
+const POSTGRES_BATCH_MAX: usize = 64;
 /// Most rows that wait; beyond it the queue says so at once.
 pub const QUEUE_MAX: usize = 4096;
 /// How often counted refusals are looked at while nothing else is written.
@@ -31,8 +39,9 @@ pub struct QueueFull;
 /// Where audit rows go. Cheap to clone; all clones share one writer.
 #[derive(Debug, Clone)]
 pub struct AuditWriter {
-    queue: mpsc::Sender<Job>,
     shared: Arc<Shared>,
+    /// The writer ends with the last clone.
+    _stop: Arc<DropGuard>,
 }
 
 /// How the writer does, for metrics.
@@ -52,8 +61,10 @@ pub struct AuditStats {
     pub failed: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    queue: Mutex<Queue>,
+    queued: Notify,
     counted: Mutex<Counted>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -62,6 +73,13 @@ struct Shared {
     committed: AtomicU64,
     not_alive: AtomicU64,
     failed: AtomicU64,
+}
+
+/// Rows that wait, in a line for each team and one for those of none.
+#[derive(Debug)]
+struct Queue {
+    lines: Lines<Option<TeamUid>, Job>,
+    capacity: usize,
 }
 
 #[derive(Debug)]
@@ -91,11 +109,22 @@ impl AuditWriter {
 
     /// The same with another bound than [`QUEUE_MAX`].
     pub fn with_capacity(store: Store, capacity: usize) -> Self {
-        let (queue, jobs) = mpsc::channel(capacity);
-        let shared = Arc::new(Shared::default());
-        shared.tasks.spawn(run(store, jobs, Arc::clone(&shared)));
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(Queue { lines: Lines::default(), capacity }),
+            queued: Notify::new(),
+            counted: Mutex::default(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            last_batch: AtomicUsize::default(),
+            batches: AtomicU64::default(),
+            committed: AtomicU64::default(),
+            not_alive: AtomicU64::default(),
+            failed: AtomicU64::default(),
+        });
+        shared.tasks.spawn(run(store, Writing(Arc::clone(&shared))));
         shared.tasks.close();
-        Self { queue, shared }
+        let stop = Arc::new(shared.stop.clone().drop_guard());
+        Self { shared, _stop: stop }
     }
 
     /// Queues the row of a token, to be written only if its proof still holds. Call it before signing, and let
@@ -117,7 +146,17 @@ impl AuditWriter {
 
     fn enqueue(&self, entry: Entry) -> Result<Ticket, QueueFull> {
         let (answer, ticket) = oneshot::channel();
-        self.queue.try_send(Job { entry, answer }).map_err(|_| QueueFull)?;
+        let team = entry.event.team.clone();
+        {
+            let mut queue = self.shared.queue();
+            // No team has all of it: rows of refusals come without a place at the door.
+            let most = queue.capacity - queue.capacity / 4;
+            if queue.lines.waiting() >= queue.capacity || queue.lines.waiting_of(&team) >= most {
+                return Err(QueueFull);
+            }
+            queue.lines.push(&team, Job { entry, answer });
+        }
+        self.shared.queued.notify_one();
         Ok(Ticket(ticket))
     }
 
@@ -125,7 +164,7 @@ impl AuditWriter {
     pub fn stats(&self) -> AuditStats {
         let Shared { last_batch, batches, committed, not_alive, failed, .. } = &*self.shared;
         AuditStats {
-            queued: self.queue.max_capacity() - self.queue.capacity(),
+            queued: self.shared.queue().lines.waiting(),
             last_batch: last_batch.load(Ordering::Relaxed),
             batches: batches.load(Ordering::Relaxed),
             committed: committed.load(Ordering::Relaxed),
@@ -141,36 +180,83 @@ impl AuditWriter {
     }
 }
 
+impl Queue {
+    /// The next batch, of at most so many rows.
+    fn take(&mut self, most: usize) -> Vec<Job> {
+        let next = || self.lines.next(|_| true, |_| true).map(|(_, job)| job);
+        std::iter::from_fn(next).take(most).collect()
+    }
+}
+
 impl Shared {
-    fn counted(&self) -> std::sync::MutexGuard<'_, Counted> {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // Nothing in there panics half-way.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn counted(&self) -> MutexGuard<'_, Counted> {
         // Counts stay whole across a panic elsewhere.
         self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn run(store: Store, mut jobs: mpsc::Receiver<Job>, shared: Arc<Shared>) {
+const fn batch_max(db: &Db) -> usize {
+    match db {
+        Db::Sqlite { .. } => SQLITE_BATCH_MAX,
+        Db::Postgres { .. } => POSTGRES_BATCH_MAX,
+    }
+}
+
+/// With it the writer has ended, however it did: nobody waits for a row that will not be written.
+struct Writing(Arc<Shared>);
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        let left = {
+            let mut queue = self.0.queue();
+            queue.capacity = 0;
+            std::mem::take(&mut queue.lines)
+        };
+        drop(left);
+    }
+}
+
+async fn run(store: Store, writing: Writing) {
+    let shared = &*writing.0;
     let mut sweep = interval(SWEEP);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut batch = Vec::with_capacity(BATCH_MAX);
+    let (most, mut counted) = (batch_max(&store.db), Instant::now());
     loop {
-        let received = tokio::select! {
-            biased;
-            () = shared.stop.cancelled(), if !jobs.is_closed() => { jobs.close(); continue }
-            received = jobs.recv_many(&mut batch, BATCH_MAX) => received,
-            _ = sweep.tick() => { write_counted(&store, &shared, false).await; continue }
-        };
-        if received == 0 {
-            return write_counted(&store, &shared, true).await;
+        let stopping = shared.stop.is_cancelled();
+        if stopping {
+            // From here on nobody gets in, and what waits is written.
+            shared.queue().capacity = 0;
         }
-        write_jobs(&store, &shared, batch.drain(..)).await;
-        if jobs.is_empty() {
-            write_counted(&store, &shared, false).await;
+        let batch = shared.queue().take(most);
+        if !batch.is_empty() {
+            write_jobs(&store, shared, batch).await;
+            if counted.elapsed() < SWEEP {
+                continue;
+            }
+        }
+        write_counted(&store, shared, most, stopping).await;
+        counted = Instant::now();
+        if shared.queue().lines.waiting() > 0 {
+            continue;
+        }
+        if stopping {
+            return;
+        }
+        tokio::select! {
+            () = shared.queued.notified() => {}
+            () = shared.stop.cancelled() => {}
+            _ = sweep.tick() => {}
         }
     }
 }
 
-async fn write_jobs(store: &Store, shared: &Shared, jobs: impl Iterator<Item = Job>) {
-    let (entries, answers): (Vec<_>, Vec<_>) = jobs.map(|job| (job.entry, job.answer)).unzip();
+async fn write_jobs(store: &Store, shared: &Shared, jobs: Vec<Job>) {
+    let (entries, answers): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.entry, job.answer)).unzip();
     shared.last_batch.store(entries.len(), Ordering::Relaxed);
     for (verdict, answer) in store.write_audit(&entries, shared).await.into_iter().zip(answers) {
         // Whoever asked may have gone; the row stands.
@@ -178,10 +264,10 @@ async fn write_jobs(store: &Store, shared: &Shared, jobs: impl Iterator<Item = J
     }
 }
 
-async fn write_counted(store: &Store, shared: &Shared, all: bool) {
+async fn write_counted(store: &Store, shared: &Shared, most: usize, all: bool) {
     let due = shared.counted().take(Instant::now(), all);
     let entries: Vec<_> = due.into_iter().map(|event| Entry { event, proof: None }).collect();
-    for chunk in entries.chunks(BATCH_MAX) {
+    for chunk in entries.chunks(most) {
         let verdicts = store.write_audit(chunk, shared).await;
         let failed = chunk.iter().zip(verdicts).filter(|(_, verdict)| is_worth_another_try(verdict));
         for (entry, _) in failed.filter(|_| !all) {

@@ -6,7 +6,7 @@
 //! Queries name their columns: a `*` would break a prepared statement when a newer version migrates beside us.
 //! Every change is one transaction that also writes its audit row; every change that may stop a mint takes the
 //! lock that audit batches share, so that when it has returned, no batch decided before it can still commit.
-//! May import: domain.
+//! May import: domain, limit.
 
 mod access_tokens;
 mod administrators;

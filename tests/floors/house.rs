@@ -24,7 +24,7 @@ pub(crate) const ROOMS: &[Room] = &[
     Room { name: "fetch", sees: Sees::Only(&["domain"]) },
     Room { name: "iam", sees: Sees::Only(&["domain"]) },
     Room { name: "limit", sees: Sees::Only(&["domain"]) },
-    Room { name: "store", sees: Sees::Only(&["domain"]) },
+    Room { name: "store", sees: Sees::Only(&["domain", "limit"]) },
     Room { name: "wire", sees: Sees::Only(&["domain"]) },
     Room { name: "aws", sees: Sees::Only(&["domain", "fetch"]) },
     Room { name: "client", sees: Sees::Only(&["domain", "wire", "fetch"]) },
@@ -67,6 +67,7 @@ pub(crate) const FENCES: &[Fence] = &[
     Fence { outside: "utoipa_axum", only_in: &["http"] },
     Fence { outside: "clap", only_in: &["cli", "main"] },
     Fence { outside: "clap_complete", only_in: &["cli", "main"] },
+    Fence { outside: "thread_priority", only_in: &["issuer::signing_pool"] },
     Fence { outside: "std::env", only_in: &["config::env"] },
 ];
 

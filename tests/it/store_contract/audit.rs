@@ -1,7 +1,7 @@
 //! Audit rows: written whole, read back whole, never at another row's cost.
 
 use brevet::domain::audit::{Action, Decision, Event, RecordedEvent};
-use brevet::domain::id::TokenId;
+use brevet::domain::id::{TeamUid, TokenId};
 use brevet::store::{AuditWriter, EventFilter, Page, QueueFull, Release, StoreError, Verdict};
 use time::Duration;
 
@@ -188,15 +188,53 @@ async fn a_full_queue_says_so_at_once_and_loses_nobody() {
     for World { store, name, .. } in World::each().await {
         let scene = Scene::set(&store).await;
         let writer = AuditWriter::with_capacity(store.clone(), 4);
+        let row = |team: &str| Event { team: Some(TeamUid::parse(team).unwrap()), ..scene.event() };
         // On this one thread the writer cannot run until the first await.
-        let tickets: Vec<_> = (0..4).map(|_| writer.append(scene.event()).unwrap()).collect();
-        assert_eq!(writer.append(scene.event()).unwrap_err(), QueueFull, "{name}");
+        let mut tickets: Vec<_> = (0..3).map(|_| writer.append(row("red")).unwrap()).collect();
+        assert_eq!(writer.append(row("red")).unwrap_err(), QueueFull, "{name}: one team has not all of it");
+        tickets.push(writer.append(row("blue")).unwrap());
+        assert_eq!(writer.append(row("green")).unwrap_err(), QueueFull, "{name}");
         assert_eq!(writer.stats().queued, 4);
         for ticket in tickets {
             assert_eq!(ticket.committed().await, Ok(Verdict::Released));
         }
         let after = writer.append(scene.event()).unwrap().committed().await;
         assert_eq!(after, Ok(Verdict::Released));
+    }
+}
+
+#[tokio::test]
+async fn threat_24_a_teams_row_does_not_wait_behind_all_of_another_team() {
+    for World { store, name, .. } in World::each().await {
+        let scene = Scene::set(&store).await;
+        let writer = AuditWriter::start(store.clone());
+        let row = |team: &str| Event { team: Some(TeamUid::parse(team).unwrap()), ..scene.event() };
+        // On this one thread the writer cannot run until the first await: all of them wait before it takes a batch.
+        let many: Vec<_> = (0..300).map(|_| writer.append(row("red")).unwrap()).collect();
+        let one = writer.append(row("blue")).unwrap();
+        assert_eq!(one.committed().await, Ok(Verdict::Released), "{name}");
+        let (committed, batches) = (writer.stats().committed, writer.stats().batches);
+        assert_eq!(batches, 1, "{name}: {committed} rows were written before it");
+        for ticket in many {
+            assert_eq!(ticket.committed().await, Ok(Verdict::Released), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn rows_that_nobody_will_write_keep_nobody_waiting() {
+    for World { store, name, .. } in World::each().await {
+        let scene = Scene::set(&store).await;
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let writer = {
+            let _entered = runtime.enter();
+            AuditWriter::start(store.clone())
+        };
+        // Its thread never runs, and then it is gone.
+        let ticket = writer.append(scene.event()).unwrap();
+        runtime.shutdown_background();
+        assert!(ticket.committed().await.is_err(), "{name}");
+        assert_eq!(writer.append(scene.event()).unwrap_err(), QueueFull, "{name}");
     }
 }
 
