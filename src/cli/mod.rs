@@ -113,7 +113,7 @@ impl Arguments {
         let run = Run { given, output, clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) };
         let outcome = telemetry::start(&run.given, self.command.log_level(), output.err().is_on()).and_then(
             |_written_at_the_end| {
-                let runtime = tokio::runtime::Runtime::new().map_err(Failure::refused)?;
+                let runtime = runtime().map_err(Failure::refused)?;
                 runtime.block_on(self.command.run(&run))
             },
         );
@@ -127,6 +127,12 @@ impl Arguments {
             }
         }
     }
+}
+
+/// A thread for each core. One that has work looks for sockets that have become ready every few tasks: with the usual
+/// 61 of them a request would wait for as many signatures.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().event_interval(7).build()
 }
 
 fn without_credentials(mut error: clap::Error) -> clap::Error {

@@ -1,61 +1,146 @@
-//! Where signatures are made: at once where that is short, else aside, no more at a time than there are cores.
+//! Where signatures are made: at once where that is short and nobody is crowded by it, else aside.
+//!
+//! Large keys sign on threads of their own, so that lighter requests are not held up. What a crowd has signed is made on
+//! threads that the system lets run while no other thread of ours wants to: it takes whatever the cores have left.
 
 use std::num::NonZero;
-use std::sync::Arc;
-use std::time::Instant;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+#[cfg(target_os = "linux")]
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::timeout;
 
 use super::keys::OpenKey;
 use crate::crypto::signer::{SignerError, SigningInput};
 use crate::domain::secret::Secret;
 use crate::domain::signing_key::KeyKind;
 
-/// Threads that may sign: more than there are cores would be no faster, and take the cores away from lighter requests.
+/// How long a crowd's signature waits for one of its threads. Then it is made like any other, because it holds a place
+/// of the mint, and the cores may be busy for long.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Where signatures are made: of each kind of thread there are as many as cores, because more would be no faster.
 #[derive(Debug)]
-pub(super) struct SigningPool(Arc<Semaphore>);
+pub(super) struct SigningPool {
+    /// For large keys.
+    beside: Threads,
+    /// For crowds.
+    behind: Threads,
+}
 
 impl SigningPool {
-    /// As many at a time as there are cores.
+    /// One for this host.
     pub(super) fn of_host() -> Self {
-        Self::new(std::thread::available_parallelism().map_or(1, NonZero::get))
-    }
-
-    fn new(threads: usize) -> Self {
-        Self(Arc::new(Semaphore::new(threads)))
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        Self { beside: Threads::start(cores, || ()), behind: Threads::start(cores, stand_back) }
     }
 
     /// Signs. A third of a millisecond is spent where it stands, because another thread would cost more than it saves;
-    /// larger RSA keys take several times as long, and lighter requests must not wait behind them.
-    pub(super) async fn sign(&self, key: Arc<OpenKey>, input: SigningInput) -> Result<Secret, SignerError> {
+    /// RSA keys of more than 2,048 bits take several times as long. A `crowd` makes way for everybody else.
+    pub(super) async fn sign(
+        &self,
+        key: Arc<OpenKey>,
+        input: SigningInput,
+        crowd: bool,
+    ) -> Result<Secret, SignerError> {
         let began = Instant::now();
-        let signed = match key.kind {
-            KeyKind::Rsa2048 | KeyKind::P256 => key.set.sign(input),
-            KeyKind::Rsa3072 | KeyKind::Rsa4096 => {
-                self.aside(move || key.set.sign(input)).await.unwrap_or(Err(SignerError::Sign))
-            }
+        let behind = if crowd { timeout(PATIENCE, self.behind.free()).await.ok().flatten() } else { None };
+        let thread = match (behind, key.kind) {
+            (Some(behind), _) => Some(behind),
+            (None, KeyKind::Rsa2048 | KeyKind::P256) => None,
+            (None, KeyKind::Rsa3072 | KeyKind::Rsa4096) => Some(self.beside.free().await.ok_or(SignerError::Sign)?),
+        };
+        let signed = match thread {
+            Some(thread) => thread.does(move || key.set.sign(input)).await.unwrap_or(Err(SignerError::Sign)),
+            None => key.set.sign(input),
         };
         metrics::histogram!("brevet_signing_seconds").record(began.elapsed().as_secs_f64());
         signed
     }
+}
 
-    /// Does `work` on one of the threads, once one is free; nothing where it panicked. Begun, it is finished, whether
-    /// anybody waits for it or not, and keeps its thread until then.
-    async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        let thread = Arc::clone(&self.0).acquire_owned().await.ok()?;
-        let done = tokio::task::spawn_blocking(move || {
+type Work = Box<dyn FnOnce() + Send>;
+
+/// Threads that work. They end with it.
+#[derive(Debug)]
+struct Threads {
+    work: mpsc::Sender<Work>,
+    free: Arc<Semaphore>,
+}
+
+/// One of them that has nothing to do.
+struct Free {
+    work: mpsc::Sender<Work>,
+    held: OwnedSemaphorePermit,
+}
+
+impl Threads {
+    fn start(count: usize, begin: fn()) -> Self {
+        let (work, waiting) = mpsc::channel::<Work>();
+        let waiting = Arc::new(Mutex::new(waiting));
+        for _ in 0..count {
+            let waiting = Arc::clone(&waiting);
+            let run = move || {
+                begin();
+                loop {
+                    let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok(work) = next else { return };
+                    // Whoever waits for it hears that it is gone; the hook has told the log.
+                    let _ = catch_unwind(AssertUnwindSafe(work));
+                }
+            };
+            if let Err(error) = thread::Builder::new().name("signer".to_owned()).spawn(run) {
+                // Without any of them nothing is signed aside, and each such request says so.
+                tracing::error!(%error, "a thread that signs was not started");
+            }
+        }
+        Self { work, free: Arc::new(Semaphore::new(count)) }
+    }
+
+    /// Waits for its turn. Given up, it leaves nothing behind.
+    async fn free(&self) -> Option<Free> {
+        let held = Arc::clone(&self.free).acquire_owned().await.ok()?;
+        Some(Free { work: self.work.clone(), held })
+    }
+}
+
+impl Free {
+    /// Does `work` there; nothing where it panicked. It is finished, whether anybody waits for it or not, and the thread
+    /// is not free until then.
+    async fn does<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let Self { work: threads, held } = self;
+        let (tell, told) = oneshot::channel();
+        let work = move || {
             let done = work();
-            drop(thread);
-            done
-        });
-        done.await.ok()
+            drop(held);
+            let _ = tell.send(done);
+        };
+        threads.send(Box::new(work)).ok()?;
+        told.await.ok()
+    }
+}
+
+/// Lets every other thread of this process go before this one, at once (`SCHED_IDLE`, sched(7); a nice value alone would
+/// let a short request wait for some milliseconds). Where the system refuses, this one takes its share as they do.
+fn stand_back() {
+    #[cfg(target_os = "linux")]
+    {
+        let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+        if let Err(error) = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy) {
+            tracing::info!(%error, "the system refuses: what a crowd has signed takes its share of the cores as all else");
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::mpsc;
     use std::time::Duration;
 
     use futures_util::future::join_all;
@@ -63,14 +148,18 @@ mod tests {
 
     use super::*;
 
+    async fn aside<T: Send + 'static>(threads: &Threads, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        threads.free().await?.does(work).await
+    }
+
     #[tokio::test]
     async fn threat_24_long_signatures_are_so_many_at_once_and_hold_up_nobody_else() {
-        let pool = SigningPool::new(2);
+        let threads = Threads::start(2, || ());
         let (working, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (released, blocked): (Vec<_>, Vec<_>) = (0..8).map(|_| mpsc::channel::<()>()).unzip();
         let work = blocked.into_iter().map(|gate| {
             let (working, most) = (Arc::clone(&working), Arc::clone(&most));
-            pool.aside(move || {
+            aside(&threads, move || {
                 most.fetch_max(working.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 gate.recv().unwrap();
                 working.fetch_sub(1, Ordering::SeqCst);
@@ -93,12 +182,12 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_panics_or_is_given_up_leaves_its_thread_to_the_next() {
-        let pool = SigningPool::new(1);
-        assert_eq!(pool.aside(|| -> u8 { std::panic::resume_unwind(Box::new(())) }).await, None);
+        let threads = Threads::start(1, || ());
+        assert_eq!(aside(&threads, || -> u8 { std::panic::resume_unwind(Box::new(())) }).await, None);
         let (begun, begins) = mpsc::channel();
         let (go, gate) = mpsc::channel::<()>();
         {
-            let given_up = pool.aside(move || {
+            let given_up = aside(&threads, move || {
                 begun.send(()).unwrap();
                 gate.recv().unwrap();
             });
@@ -108,9 +197,26 @@ mod tests {
                 begun = seen => begun.unwrap(),
             }
         }
-        let mut next = std::pin::pin!(pool.aside(|| 7));
-        assert!(timeout(Duration::from_millis(20), next.as_mut()).await.is_err(), "the thread is still at it");
+        let done = Arc::new(AtomicUsize::new(0));
+        let never = {
+            let done = Arc::clone(&done);
+            aside(&threads, move || done.fetch_add(1, Ordering::SeqCst))
+        };
+        assert!(timeout(Duration::from_millis(20), never).await.is_err(), "the thread is still at it");
         go.send(()).unwrap();
-        assert_eq!(next.await, Some(7));
+        assert_eq!(aside(&threads, || 7).await, Some(7));
+        assert_eq!(done.load(Ordering::SeqCst), 0, "what nobody waits for is not begun");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn threat_24_the_threads_of_crowds_stand_back_and_no_others_do() {
+        let policy = || thread_priority::unix::thread_schedule_policy().unwrap();
+        let (own, idle) = (policy(), ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle));
+        assert_ne!(own, idle);
+        let pool = SigningPool::of_host();
+        assert_eq!(aside(&pool.behind, policy).await, Some(idle));
+        assert_eq!(aside(&pool.beside, policy).await, Some(own));
+        assert_eq!(policy(), own);
     }
 }

@@ -6,14 +6,21 @@
 //! first of another is let in before the second of it. Lines are bounded, and nobody waits in one for long; the rest is
 //! told at once to come back.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+
+use super::lines::Lines;
+
+/// Of how many that wait, one must be of a crowd.
+const CROWD_OF_ALL: usize = 4;
+/// For how long whoever has come counts as there.
+const THERE: Duration = Duration::from_secs(1);
 
 /// How much there is room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +35,8 @@ pub struct Room {
     pub waiting: usize,
     /// Waiting, of one key.
     pub waiting_each: usize,
+    /// So many of one key that wait are a crowd, where they are also a quarter of all that do.
+    pub crowd: usize,
     /// How long anyone waits.
     pub patience: Duration,
 }
@@ -47,10 +56,9 @@ struct State<K: Eq + Hash + Clone> {
     taken: usize,
     computing: usize,
     by_key: HashMap<K, usize>,
-    lines: HashMap<K, VecDeque<oneshot::Sender<Place<K>>>>,
-    /// The keys that have a line, the next one first.
-    turns: VecDeque<K>,
-    waiting: usize,
+    lines: Lines<K, oneshot::Sender<Place<K>>>,
+    /// The two that came last, the latest first, and when: whether anybody but one key is there.
+    latest: [Option<(K, Instant)>; 2],
 }
 
 /// A place, given back when dropped.
@@ -59,6 +67,7 @@ pub struct Place<K: Eq + Hash + Clone> {
     admission: Admission<K>,
     key: K,
     computing: AtomicBool,
+    crowd: bool,
 }
 
 /// There is no room, and none to wait in.
@@ -78,14 +87,8 @@ impl<K: Eq + Hash + Clone> Admission<K> {
         let least = |n: usize| n.max(1);
         let (places, places_each) = (least(room.places), least(room.places_each));
         let room = Room { places, places_each, computing: least(room.computing), ..room };
-        let state = State {
-            taken: 0,
-            computing: 0,
-            by_key: HashMap::new(),
-            lines: HashMap::new(),
-            turns: VecDeque::new(),
-            waiting: 0,
-        };
+        let state =
+            State { taken: 0, computing: 0, by_key: HashMap::new(), lines: Lines::default(), latest: [None, None] };
         Self(Arc::new(Inner { room, state: Mutex::new(state) }))
     }
 
@@ -94,6 +97,7 @@ impl<K: Eq + Hash + Clone> Admission<K> {
     pub async fn enter(&self, key: &K) -> Result<Place<K>, Busy> {
         let turn = {
             let mut state = self.state();
+            state.note(key);
             if state.has_room(&self.0.room, key) {
                 return Ok(state.let_in(self, key));
             }
@@ -108,13 +112,13 @@ impl<K: Eq + Hash + Clone> Admission<K> {
 
     /// How many wait now.
     pub fn waiting(&self) -> usize {
-        self.state().waiting
+        self.state().lines.waiting()
     }
 
     /// Whether nobody new of any key would be let wait.
     pub fn is_full(&self) -> bool {
         let state = self.state();
-        state.taken >= self.0.room.places && state.waiting >= self.0.room.waiting
+        state.taken >= self.0.room.places && state.lines.waiting() >= self.0.room.waiting
     }
 
     fn state(&self) -> MutexGuard<'_, State<K>> {
@@ -147,28 +151,36 @@ impl<K: Eq + Hash + Clone> State<K> {
             Some(taken) => *taken += 1,
             None => drop(self.by_key.insert(key.clone(), 1)),
         }
-        Place { admission: admission.clone(), key: key.clone(), computing: AtomicBool::new(true) }
+        let (own, all) = (self.lines.waiting_of(key), self.lines.waiting());
+        let crowd = own >= admission.0.room.crowd && own * CROWD_OF_ALL >= all && self.is_anyone_but(key);
+        Place { admission: admission.clone(), key: key.clone(), computing: AtomicBool::new(true), crowd }
+    }
+
+    fn note(&mut self, key: &K) {
+        let now = Instant::now();
+        match &mut self.latest {
+            [Some((latest, at)), _] if latest == key => *at = now,
+            [latest, before] => *before = latest.replace((key.clone(), now)),
+        }
+    }
+
+    /// Whether another key has come a moment ago.
+    fn is_anyone_but(&self, key: &K) -> bool {
+        self.latest.iter().flatten().any(|(other, at)| other != key && at.elapsed() < THERE)
     }
 
     fn line_up(&mut self, room: &Room, key: &K) -> Result<oneshot::Receiver<Place<K>>, Busy> {
-        let length = self.lines.get(key).map_or(0, VecDeque::len);
-        if self.waiting >= room.waiting || length >= room.waiting_each {
+        let is_full =
+            |lines: &Lines<K, _>| lines.waiting() >= room.waiting || lines.waiting_of(key) >= room.waiting_each;
+        if is_full(&self.lines) {
             // Who has hung up, or lost patience, stands in the line no more.
-            let left = self.lines.get_mut(key).map_or(0, |line| {
-                line.retain(|turn| !turn.is_closed());
-                line.len()
-            });
-            self.waiting -= length - left;
-            if self.waiting >= room.waiting || left >= room.waiting_each {
+            self.lines.retain(key, |turn: &oneshot::Sender<_>| !turn.is_closed());
+            if is_full(&self.lines) {
                 return Err(Busy);
             }
         }
         let (turn, comes) = oneshot::channel();
-        if length == 0 {
-            self.turns.push_back(key.clone());
-        }
-        self.lines.entry(key.clone()).or_default().push_back(turn);
-        self.waiting += 1;
+        self.lines.push(key, turn);
         Ok(comes)
     }
 
@@ -176,40 +188,24 @@ impl<K: Eq + Hash + Clone> State<K> {
     /// moment.
     fn next(&mut self, admission: &Admission<K>) -> Vec<Place<K>> {
         let (room, mut nobodys) = (&admission.0.room, Vec::new());
-        // How many lines in a row could not go on.
-        let mut stuck = 0;
-        while self.taken < room.places && self.computing < room.computing && stuck < self.turns.len() {
-            let Some(key) = self.turns.pop_front() else { break };
-            if !self.has_room(room, &key) {
-                stuck += 1;
-                self.turns.push_back(key);
-                continue;
-            }
-            let Some(line) = self.lines.get_mut(&key) else { continue };
-            let before = line.len();
-            let mut first = line.pop_front();
-            while first.as_ref().is_some_and(oneshot::Sender::is_closed) {
-                first = line.pop_front();
-            }
-            let left = line.len();
-            self.waiting -= before - left;
-            if left == 0 {
-                self.lines.remove(&key);
-            }
-            if let Some(turn) = first {
-                let place = self.let_in(admission, &key);
-                nobodys.extend(turn.send(place).err());
-                stuck = 0;
-            }
-            if left > 0 {
-                self.turns.push_back(key);
-            }
+        while self.taken < room.places && self.computing < room.computing {
+            let by_key = &self.by_key;
+            let may = |key: &K| by_key.get(key).copied().unwrap_or_default() < room.places_each;
+            let Some((key, turn)) = self.lines.next(may, |turn| !turn.is_closed()) else { break };
+            let place = self.let_in(admission, &key);
+            nobodys.extend(turn.send(place).err());
         }
         nobodys
     }
 }
 
 impl<K: Eq + Hash + Clone> Place<K> {
+    /// Whether a crowd of its key waited as it was given, while others were there too: what it was taken for should make
+    /// way for them.
+    pub const fn is_of_a_crowd(&self) -> bool {
+        self.crowd
+    }
+
     /// What it was taken for computes no more and only waits for others: lets the next one compute.
     pub fn rest(&self) {
         if self.computing.swap(false, Ordering::Relaxed) {
@@ -248,6 +244,7 @@ mod tests {
         computing: 2,
         waiting: 6,
         waiting_each: 4,
+        crowd: 2,
         patience: Duration::from_hours(1),
     };
 
@@ -272,9 +269,7 @@ mod tests {
 
     fn counts(admission: &Admission<&'static str>) -> (usize, usize, usize, usize) {
         let state = admission.state();
-        assert_eq!(state.lines.values().map(VecDeque::len).sum::<usize>(), state.waiting);
-        assert_eq!(state.lines.len(), state.turns.len());
-        (state.taken, state.computing, state.waiting, state.by_key.len())
+        (state.taken, state.computing, state.lines.waiting(), state.by_key.len())
     }
 
     #[tokio::test]
@@ -352,6 +347,40 @@ mod tests {
         assert!(look(red.as_mut()).is_pending(), "its own places have to come back");
         drop(resting);
         assert!(look(red.as_mut()).is_ready());
+    }
+
+    #[tokio::test]
+    async fn threat_24_a_key_of_which_many_wait_is_a_crowd_only_while_others_are_there() {
+        let admission = Admission::new(Room { computing: 1, ..ROOM });
+        let come = async |before: Place<&'static str>| {
+            let mut waiting: Vec<_> = (0..4).map(|_| waits(&admission, &"red")).collect();
+            drop(before);
+            let Poll::Ready(Ok(first)) = look(waiting[0].as_mut()) else { panic!("it waits on") };
+            first.is_of_a_crowd()
+        };
+        assert!(!come(now(&admission, "red").unwrap()).await, "it is alone");
+        let blue = now(&admission, "blue").unwrap();
+        assert!(!blue.is_of_a_crowd());
+        assert!(come(blue).await);
+        let blue = now(&admission, "blue").unwrap();
+        let mut few = [waits(&admission, &"red"), waits(&admission, &"red")];
+        drop(blue);
+        let Poll::Ready(Ok(first)) = look(few[0].as_mut()) else { panic!("it waits on") };
+        assert!(!first.is_of_a_crowd(), "one more is none");
+    }
+
+    #[tokio::test]
+    async fn threat_24_a_key_of_which_fewer_wait_than_of_others_is_no_crowd() {
+        let admission = Admission::new(Room { computing: 1, waiting: 40, waiting_each: 20, ..ROOM });
+        let first = now(&admission, "white").unwrap();
+        let mut red: Vec<_> = (0..3).map(|_| waits(&admission, &"red")).collect();
+        let mut blue: Vec<_> = (0..10).map(|_| waits(&admission, &"blue")).collect();
+        drop(first);
+        let Poll::Ready(Ok(of_red)) = look(red[0].as_mut()) else { panic!("it waits on") };
+        assert!(!of_red.is_of_a_crowd());
+        drop(of_red);
+        let Poll::Ready(Ok(of_blue)) = look(blue[0].as_mut()) else { panic!("it waits on") };
+        assert!(of_blue.is_of_a_crowd());
     }
 
     #[tokio::test]

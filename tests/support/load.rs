@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, sleep_until, timeout};
@@ -23,8 +26,8 @@ pub(crate) struct Crowd {
     pub(crate) connections: usize,
     /// From one request of a connection to the next; at once where the answer took longer.
     pub(crate) every: Duration,
-    /// Whether the server's work goes before it on the processors that both share: what comes from other hosts takes
-    /// none of them.
+    /// Whether the server's work, but for what it signs for a crowd, goes before it on the processors that both share:
+    /// what comes from other hosts takes none of them.
     pub(crate) humble: bool,
 }
 
@@ -99,8 +102,10 @@ impl Crowd {
         let (ending, telling) = (Arc::clone(&over), Arc::clone(&told));
         let thread = thread::spawn(move || {
             if self.humble {
-                // Of this thread alone; the runtime has no other. Refused only where it is humbler already.
-                let _ = rustix::process::setpriority_process(None, 5);
+                // Of this thread alone; the runtime has no other.
+                let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+                set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy)
+                    .expect("this system forbids SCHED_IDLE");
             }
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             let connections: Vec<_> = (0..self.connections)
