@@ -49,25 +49,27 @@ pub trait Dress: Send + Sync {
 
 /// Wraps the routes of `/v1` and the public documents.
 pub fn wrap(router: Router, naming: Naming) -> Router {
-    let rules =
-        Rules { naming, deadline: Some(DEADLINE), pace: Some(Arc::default()), panicked: panic::caught, dress: None };
-    router.layer(Passage::layer(rules))
+    router.layer(Passage::layer(rules(naming)))
 }
 
 /// The same with pages among the routes, whose errors are dressed.
 pub fn wrap_dressed(router: Router, naming: Naming, dress: Arc<dyn Dress>) -> Router {
-    let rules = Rules {
-        naming,
-        deadline: Some(DEADLINE),
-        pace: Some(Arc::default()),
-        panicked: panic::caught,
-        dress: Some(dress),
-    };
-    router.layer(Passage::layer(rules))
+    router.layer(Passage::layer(Rules { dress: Some(dress), ..rules(naming) }))
 }
 
 /// Wraps routes whose answers come from elsewhere and take as long as they take; `panicked` answers where a handler
 /// has panicked.
 pub fn wrap_relay(router: Router, naming: Naming, panicked: fn(&RequestId) -> Response) -> Router {
-    router.layer(Passage::layer(Rules { naming, deadline: None, pace: None, panicked, dress: None }))
+    router.layer(Passage::layer(Rules { deadline: None, pace: None, panicked, ..rules(naming) }))
+}
+
+fn rules(naming: Naming) -> Rules {
+    Rules {
+        naming,
+        counts: Arc::default(),
+        deadline: Some(DEADLINE),
+        pace: Some(Arc::default()),
+        panicked: panic::caught,
+        dress: None,
+    }
 }

@@ -17,7 +17,7 @@ use futures_util::FutureExt as _;
 use http::Method;
 use tower::{Layer, Service};
 
-use super::access_log::Seen;
+use super::access_log::{Counts, Seen};
 use super::pace::Pace;
 use super::request_id::RequestId;
 use super::{BODY_MAX, Dress, Naming, answer, deadline, request_id, security_headers};
@@ -26,6 +26,7 @@ use super::{BODY_MAX, Dress, Naming, answer, deadline, request_id, security_head
 #[derive(Clone)]
 pub(super) struct Rules {
     pub(super) naming: Naming,
+    pub(super) counts: Arc<Counts>,
     /// How long an answer may take, if there is an end to it.
     pub(super) deadline: Option<Duration>,
     /// How often a network is refused at once, where that is ours to say.
@@ -66,6 +67,7 @@ impl Service<Request> for Passage<Route> {
         let (limit, panicked) = (self.rules.deadline, self.rules.panicked);
         let dress = self.rules.dress.clone().filter(|dress| dress.covers(request.uri().path()));
         let (pace, network) = (self.rules.pace.clone(), Pace::network(&request));
+        let counts = Arc::clone(&self.rules.counts);
         let answered = self.route.call(request);
         Box::pin(async move {
             let answered = AssertUnwindSafe(deadline::keep(limit, answered)).catch_unwind();
@@ -75,7 +77,7 @@ impl Service<Request> for Passage<Route> {
             }
             security_headers::add(&mut response);
             answer::write(&mut response, &id, head);
-            seen.record(&response, &id);
+            seen.record(&response, &id, &counts);
             request_id::tell(&mut response, &id);
             if let Some(pace) = pace {
                 pace.keep(network, response.status()).await;
