@@ -49,7 +49,7 @@ fn full_disk(mut drilled: Drilled, disk: &Disk, revive: &mut dyn FnMut()) {
         let freed = Instant::now();
         revive();
         // Again, because it may just have been ending.
-        while !crowd.wait_for(1, 200, Duration::from_secs(5)) {
+        while !crowd.wait_for(1, 200, Duration::from_secs(1)) {
             assert!(freed.elapsed() < PATIENCE, "{name} does not come back: {}", drilled.readiness());
             revive();
         }
