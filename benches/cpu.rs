@@ -9,10 +9,10 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::Outcome;
 
-/// How often `work` succeeds in a second of this process's CPU time, tried for `length` of it. An error where it
+/// How often `work` succeeds in a second of this thread's CPU time, tried for `length` of it. An error where it
 /// fails: a failure may be quicker than the work.
 pub(crate) fn rate(length: Duration, work: &mut impl FnMut() -> bool) -> Outcome<f64> {
-    let start = own();
+    let start = of_this_thread();
     let mut done = 0_u32;
     loop {
         for _ in 0..4 {
@@ -21,11 +21,15 @@ pub(crate) fn rate(length: Duration, work: &mut impl FnMut() -> bool) -> Outcome
             }
         }
         done += 4;
-        let spent = own().saturating_sub(start);
+        let spent = of_this_thread().saturating_sub(start);
         if spent >= length {
             return Ok(f64::from(done) / spent.as_secs_f64());
         }
     }
+}
+
+fn of_this_thread() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 /// CPU time of this process.

@@ -21,6 +21,8 @@ pub(crate) struct Load {
     runtime: Runtime,
     connections: Vec<Connection>,
     may_refuse: bool,
+    /// From an answer to the next request.
+    pause: Duration,
 }
 
 /// What one connection asks, again and again.
@@ -102,7 +104,7 @@ impl Load {
             stream.set_nodelay(true)?;
             Ok::<_, std::io::Error>(Connection { stream, script: script.into(), buffer: vec![0; 8 * 1024] })
         })))?;
-        Ok(Self { runtime, connections, may_refuse: false })
+        Ok(Self { runtime, connections, may_refuse: false, pause: Duration::ZERO })
     }
 
     /// The same load, of which the server may refuse a part with 503. Whoever is refused asks again a little later.
@@ -111,11 +113,18 @@ impl Load {
         self
     }
 
+    /// The same load with a pause after each answer.
+    pub(crate) const fn with_pauses(mut self, pause: Duration) -> Self {
+        self.pause = pause;
+        self
+    }
+
     /// Repeats the requests for `length` against the server with process id `server`, and shows the body of every
     /// answer to `see`.
     pub(crate) fn round(&mut self, server: u32, length: Duration, see: impl Fn(&[u8])) -> Outcome<Round> {
         let (cpu, began) = (cpu::of_process(server)?, Instant::now());
-        let all = self.connections.iter_mut().map(|connection| connection.repeat(began + length, &see));
+        let pause = self.pause;
+        let all = self.connections.iter_mut().map(|connection| connection.repeat(began + length, pause, &see));
         let (latencies, refused): (Vec<_>, Vec<_>) = self.runtime.block_on(try_join_all(all))?.into_iter().unzip();
         let (mut latencies, refused) = (latencies.concat(), refused.into_iter().sum());
         if refused > 0 && !self.may_refuse {
@@ -135,7 +144,12 @@ struct Connection {
 
 impl Connection {
     /// How long each answer took, and how many requests were refused.
-    async fn repeat(&mut self, until: Instant, see: &impl Fn(&[u8])) -> Outcome<(Vec<Duration>, usize)> {
+    async fn repeat(
+        &mut self,
+        until: Instant,
+        pause: Duration,
+        see: &impl Fn(&[u8]),
+    ) -> Outcome<(Vec<Duration>, usize)> {
         let (mut latencies, mut refused) = (Vec::new(), 0);
         loop {
             let began = Instant::now();
@@ -146,6 +160,9 @@ impl Connection {
             if let Some(body) = self.answer().await? {
                 latencies.push(began.elapsed());
                 see(body);
+                if !pause.is_zero() {
+                    sleep(pause).await;
+                }
             } else {
                 refused += 1;
                 sleep(PAUSE).await;

@@ -1,6 +1,6 @@
 //! What `scripts/bench` measures, in one program, because each more would be linked with its own copy of everything:
-//! `cargo bench --bench brevet -- [claims] [sign] [mint] [proof] [jwks] [connections] [crowd] [scale]`; all but `scale`
-//! unless told.
+//! `cargo bench --bench brevet -- [claims] [sign] [mint] [proof] [jwks] [light] [connections] [crowd] [scale]`; all but
+//! `scale` unless told.
 //!
 //! Rates are per second of CPU time, so that other work on the machine moves them little; the two sides of a ratio take
 //! turns within one run, so that whatever slows the machine down for a while slows both. Prints one figure a line, six
@@ -14,6 +14,7 @@ mod cpu;
 mod crowd;
 mod figures;
 mod jwks;
+mod light;
 mod load;
 mod mint;
 mod proof;
@@ -33,7 +34,8 @@ fn main() -> Outcome<()> {
     // Cargo adds `--bench`, by which a harness would know that it is not run as a test.
     let mut chosen: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     if chosen.is_empty() {
-        chosen = ["claims", "sign", "mint", "proof", "jwks", "connections", "crowd"].map(str::to_owned).to_vec();
+        chosen =
+            ["claims", "sign", "mint", "proof", "jwks", "light", "connections", "crowd"].map(str::to_owned).to_vec();
     }
     if let [chart, figures, folder] = &chosen[..]
         && chart == "chart"
@@ -52,6 +54,7 @@ fn main() -> Outcome<()> {
             "mint" => mint::measure(&rounds)?,
             "proof" => proof::measure(&rounds)?,
             "jwks" => jwks::measure(&rounds)?,
+            "light" => light::measure(&rounds)?,
             "connections" => connections::measure(&rounds)?,
             "crowd" => crowd::measure(&rounds)?,
             "scale" => scale::measure(&rounds)?,

@@ -71,7 +71,7 @@ pub(crate) fn postgres() -> Outcome<Option<(Database, u32)>> {
 
 impl Subject<'_> {
     fn measure(&self, rounds: &Rounds) -> Outcome<()> {
-        let (mut raw, _) = twins(self.signs)?;
+        let (raw, _) = twins(self.signs)?;
         let issuer = Issuer::start(self.database)?;
         sleep(Duration::from_secs(1));
         let idle = cpu::resident(issuer.server.id())?;
@@ -92,9 +92,11 @@ impl Subject<'_> {
         let mut batches = Vec::new();
         let mut of_database = Vec::new();
         // Bare, load, bare, load, ..., bare: each round of load stands between the two that it is compared with.
-        let mut bare = || cpu::rate(rounds.length / 2, &mut || raw.sign(&text));
+        let bare = || raw.rate_on_all_cores(&text, rounds.length / 2);
         let mut before = bare()?;
+        let mut alone = Vec::new();
         for _ in 0..rounds.count {
+            alone.push(cpu::rate(rounds.length / 4, &mut raw.signs(&text))?);
             let database_before = self.process.map(cpu::of_family).transpose()?;
             let batches_before = issuer.metric("brevet_audit_batches_total")?;
             let round = load.round(issuer.server.id(), rounds.load, note)?;
@@ -120,7 +122,8 @@ impl Subject<'_> {
         let tell = |suffix: &str, what: &str, unit, values: &[f64]| {
             tell(&format!("{key}_{suffix}_{database}"), &format!("{}: {what}", self.words), unit, values)
         };
-        tell("raw", "bare signature between the rounds", "per CPU s", &bare)?;
+        tell("raw", "bare signature on all cores, between the rounds", "per CPU s", &bare)?;
+        tell("raw_alone", "bare signature while the other cores are idle", "per CPU s", &alone)?;
         tell("rate", "mints", "per server CPU s", &of(Round::per_cpu_second))?;
         tell("ratio", "mints / bare signature", "ratio", &ratios)?;
         tell("wall", "mints by the clock", "per s", &of(Round::per_second))?;

@@ -34,7 +34,7 @@ pub(crate) fn measure(rounds: &Rounds) -> Outcome<()> {
 }
 
 fn on(key: &str, words: &str, database: &Database, process: Option<u32>, rounds: &Rounds) -> Outcome<()> {
-    let (mut raw, _) = twins(KeyKind::Rsa2048)?;
+    let (raw, _) = twins(KeyKind::Rsa2048)?;
     let issuer = Issuer::start(database)?;
     for agent in issuer.agents(AGENTS, TEAMS)? {
         let (status, _) = call(issuer.server.public, "POST", PATH, &agent, Some(&json!({})))?;
@@ -50,7 +50,7 @@ fn on(key: &str, words: &str, database: &Database, process: Option<u32>, rounds:
     })?;
     let writer = runtime.block_on(async { AuditWriter::start(store.clone()) });
     let turn = |proven: bool| runtime.block_on(write(&writer, &releases, proven, process, rounds.length));
-    let mut bare = || cpu::rate(rounds.length / 2, &mut || raw.sign(&[b'x'; 900])).map(f64::recip);
+    let bare = || cpu::rate(rounds.length / 2, &mut raw.signs(&[b'x'; 900])).map(f64::recip);
     for proven in [false, true] {
         turn(proven)?;
     }

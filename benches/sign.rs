@@ -15,11 +15,11 @@ const TURNS: u32 = 20;
 pub(crate) fn measure(rounds: &Rounds) -> Outcome<()> {
     let token = Token::of_an_agent()?;
     for kind in KeyKind::ALL {
-        let (mut raw, ours) = twins(kind)?;
+        let (raw, ours) = twins(kind)?;
         let claims = token.claims(&token.grant()?);
         // As long as what our signer signs; the time it takes does not depend on the text.
         let text = vec![b'x'; serde_json::to_vec(&claims)?.len() * 4 / 3 + 120];
-        let mut bare = || raw.sign(&text);
+        let mut bare = raw.signs(&text);
         let mut prepared = || ours.prepare(&claims).is_ok();
         let mut whole = || ours.prepare(&claims).and_then(|input| ours.sign(input)).is_ok();
         let turn = rounds.length / TURNS;

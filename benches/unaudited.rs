@@ -29,19 +29,19 @@ use tempfile::TempDir;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
+use crate::Outcome;
 use crate::claims::Token;
 use crate::figures::{Rounds, tell};
 use crate::load::Load;
 use crate::mint::{CONNECTIONS, PATH};
 use crate::raw::twins;
 use crate::server::{Server, free_addresses, request};
-use crate::{Outcome, cpu};
 
 /// How this program is told to be that server: with an address, and a file of the credentials that it knows.
 pub(crate) const ROLE: &str = "serve-unaudited";
 
 pub(crate) fn measure(rounds: &Rounds) -> Outcome<()> {
-    let (mut raw, _) = twins(KeyKind::Rsa2048)?;
+    let (raw, _) = twins(KeyKind::Rsa2048)?;
     let folder = TempDir::new()?;
     let file = folder.path().join("credentials");
     let made = || OpaqueCredential::generate(CredentialKind::ServiceAccount, &SystemEntropy);
@@ -56,7 +56,7 @@ pub(crate) fn measure(rounds: &Rounds) -> Outcome<()> {
     let mut load = Load::connect(address, keys.iter().map(|key| mint(key)).collect())?;
     load.round(server.id(), rounds.load, |_| ())?;
     let text = vec![b'x'; 900];
-    let mut bare = || cpu::rate(rounds.length / 2, &mut || raw.sign(&text));
+    let bare = || raw.rate_on_all_cores(&text, rounds.length / 2);
     let (mut ratios, mut rates, mut before) = (Vec::new(), Vec::new(), bare()?);
     for _ in 0..rounds.count {
         let rate = load.round(server.id(), rounds.load, |_| ())?.per_cpu_second();
