@@ -143,10 +143,15 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
+    use futures_util::FutureExt as _;
     use futures_util::future::join_all;
+    use serde_json::json;
     use tokio::time::timeout;
 
     use super::*;
+    use crate::crypto::keypair::KeyPair;
+    use crate::crypto::signer::KeySet;
+    use crate::domain::entropy::seeded::SeededEntropy;
 
     async fn aside<T: Send + 'static>(threads: &Threads, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         threads.free().await?.does(work).await
@@ -206,6 +211,38 @@ mod tests {
         go.send(()).unwrap();
         assert_eq!(aside(&threads, || 7).await, Some(7));
         assert_eq!(done.load(Ordering::SeqCst), 0, "what nobody waits for is not begun");
+    }
+
+    fn key(kind: KeyKind) -> Arc<OpenKey> {
+        let pair = KeyPair::generate(kind).unwrap();
+        Arc::new(OpenKey { set: KeySet::new(pair, &SeededEntropy::new(7)).unwrap(), kind })
+    }
+
+    #[tokio::test]
+    async fn threat_24_a_crowd_waits_for_its_own_threads_and_no_longer_than_a_second() {
+        let pool = SigningPool { beside: Threads::start(1, || ()), behind: Threads::start(1, || ()) };
+        let busy = pool.behind.free().await.unwrap();
+        let key = key(KeyKind::P256);
+        let input = || key.set.prepare(&json!({})).unwrap();
+        assert!(pool.sign(Arc::clone(&key), input(), false).now_or_never().unwrap().is_ok(), "nobody else waits");
+        let mut crowd = Box::pin(pool.sign(Arc::clone(&key), input(), true));
+        assert!(timeout(Duration::from_millis(20), crowd.as_mut()).await.is_err(), "a crowd takes its turn");
+        assert!(timeout(Duration::from_mins(1), crowd).await.unwrap().is_ok(), "it holds its place no longer");
+        drop(busy);
+        assert!(pool.sign(Arc::clone(&key), input(), true).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn threat_24_large_keys_wait_for_their_own_threads_and_nobody_else_does() {
+        let pool = SigningPool { beside: Threads::start(1, || ()), behind: Threads::start(1, || ()) };
+        let busy = pool.beside.free().await.unwrap();
+        let (large, small) = (key(KeyKind::Rsa3072), key(KeyKind::P256));
+        let input = |key: &OpenKey| key.set.prepare(&json!({})).unwrap();
+        let mut signing = Box::pin(pool.sign(Arc::clone(&large), input(&large), false));
+        assert!(timeout(Duration::from_millis(20), signing.as_mut()).await.is_err(), "it signs elsewhere");
+        assert!(pool.sign(Arc::clone(&small), input(&small), false).now_or_never().unwrap().is_ok());
+        drop(busy);
+        assert!(timeout(Duration::from_mins(1), signing).await.unwrap().is_ok());
     }
 
     #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! The one statement that writes audit rows (on SQLite one for each 64), each only if what it says may still happen.
+//! The one statement that writes audit rows (on SQLite one for each 16), each only if what it says may still happen.
 //!
 //! What it writes and what it proves is the same for both databases; only how the rows get there differs: PostgreSQL
 //! takes an array apart in less time than so many parameters, SQLite would read each row again for each of its members.
@@ -31,7 +31,7 @@ pub enum Verdict {
 }
 
 /// Most rows of one statement on SQLite, a power of two.
-const ROWS_MAX: usize = 64;
+pub(super) const SQLITE_ROWS_MAX: usize = 16;
 
 fn insert(rows: &str) -> String {
     let kept = &COLUMNS[..KEPT];
@@ -42,7 +42,7 @@ fn insert(rows: &str) -> String {
 /// For 1, 2, 4, ... rows, each value a parameter of its own: so few texts stay prepared. A row that is missing is all
 /// NULL, and so proves nothing. `OR FAIL` spares SQLite the copies of pages by which it could undo this statement alone:
 /// after an error nobody goes on, and the whole transaction is rolled back.
-static SQLITE: LazyLock<[String; ROWS_MAX.ilog2() as usize + 1]> = LazyLock::new(|| {
+static SQLITE: LazyLock<[String; SQLITE_ROWS_MAX.ilog2() as usize + 1]> = LazyLock::new(|| {
     let row = format!("({})", ["?"; COLUMNS.len()].join(", "));
     std::array::from_fn(|power| {
         let (columns, rows) = (names(&COLUMNS, "", |_| ""), vec![row.as_str(); 1 << power].join(", "));
@@ -78,7 +78,7 @@ async fn write(tx: &mut Tx, entries: &[&Entry]) -> Result<Option<HashSet<EventId
         tx.execute(&POSTGRES, [array(entries)?.into()]).await?
     } else {
         let mut written = 0;
-        for entries in entries.chunks(ROWS_MAX) {
+        for entries in entries.chunks(SQLITE_ROWS_MAX) {
             let rows = entries.len().next_power_of_two();
             let known = entries.iter().flat_map(|entry| COLUMNS.iter().map(|column| (column.of)(entry)));
             let missing = (rows - entries.len()) * COLUMNS.len();

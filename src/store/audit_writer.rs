@@ -22,9 +22,8 @@ use crate::domain::audit::Event;
 use crate::domain::id::TeamUid;
 use crate::limit::lines::Lines;
 
-/// Most rows of one commit on SQLite, where each adds to how long it takes.
-const SQLITE_BATCH_MAX: usize = 16;
-/// The same on PostgreSQL, where a commit may wait for other hosts and takes as long for one row as for many.
+/// Most rows of one commit on PostgreSQL, which may wait for other hosts and takes as long for one row as for many. On
+/// SQLite it is one statement's: there each row adds to how long it takes.
 const POSTGRES_BATCH_MAX: usize = 64;
 /// Most rows that wait; beyond it the queue says so at once.
 pub const QUEUE_MAX: usize = 4096;
@@ -202,7 +201,7 @@ impl Shared {
 
 const fn batch_max(db: &Db) -> usize {
     match db {
-        Db::Sqlite { .. } => SQLITE_BATCH_MAX,
+        Db::Sqlite { .. } => audit_batch::SQLITE_ROWS_MAX,
         Db::Postgres { .. } => POSTGRES_BATCH_MAX,
     }
 }

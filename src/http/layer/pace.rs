@@ -73,6 +73,7 @@ mod tests {
         assert!((0..2000).all(|_| at_once(StatusCode::OK, red)), "an answer that is none of these never waits");
         assert!(at_once(full, blue), "nor does another network");
     }
+
     #[test]
     fn threat_24_late_refusals_are_spread_over_a_second() {
         let pace = Pace::default();
