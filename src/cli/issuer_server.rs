@@ -162,6 +162,7 @@ impl IssuerServer {
             store: store.clone(),
             audit: AuditWriter::start(store.clone()),
             keys: ring,
+            publication,
             teams,
             foreign_keys: KeyCache::new(&outside, Arc::clone(&host.clock)),
             upstream: RelyingParty::new(&outside, Arc::clone(&host.clock)),
@@ -170,7 +171,7 @@ impl IssuerServer {
             limits,
         });
         issuer.user_code_key().await.map_err(Failure::refused)?;
-        issuer.round(&publication).await;
+        issuer.round().await;
         let keys = store.signing_keys(row.id).await.map_err(store_failure)?;
         // Last: nothing that fails after it could lose the key.
         let folder = first_key_file.then_some(settings.store.data_dir.as_path());
@@ -179,7 +180,8 @@ impl IssuerServer {
         let mut upkeep = JoinSet::new();
         let started_at = host.clock.now();
         let serving = Serving { id: ReplicaId::new(host.entropy.uuid_v7(started_at)), started_at };
-        upkeep.spawn(issuer.clone().keep_current(publication, serving));
+        upkeep.spawn(issuer.clone().keep_current(serving));
+        upkeep.spawn(issuer.clone().keep_rotating());
         upkeep.spawn(issuer.clone().keep_listening());
         upkeep.spawn(issuer.clone().keep_looking(http(settings.url.as_str(), &settings.outbound)?));
         upkeep.spawn(issuer.clone().keep_forgetting(settings.audit_retention));

@@ -24,7 +24,11 @@ use crate::domain::clock::Clock;
 use crate::domain::issuer_url::{Development, IssuerUrl};
 use crate::domain::secret::Secret;
 use crate::fetch::{self, FetchError, Reach};
+use crate::http::layer::DEADLINE;
 
+/// How long an administrator's command waits for its answer: longer than the issuer takes, so that nobody is left to
+/// guess whether a change that took its time was made.
+const ADMIN_PATIENCE: std::time::Duration = DEADLINE.saturating_add(std::time::Duration::from_secs(5));
 /// A clock that is off by more than this is worth a word.
 const CLOCK_ERROR: Duration = Duration::seconds(60);
 
@@ -162,7 +166,9 @@ pub(super) async fn admin(run: &Run, flags: &AdminFlags) -> Result<Admin, Failur
         (None, Some(issuer)) => issuer,
         (None, None) => named_issuer(&settings)?.to_string(),
     };
-    Ok(Admin::new(client(&base, &settings.outbound)?, key))
+    let http = http(&base, &settings.outbound)?;
+    let patient = http.with_limits(fetch::Limits { total: ADMIN_PATIENCE, ..http.limits() });
+    Ok(Admin::new(Client::new(&base, patient), key))
 }
 
 /// The saved sessions' folder.

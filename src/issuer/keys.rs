@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use time::{Duration, OffsetDateTime};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use super::refusals::Unavailable;
 use crate::crypto::jwk::{Jwks, X5c};
@@ -94,7 +94,7 @@ struct Source {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     /// One for all rings of the process.
-    changed: Arc<Notify>,
+    changed: watch::Sender<()>,
 }
 
 impl KeyRing {
@@ -107,8 +107,17 @@ impl KeyRing {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, Unavailable> {
-        Self::of(Source { url, team: None, id, store, kek: Arc::new(kek), clock, entropy, changed: Arc::default() })
-            .await
+        Self::of(Source {
+            url,
+            team: None,
+            id,
+            store,
+            kek: Arc::new(kek),
+            clock,
+            entropy,
+            changed: watch::Sender::default(),
+        })
+        .await
     }
 
     /// Opens the keys of another issuer of the same installation: a team's private one.
@@ -174,14 +183,14 @@ impl KeyRing {
         self.snapshot().clock_doubt(self.now(), self.source.clock.elapsed())
     }
 
-    /// Makes the process's upkeep do its round at once.
+    /// Makes the process's upkeep do its rounds at once.
     pub(super) fn wake(&self) {
-        self.source.changed.notify_one();
+        self.source.changed.send_replace(());
     }
 
-    /// Waits until [`KeyRing::wake`] is called on any ring of the process.
-    pub(super) async fn woken(&self) {
-        self.source.changed.notified().await;
+    /// Sees a change with each [`KeyRing::wake`] on any ring of the process from now on.
+    pub(super) fn woken(&self) -> watch::Receiver<()> {
+        self.source.changed.subscribe()
     }
 
     /// The monotonic time.

@@ -48,6 +48,7 @@ use self::callers::Known;
 use self::keys::KeyRing;
 use self::limits::{Limits, Party, Stranger};
 use self::publications::TeamPublications;
+use self::publish::Publication;
 use self::readiness::Unwritten;
 use self::recent::Recent;
 use self::rings::Rings;
@@ -83,6 +84,8 @@ pub struct Parts {
     pub audit: AuditWriter,
     /// The signing keys of the shared issuer.
     pub keys: Arc<KeyRing>,
+    /// What the shared issuer publishes.
+    pub publication: Arc<Publication>,
     /// What teams' private issuers publish.
     pub teams: Arc<TeamPublications>,
     /// The keys of foreign issuers.
@@ -107,6 +110,7 @@ struct Inner {
     store: Store,
     audit: AuditWriter,
     rings: Rings,
+    publication: Arc<Publication>,
     teams: Arc<TeamPublications>,
     foreign_keys: KeyCache,
     upstream: RelyingParty,
@@ -136,6 +140,7 @@ impl Issuer {
             store: parts.store,
             audit: parts.audit,
             rings: Rings::new(parts.keys),
+            publication: parts.publication,
             teams: parts.teams,
             foreign_keys: parts.foreign_keys,
             upstream: parts.upstream,

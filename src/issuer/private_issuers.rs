@@ -9,7 +9,6 @@ use super::publications::TeamPublications;
 use super::publish::Published;
 use super::refusals::Unavailable;
 use super::rings::TeamRing;
-use super::upkeep::keep_rotating;
 use crate::domain::id::TeamUid;
 
 /// How often a request for documents that are not there makes us look for new issuers, at most. Another replica may
@@ -71,14 +70,10 @@ impl Issuer {
         for kept in fresh.iter().filter(|kept| before.contains(&kept.team)) {
             let row = rows.iter().find(|row| row.id == kept.ring.id());
             if row.is_some_and(|row| kept.ring.is_current(row)) {
-                keep_rotating(&kept.ring).await;
                 continue;
             }
-            match kept.ring.reload().await {
-                Ok(_) => keep_rotating(&kept.ring).await,
-                Err(error) => {
-                    tracing::warn!(issuer = %kept.ring.url(), cause = %error, "its signing keys were not read");
-                }
+            if let Err(error) = kept.ring.reload().await {
+                tracing::warn!(issuer = %kept.ring.url(), cause = %error, "its signing keys were not read");
             }
         }
         let live = rows.into_iter().filter_map(|row| row.team).collect();
@@ -86,21 +81,27 @@ impl Issuer {
         Ok(())
     }
 
+    /// Publishes what the keys of `team` at hand make now, if its private issuer is known here.
+    pub(super) async fn publish_for_team(&self, team: &TeamUid) {
+        let _refreshing = self.0.refreshing.lock().await;
+        let ring = self.rings().teams().into_iter().filter(|kept| kept.team == *team).collect();
+        self.publish_for_teams(ring, None).await;
+    }
+
     /// Publishes for `rings` and, where it is known which issuers are `live`, for none but those.
     async fn publish_for_teams(&self, rings: Vec<TeamRing>, live: Option<Vec<TeamUid>>) {
-        let now = self.now();
-        let publish = |TeamRing { team, ring }: TeamRing| {
-            let seen = ring.snapshot();
-            (team, Published::of(ring.url(), &seen.keys, seen.x5c, seen.max_age, now))
-        };
-        let documents: Vec<_> = rings.into_iter().map(publish).collect();
         let teams = Arc::clone(self.teams());
         let publishing = tokio::task::spawn_blocking(move || {
             if let Some(live) = &live {
                 teams.keep_only(live);
             }
-            for (team, published) in documents {
-                match teams.publish(&team, published) {
+            for TeamRing { team, ring } in rings {
+                let make = || {
+                    let (seen, now) = (ring.snapshot(), ring.now());
+                    let documents = Published::of(ring.url(), &seen.keys, seen.x5c, seen.max_age, now);
+                    (documents, seen.row.keys_version)
+                };
+                match teams.publish(&team, make) {
                     Ok(true) => tracing::info!(%team, "the public documents of a private issuer changed"),
                     Ok(false) => {}
                     Err(error) => tracing::warn!(%team, cause = %error, "public documents were not saved"),

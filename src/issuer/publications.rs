@@ -69,13 +69,17 @@ impl TeamPublications {
         Ok(restored)
     }
 
-    /// Publishes `published` for `team` from now on; whether that changes anything. It saves the file too, and may
-    /// block for that.
-    pub(super) fn publish(&self, team: &TeamUid, published: Published) -> Result<bool, SavedError> {
+    /// The state of the keys that is published for `team`, where this process has published any.
+    pub(super) fn version(&self, team: &TeamUid) -> Option<i64> {
+        self.kept.read().unwrap_or_else(PoisonError::into_inner).get(team)?.version()
+    }
+
+    /// [`Publication::publish`] for `team`.
+    pub(super) fn publish(&self, team: &TeamUid, make: impl FnOnce() -> (Published, i64)) -> Result<bool, SavedError> {
         if let Some(folder) = &self.folder {
             private_folder(folder).map_err(|source| SavedError::File { path: folder.clone(), source })?;
         }
-        self.of(team).map_or(Ok(false), |publication| publication.publish(published))
+        self.of(team).map_or(Ok(false), |publication| publication.publish(make))
     }
 
     /// Publishes for none but `teams` from now on, and forgets the files of the others. It may block.

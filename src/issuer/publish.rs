@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -103,6 +104,8 @@ pub struct Publication {
     // Held for the length of an assignment, never across an await.
     current: RwLock<Option<Arc<Published>>>,
     file: Option<PathBuf>,
+    /// The state of the keys that is published; 0 where the file of an earlier run is.
+    version: AtomicI64,
     writing: Mutex<()>,
 }
 
@@ -135,7 +138,7 @@ pub enum SavedError {
 impl Publication {
     /// Publishes nothing yet. `file` is where the last documents are kept for a start without the database.
     pub const fn new(issuer: IssuerUrl, file: Option<PathBuf>) -> Self {
-        Self { issuer, current: RwLock::new(None), file, writing: Mutex::new(()) }
+        Self { issuer, current: RwLock::new(None), file, version: AtomicI64::new(0), writing: Mutex::new(()) }
     }
 
     /// What is published, if anything is yet.
@@ -174,16 +177,27 @@ impl Publication {
         })
     }
 
-    /// Publishes `published` from now on; whether it differs from what was published. It saves the file too, and
-    /// may block for that: call it where blocking is allowed.
-    pub fn publish(&self, published: Published) -> Result<bool, SavedError> {
-        // One writer at a time, or an older file could replace a newer one.
+    /// The state of the keys that is published, where this process has published any.
+    pub(super) fn version(&self) -> Option<i64> {
+        Some(self.version.load(Ordering::Acquire)).filter(|version| *version > 0)
+    }
+
+    /// Publishes what `make` makes from now on, and remembers the state of the keys that it says this is; whether it
+    /// differs from what was published. It saves the file too, and may block for that: call it where blocking is
+    /// allowed.
+    pub(super) fn publish(&self, make: impl FnOnce() -> (Published, i64)) -> Result<bool, SavedError> {
+        // One writer at a time, and each reads in its turn, or what is older could replace what is newer.
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.current().is_some_and(|current| *current == published) {
+        let (published, version) = make();
+        let changes = self.current().is_none_or(|current| *current != published);
+        let published = Arc::new(published);
+        if changes {
+            *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&published));
+        }
+        self.version.store(version, Ordering::Release);
+        if !changes {
             return Ok(false);
         }
-        let published = Arc::new(published);
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&published));
         self.save(&published)?;
         Ok(true)
     }

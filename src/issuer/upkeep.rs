@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use time::OffsetDateTime;
+use tokio::sync::watch;
 
 use super::Issuer;
 use super::keys::KeyRing;
 use super::oauth::metadata;
-use super::publish::{Publication, Published};
+use super::publish::Published;
 use crate::domain::id::{IssuerId, ReplicaId};
 use crate::fetch::Client;
 use crate::store::{Replica, StoreError};
@@ -34,30 +35,68 @@ pub struct Serving {
 }
 
 impl Issuer {
-    /// One round: reads the keys, does what rotation asks for, publishes what the keys make now, writes last uses.
-    /// Without the database it publishes from the rows at hand, whose instants go on counting.
-    pub async fn round(&self, publication: &Arc<Publication>) {
-        match self.keys().reload().await {
-            Ok(_) => keep_rotating(self.keys()).await,
-            Err(error) => tracing::warn!(cause = %error, "the signing keys were not read; publishing goes on"),
-        }
-        if let Some(off) = self.keys().clock_doubt().filter(|_| publication.current().is_some()) {
-            // By a clock that is hours ahead, keys would leave the JWKS while tokens of theirs are alive.
-            tracing::warn!(off_milliseconds = off, "the clock is off; what is published stays as it is");
-        } else {
-            self.publish(publication).await;
-            self.refresh_private_issuers().await;
+    /// One round of everything: what [`Issuer::keep_current`] and [`Issuer::keep_rotating`] do beside each other.
+    pub async fn round(&self) {
+        self.read_and_publish().await;
+        if self.rotate().await {
+            self.read_and_publish().await;
         }
         self.write_last_used().await;
     }
 
-    /// Publishes what the keys at hand make now.
-    async fn publish(&self, publication: &Arc<Publication>) {
-        let (snapshot, now) = (self.keys().snapshot(), self.now());
-        let (endpoints, max_age) = (metadata::endpoints(self.url()), snapshot.max_age);
-        let published = Published::with_endpoints(self.url(), endpoints, &snapshot.keys, snapshot.x5c, max_age, now);
-        let publication = Arc::clone(publication);
-        match tokio::task::spawn_blocking(move || publication.publish(published)).await {
+    /// Reads the keys and publishes what they make now. Without the database it publishes from the rows at hand, whose
+    /// instants go on counting.
+    async fn read_and_publish(&self) {
+        if let Err(error) = self.keys().reload().await {
+            tracing::warn!(cause = %error, "the signing keys were not read; publishing goes on");
+        }
+        if let Some(off) = self.keys().clock_doubt().filter(|_| self.0.publication.current().is_some()) {
+            // By a clock that is hours ahead, keys would leave the JWKS while tokens of theirs are alive.
+            tracing::warn!(off_milliseconds = off, "the clock is off; what is published stays as it is");
+            return;
+        }
+        self.publish().await;
+        self.refresh_private_issuers().await;
+    }
+
+    /// Does what the clock asks of every issuer's keys; whether there was anything. What fails is tried again at the
+    /// next round.
+    async fn rotate(&self) -> bool {
+        let mut moved = false;
+        for ring in self.every_ring() {
+            match ring.rotate().await {
+                Ok(steps) => moved |= !steps.is_empty(),
+                Err(error) => {
+                    tracing::warn!(issuer = %ring.url(), cause = %error, "rotation did not go on");
+                    metrics::counter!("brevet_rotation_failures_total").increment(1);
+                }
+            }
+        }
+        moved
+    }
+
+    /// Publishes what the keys of `ring` at hand make now, so that whoever changed them finds them published.
+    pub(super) async fn publish_of(&self, ring: &KeyRing) {
+        match ring.team() {
+            _ if ring.clock_doubt().is_some() => {}
+            Some(team) => self.publish_for_team(team).await,
+            None => self.publish().await,
+        }
+    }
+
+    /// Publishes what the keys of the shared issuer at hand make now.
+    async fn publish(&self) {
+        let issuer = self.clone();
+        let publish = move || {
+            issuer.0.publication.publish(|| {
+                let (seen, now) = (issuer.keys().snapshot(), issuer.now());
+                let endpoints = metadata::endpoints(issuer.url());
+                let documents =
+                    Published::with_endpoints(issuer.url(), endpoints, &seen.keys, seen.x5c, seen.max_age, now);
+                (documents, seen.row.keys_version)
+            })
+        };
+        match tokio::task::spawn_blocking(publish).await {
             Ok(Ok(true)) => tracing::info!("the public documents changed"),
             Ok(Ok(false)) => {}
             Ok(Err(error)) => tracing::warn!(cause = %error, "the public documents were not saved"),
@@ -65,22 +104,36 @@ impl Issuer {
         }
     }
 
-    /// Rounds without end, each followed by this replica's word on what it publishes; the composition root drops it at
-    /// shutdown.
-    pub async fn keep_current(self, publication: Arc<Publication>, serving: Serving) {
+    /// Reads and publishes without end, each time followed by this replica's word on what it publishes; the composition
+    /// root drops it at shutdown.
+    pub async fn keep_current(self, serving: Serving) {
         let mut confirmed = Confirmed::default();
+        let mut woken = self.keys().woken();
         loop {
-            self.round(&publication).await;
+            self.read_and_publish().await;
+            self.write_last_used().await;
             if let Err(error) = self.confirm(serving, &mut confirmed).await {
                 tracing::debug!(cause = %error, "what this replica publishes was not confirmed");
             }
-            let pause = self.keys().snapshot().schedule.look_every();
-            let pause = Duration::try_from(pause).unwrap_or(INTERVAL).min(INTERVAL);
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.keys().woken() => {}
-            }
+            self.pause(&mut woken).await;
         }
+    }
+
+    /// Does what rotation asks for without end: beside publishing, which never waits for a key that is being made.
+    pub async fn keep_rotating(self) {
+        let mut woken = self.keys().woken();
+        loop {
+            self.rotate().await;
+            self.pause(&mut woken).await;
+        }
+    }
+
+    /// Waits for the next round.
+    async fn pause(&self, woken: &mut watch::Receiver<()>) {
+        let pause = self.keys().snapshot().schedule.look_every();
+        let pause = Duration::try_from(pause).unwrap_or(INTERVAL).min(INTERVAL);
+        // Its end is what is waited for, whichever way: nobody drops the sender, which is in the keys.
+        let _timed_out_or_woken = tokio::time::timeout(pause, woken.changed()).await;
     }
 
     /// Hears what other replicas change, without end, where the database tells it; what it does not hear, the next
@@ -130,8 +183,12 @@ impl Issuer {
 
     /// Says that this replica lives and which state of the keys it publishes, where that is news.
     async fn confirm(&self, serving: Serving, confirmed: &mut Confirmed) -> Result<(), StoreError> {
+        let version = |ring: &KeyRing| match ring.team() {
+            Some(team) => self.teams().version(team),
+            None => self.0.publication.version(),
+        };
         let published: BTreeSet<_> =
-            self.every_ring().iter().map(|ring| (ring.id(), ring.snapshot().row.keys_version)).collect();
+            self.every_ring().iter().filter_map(|ring| Some((ring.id(), version(ring)?))).collect();
         let elapsed = self.keys().elapsed();
         let recent = confirmed.after.is_some_and(|after| elapsed - after < SIGN_OF_LIFE);
         if recent && confirmed.published == published {
@@ -165,12 +222,4 @@ impl KeyRing {
 struct Confirmed {
     after: Option<time::Duration>,
     published: BTreeSet<(IssuerId, i64)>,
-}
-
-/// Does what the clock asks for; what fails is tried again at the next round.
-pub(super) async fn keep_rotating(ring: &KeyRing) {
-    if let Err(error) = ring.rotate().await {
-        tracing::warn!(issuer = %ring.url(), cause = %error, "rotation did not go on");
-        metrics::counter!("brevet_rotation_failures_total").increment(1);
-    }
 }

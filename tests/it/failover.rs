@@ -54,7 +54,7 @@ async fn threat_42_a_failover_to_a_synchronous_standby_loses_no_row() {
     let began = Instant::now();
     loop {
         app.clock.set(SystemClock.now());
-        app.issuer.round(&app.publication).await;
+        app.issuer.round().await;
         let answer = app.mint(&key, &json!({})).await;
         if answer.status == StatusCode::OK {
             tokens.push(answer.json()["token_id"].as_str().unwrap().to_owned());

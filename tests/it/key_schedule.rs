@@ -102,7 +102,7 @@ async fn a_prepare_while_signing_moves_is_refused_with_the_date() {
     let now = house.clock.now();
     let at = signing_key(&house.app.issuer.keys().snapshot().keys, now).unwrap().times.sign_until.unwrap();
     house.clock.advance(at - Duration::seconds(30) - now);
-    house.app.issuer.round(&house.app.publication).await;
+    house.app.issuer.round().await;
     let body = json!({"algorithm": "ES256"});
     let refused = house.call(&operator, "POST", "/v1/signing-keys/prepare", Some(body)).await;
     assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.short());

@@ -88,14 +88,14 @@ async fn threat_7_a_replica_whose_clock_is_off_the_databases_signs_nothing() {
     let (app, key, router) = observed(App::when(SystemClock.now(), options).await).await;
     for (off, sign) in [(9, ""), (-9, "-")] {
         app.clock.set(SystemClock.now() + Duration::seconds(off));
-        app.issuer.round(&app.publication).await;
+        app.issuer.round().await;
         let (minted, ready, clock) = minting(&app, &key, &router).await;
         assert_eq!((minted, ready), (503, 503), "{clock}");
         assert!(clock.starts_with(sign) && clock.ends_with(" ms off"), "{clock}");
         let jwks = app.get("/.well-known/jwks.json", None).await;
         assert_eq!(jwks.status, StatusCode::OK, "publishing goes on");
         app.clock.set(SystemClock.now());
-        app.issuer.round(&app.publication).await;
+        app.issuer.round().await;
         assert_eq!(minting(&app, &key, &router).await, (200, 200, "ok".to_owned()));
     }
 }
@@ -107,16 +107,16 @@ async fn threat_7_a_clock_that_jumps_signs_nothing_until_it_runs_evenly_again() 
         app.clock.set(app.clock.now() + Duration::seconds(jump));
         let off = (503, 503, format!("{jump}000 ms off"));
         assert_eq!(minting(&app, &key, &router).await, off, "before any round");
-        app.issuer.round(&app.publication).await;
+        app.issuer.round().await;
         assert_eq!(minting(&app, &key, &router).await, off, "it may be the jump that is wrong");
         app.clock.advance(Duration::seconds(3));
-        app.issuer.round(&app.publication).await;
+        app.issuer.round().await;
         assert_eq!(minting(&app, &key, &router).await, (200, 200, "ok".to_owned()));
         // Time that passes is no jump, nor is what time synchronisation corrects in small steps.
         app.clock.advance(Duration::seconds(20));
         app.clock.set(app.clock.now() + Duration::seconds(jump / 2));
         assert_eq!(minting(&app, &key, &router).await.0, 200);
-        app.issuer.round(&app.publication).await;
+        app.issuer.round().await;
     }
 }
 

@@ -80,7 +80,7 @@ impl Installation {
     }
 
     async fn round(&self) {
-        self.house.app.issuer.round(&self.house.app.publication).await;
+        self.house.app.issuer.round().await;
     }
 }
 
@@ -129,6 +129,21 @@ async fn a_private_issuer_publishes_documents_and_keys_of_its_own() {
             assert_eq!(answer.status, StatusCode::NOT_FOUND, "{other}");
             assert_eq!(answer.json()["detail"], none.json()["detail"], "{other}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn threat_15_what_is_done_to_its_keys_is_published_when_the_answer_comes() {
+    both(|i| async move {
+        i.make("red").await;
+        let shared = i.public("GET", "/.well-known/jwks.json").await.text;
+        let body = json!({ "algorithm": "ES256" });
+        let done = i.house.must("POST", "/v1/signing-keys/prepare?team=red", Some(body)).await;
+        let standby = done["keys"].as_array().unwrap().iter().find(|key| key["state"] == "next").unwrap();
+        let keys = i.jwks("red").await.json()["keys"].as_array().unwrap().clone();
+        assert_eq!((keys.len(), &keys[1]["kid"]), (2, &standby["kid"]));
+        assert_eq!(i.public("GET", "/.well-known/jwks.json").await.text, shared);
     })
     .await;
 }

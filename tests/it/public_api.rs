@@ -98,7 +98,7 @@ async fn threat_17_publishing_goes_on_with_the_database_gone_and_minting_does_no
 
     app.store.close().await;
     app.clock.advance(Duration::minutes(2));
-    app.issuer.round(&app.publication).await;
+    app.issuer.round().await;
     assert_eq!(app.get(JWKS, None).await.body, before);
     assert_eq!(app.get(DISCOVERY, None).await.status, StatusCode::OK);
     let refused = app.mint(&key, &json!({})).await;
@@ -111,7 +111,7 @@ async fn threat_17_publishing_goes_on_with_the_database_gone_and_minting_does_no
 
     // The rows' instants go on counting: at the hand-over the standby comes first, still without a database.
     app.clock.advance(Duration::days(30));
-    app.issuer.round(&app.publication).await;
+    app.issuer.round().await;
     let after = app.get(JWKS, None).await.json();
     let keys: serde_json::Value = serde_json::from_slice(&before).unwrap();
     assert_eq!(after["keys"][0], keys["keys"][1]);
@@ -272,7 +272,7 @@ async fn certificates_and_max_age_are_published_as_a_start_asks_and_stay_where_i
         let row = app.store.issuer().await.unwrap().unwrap();
         let asked = Publishing { x5c, max_age };
         let row = bootstrap::publishing(&app.store, row, asked, Development::Off, &host).await;
-        app.issuer.round(&app.publication).await;
+        app.issuer.round().await;
         let jwks = app.get(JWKS, None).await;
         let certificates: Vec<_> =
             jwks.json()["keys"].as_array().unwrap().iter().map(|key| key.get("x5c").is_some()).collect();

@@ -19,7 +19,7 @@ const JWKS: &str = "/.well-known/jwks.json";
 
 /// Publishes what there is to publish now, and holds the answer to the facts; the kids in order.
 async fn facts(app: &App, x5c: bool, moment: &str) -> Vec<String> {
-    app.issuer.round(&app.publication).await;
+    app.issuer.round().await;
     let answer = app.get(JWKS, None).await;
     let jwks = answer.json();
     assert_eq!(jwks.as_object().unwrap().keys().collect::<Vec<_>>(), ["keys"], "{moment}");

@@ -48,8 +48,13 @@ fn states(app: &App) -> Vec<KeyState> {
     states
 }
 
+/// What is published after a round.
 async fn listed(app: &App) -> Vec<String> {
-    app.issuer.round(&app.publication).await;
+    app.issuer.round().await;
+    served(app).await
+}
+
+async fn served(app: &App) -> Vec<String> {
     let jwks = app.get(JWKS, None).await.json();
     jwks["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
 }
@@ -197,7 +202,7 @@ async fn threat_40_a_forgotten_copy_at_the_public_address_holds_rotation_up_and_
     for _ in 0..40 {
         app.clock.advance(Duration::DAY);
         ring.look(&client).await.unwrap();
-        app.issuer.round(&app.publication).await;
+        app.issuer.round().await;
     }
     let standby = jwks["keys"][1]["kid"].as_str().unwrap();
     let told = warnings().await.join("; ");
@@ -214,7 +219,7 @@ async fn threat_40_a_forgotten_copy_at_the_public_address_holds_rotation_up_and_
     for _ in 0..28 {
         app.clock.advance(Duration::HOUR);
         ring.look(&client).await.unwrap();
-        app.issuer.round(&app.publication).await;
+        app.issuer.round().await;
     }
     assert_eq!(signs(&app).as_str(), standby);
     // The next standby is missing from the mended copy in its turn; nothing else is wrong any more.
@@ -244,7 +249,7 @@ async fn operators_change_the_algorithm_by_rotation_and_early_words_are_refused_
     let snapshot = app.issuer.keys().snapshot();
     assert_eq!(signing_key(&snapshot.keys, app.clock.now()).unwrap().kind, KeyKind::P256);
     let discovery = {
-        app.issuer.round(&app.publication).await;
+        app.issuer.round().await;
         app.get("/.well-known/openid-configuration", None).await.json()
     };
     let algorithms = discovery["id_token_signing_alg_values_supported"].as_array().unwrap();
@@ -266,7 +271,7 @@ async fn threat_15_a_distrusted_signing_key_mints_nothing_more_anywhere_and_what
     // The first standby takes over at no cost; its successor is young.
     let first = signs(&app);
     assert!(keys.distrust(&first, false).await.unwrap().outage.is_none());
-    app.issuer.round(&app.publication).await;
+    app.issuer.round().await;
     app.look().await;
     app.clock.advance(Duration::HOUR);
     let second = signs(&app);
@@ -323,6 +328,29 @@ async fn threat_16_a_replica_with_an_old_snapshot_signs_with_the_new_key_after_o
 }
 
 #[tokio::test]
+async fn threat_15_what_an_operator_does_to_keys_is_published_when_the_answer_comes() {
+    let app = App::start().await;
+    let keys = operator(&app).await;
+    let first = served(&app).await;
+    let stolen = signs(&app);
+    keys.distrust(&stolen, true).await.unwrap();
+    assert_eq!(served(&app).await, first[1..]);
+    let standby = keys.prepare(KeyKind::P256).await.unwrap().standby.unwrap();
+    assert_eq!(served(&app).await, [first[1].as_str(), standby.as_str()]);
+    let done = keys.replace_all(None, true).await.unwrap();
+    assert_eq!(served(&app).await, [done.signs.unwrap().as_str(), done.standby.unwrap().as_str()]);
+    let change = ChangeNumbers { max_age: Some(1800), ..ChangeNumbers::default() };
+    keys.renumber(change, None).await.unwrap();
+    let jwks = app.get(JWKS, None).await;
+    assert_eq!(jwks.header("cache-control"), Some("public, max-age=1800"));
+    // By a clock that is off, what is published stays.
+    app.clock.set(app.clock.now() + Duration::hours(9));
+    let before = served(&app).await;
+    assert!(keys.replace_all(None, true).await.is_err());
+    assert_eq!(served(&app).await, before);
+}
+
+#[tokio::test]
 async fn threat_15_replace_all_leaves_nothing_of_the_old_keys() {
     let app = App::start().await;
     let keys = operator(&app).await;
@@ -334,7 +362,7 @@ async fn threat_15_replace_all_leaves_nothing_of_the_old_keys() {
     assert_eq!(after.len(), 2);
     assert!(after.iter().all(|kid| !before.contains(kid)));
     assert_eq!(done.signs.map(|kid| kid.to_string()).as_ref(), after.first());
-    app.issuer.round(&app.publication).await;
+    app.issuer.round().await;
     assert!(
         app.issuer
             .keys()
@@ -374,7 +402,7 @@ async fn numbers_that_break_a_rule_are_refused_with_the_arithmetic_and_raised_on
     let plan = keys.plan(app.clock.now() + Duration::days(90)).await.unwrap();
     assert!(plan.transitions.len() > 8 && plan.transitions.is_sorted_by_key(|transition| transition.at));
     let jwks = {
-        app.issuer.round(&app.publication).await;
+        app.issuer.round().await;
         app.get(JWKS, None).await
     };
     assert_eq!((jwks.status, jwks.header("cache-control")), (StatusCode::OK, Some("public, max-age=86400")));

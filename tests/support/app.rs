@@ -168,6 +168,7 @@ impl App {
         let publication = Arc::new(Publication::new(url.clone(), Some(dir.path().join("published.json"))));
         let teams = Arc::new(TeamPublications::new(url.clone(), Some(dir.path().join("published"))));
         let issuer = Issuer::new(Parts {
+            publication: publication.clone(),
             teams: teams.clone(),
             foreign_keys: KeyCache::new(&loopback(), clock.clone()),
             upstream: RelyingParty::new(&loopback(), clock.clone()),
@@ -180,7 +181,7 @@ impl App {
             entropy: entropy.clone(),
             limits: options.limits,
         });
-        issuer.round(&publication).await;
+        issuer.round().await;
         let naming = Naming { clock: clock.clone(), entropy: entropy.clone() };
         let state = IssuerState::starting(url, publication.clone(), naming).publishing_for_teams(teams);
         state.started(issuer.clone());
@@ -201,7 +202,7 @@ impl App {
         self.look().await;
         self.clock.advance(Duration::hours(26));
         self.look().await;
-        self.issuer.round(&self.publication).await;
+        self.issuer.round().await;
     }
 
     /// An audit row for what a test does to the store by itself.

@@ -83,7 +83,7 @@ impl House {
         // PostgreSQL has a clock of its own, and a replica that is off it mints nothing.
         if let Some(now) = app.store.database_time().await.unwrap() {
             app.clock.set(now.replace_nanosecond(0).unwrap());
-            app.issuer.round(&app.publication).await;
+            app.issuer.round().await;
         }
         let host = Host { clock: app.clock.clone(), entropy: app.entropy.clone() };
         let first = bootstrap::administrator(&app.store, app.issuer.id(), &host).await.unwrap().expect("nobody yet");

@@ -2,6 +2,7 @@
 
 use crate::cli::Run;
 use crate::cli::outcome::Failure;
+use crate::domain::signing_key::Kid;
 use crate::wire::admin::signing_key::DistrustKey;
 
 use super::KeyFlags;
@@ -17,7 +18,9 @@ pub(in crate::cli) struct Distrust {
     #[command(flatten)]
     flags: KeyFlags,
     /// The key's kid, as `brevet keys list` shows it
-    kid: String,
+    // One thumbprint in 64 begins with a hyphen; a flag that is misspelt is no kid.
+    #[arg(allow_hyphen_values = true, value_parser = Kid::parse)]
+    kid: Kid,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -27,9 +30,9 @@ impl Distrust {
     pub(super) async fn run(self, run: &Run) -> Result<(), Failure> {
         let admin = self.flags.admin(run).await?;
         let keys = admin.keys_of(self.flags.team());
-        let would = keys.distrust(&self.kid, &DistrustKey { dry_run: true, accept_outage: false }).await?;
+        let would = keys.distrust(self.kid.as_str(), &DistrustKey { dry_run: true, accept_outage: false }).await?;
         confirmed(run, self.yes, &format!("distrusts {} for ever", self.kid), &would)?;
-        let done = keys.distrust(&self.kid, &DistrustKey { dry_run: false, accept_outage: true }).await?;
+        let done = keys.distrust(self.kid.as_str(), &DistrustKey { dry_run: false, accept_outage: true }).await?;
         told(self.flags.output(run), &done)
     }
 }

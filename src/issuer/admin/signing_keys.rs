@@ -194,6 +194,7 @@ impl KeyAdministration {
     async fn told(&self, done: Option<Done<Told>>) -> Result<KeysChanged, KeyRefused> {
         // Every command decides something, or is refused.
         let Done { at, told, .. } = done.ok_or(KeyRefused::Busy)?;
+        self.admin.issuer.publish_of(&self.ring).await;
         let snapshot = self.ring.snapshot();
         let kid = |key: &SigningKey| key.kid.clone();
         // Instants are whole milliseconds, rounded up: what was done is so from the next one on.
