@@ -160,7 +160,7 @@ impl IssuerServer {
             url: settings.url.clone(),
             id: row.id,
             store: store.clone(),
-            audit: AuditWriter::start(store.clone()),
+            audit: AuditWriter::start_apart(store.clone()).map_err(Failure::refused)?,
             keys: ring,
             publication,
             teams,

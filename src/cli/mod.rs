@@ -129,10 +129,11 @@ impl Arguments {
     }
 }
 
-/// A thread for each core. One that has work looks for sockets that have become ready every few tasks: with the usual
-/// 61 of them a request would wait for as many signatures.
+/// A thread for each core. One that has work looks for sockets that have become ready every few tasks, and for tasks that
+/// other threads have woken (those of the audit log and of signatures) more often still: with the usual numbers a request
+/// would wait for as many signatures.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().event_interval(7).build()
+    tokio::runtime::Builder::new_multi_thread().enable_all().event_interval(7).global_queue_interval(3).build()
 }
 
 fn without_credentials(mut error: clap::Error) -> clap::Error {

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::lines::Lines;
 
-/// Of how many that wait, one must be of a crowd.
+/// Of how many that wait or are under way, one must be of a crowd.
 const CROWD_OF_ALL: usize = 4;
 /// For how long whoever has come counts as there.
 const THERE: Duration = Duration::from_secs(1);
@@ -35,7 +35,7 @@ pub struct Room {
     pub waiting: usize,
     /// Waiting, of one key.
     pub waiting_each: usize,
-    /// So many of one key that wait are a crowd, where they are also a quarter of all that do.
+    /// So many of one key that wait or are under way are a crowd, where they are also a quarter of all that do or are.
     pub crowd: usize,
     /// How long anyone waits.
     pub patience: Duration,
@@ -139,9 +139,11 @@ impl<K: Eq + Hash + Clone> Admission<K> {
 
 impl<K: Eq + Hash + Clone> State<K> {
     fn has_room(&self, room: &Room, key: &K) -> bool {
-        self.taken < room.places
-            && self.computing < room.computing
-            && self.by_key.get(key).copied().unwrap_or_default() < room.places_each
+        self.taken < room.places && self.computing < room.computing && self.taken_by(key) < room.places_each
+    }
+
+    fn taken_by(&self, key: &K) -> usize {
+        self.by_key.get(key).copied().unwrap_or_default()
     }
 
     fn let_in(&mut self, admission: &Admission<K>, key: &K) -> Place<K> {
@@ -151,8 +153,8 @@ impl<K: Eq + Hash + Clone> State<K> {
             Some(taken) => *taken += 1,
             None => drop(self.by_key.insert(key.clone(), 1)),
         }
-        let (own, all) = (self.lines.waiting_of(key), self.lines.waiting());
-        let crowd = own >= admission.0.room.crowd && own * CROWD_OF_ALL >= all && self.is_anyone_but(key);
+        let (own, all) = (self.lines.waiting_of(key) + self.taken_by(key), self.lines.waiting() + self.taken);
+        let crowd = own > admission.0.room.crowd && own * CROWD_OF_ALL >= all && self.is_anyone_but(key);
         Place { admission: admission.clone(), key: key.clone(), computing: AtomicBool::new(true), crowd }
     }
 
@@ -200,8 +202,8 @@ impl<K: Eq + Hash + Clone> State<K> {
 }
 
 impl<K: Eq + Hash + Clone> Place<K> {
-    /// Whether a crowd of its key waited as it was given, while others were there too: what it was taken for should make
-    /// way for them.
+    /// Whether its key was a crowd as it was given, while others were there too: what it was taken for should make way for
+    /// them.
     pub const fn is_of_a_crowd(&self) -> bool {
         self.crowd
     }
@@ -367,6 +369,19 @@ mod tests {
         drop(blue);
         let Poll::Ready(Ok(first)) = look(few[0].as_mut()) else { panic!("it waits on") };
         assert!(!first.is_of_a_crowd(), "one more is none");
+    }
+
+    #[tokio::test]
+    async fn threat_24_a_key_of_which_many_are_under_way_is_a_crowd_though_none_waits() {
+        let admission = Admission::new(Room { places: 8, places_each: 6, computing: 8, ..ROOM });
+        let come = |n| (0..n).map(|_| now(&admission, "red").unwrap()).collect::<Vec<_>>();
+        let alone = come(3);
+        assert!(!alone[2].is_of_a_crowd());
+        let blue = now(&admission, "blue").unwrap();
+        assert!(!blue.is_of_a_crowd() && now(&admission, "red").unwrap().is_of_a_crowd());
+        drop(alone);
+        let fewer = come(3);
+        assert_eq!(fewer.iter().map(Place::is_of_a_crowd).collect::<Vec<_>>(), [false, false, true]);
     }
 
     #[tokio::test]

@@ -6,7 +6,9 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use std::{io, thread};
 
+use tokio::runtime;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -108,6 +110,22 @@ impl AuditWriter {
 
     /// The same with another bound than [`QUEUE_MAX`].
     pub fn with_capacity(store: Store, capacity: usize) -> Self {
+        let (writer, work) = Self::new(store, capacity);
+        tokio::spawn(work);
+        writer
+    }
+
+    /// Starts it on a thread and a runtime of its own, the only one of its store: between the steps of a batch it would
+    /// else wait each time behind all that the requests have to do, and everybody who waits for the batch with it. An
+    /// error is the system's, where it gives no thread.
+    pub fn start_apart(store: Store) -> io::Result<Self> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let (writer, work) = Self::new(store, QUEUE_MAX);
+        thread::Builder::new().name("audit".to_owned()).spawn(move || runtime.block_on(work))?;
+        Ok(writer)
+    }
+
+    fn new(store: Store, capacity: usize) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue { lines: Lines::default(), capacity }),
             queued: Notify::new(),
@@ -120,10 +138,10 @@ impl AuditWriter {
             not_alive: AtomicU64::default(),
             failed: AtomicU64::default(),
         });
-        shared.tasks.spawn(run(store, Writing(Arc::clone(&shared))));
+        let work = shared.tasks.track_future(run(store, Writing(Arc::clone(&shared))));
         shared.tasks.close();
         let stop = Arc::new(shared.stop.clone().drop_guard());
-        Self { shared, _stop: stop }
+        (Self { shared, _stop: stop }, work)
     }
 
     /// Queues the row of a token, to be written only if its proof still holds. Call it before signing, and let

@@ -101,8 +101,26 @@ impl Cluster {
 
     /// Opens a pool to the server that takes writes.
     pub(super) async fn pool(self: &Arc<Self>, connections: u32) -> Result<PgPool, StoreError> {
+        if self.servers.len() > 1 {
+            let primary = self.primary().await?;
+            self.state().current = primary;
+        }
+        self.pool_options(connections).connect_with(self.server()).await.map_err(error)
+    }
+
+    /// The same to where [`Cluster::pool`] has found it. It connects as it is used, so that its connections are of the
+    /// runtime that uses them.
+    pub(super) fn lazy_pool(self: &Arc<Self>, connections: u32) -> PgPool {
+        self.pool_options(connections).connect_lazy_with(self.server())
+    }
+
+    fn server(&self) -> PgConnectOptions {
+        self.servers[self.state().current].clone()
+    }
+
+    fn pool_options(self: &Arc<Self>, connections: u32) -> PgPoolOptions {
         let (writable, renewed) = (self.writable, Arc::clone(self));
-        let options = PgPoolOptions::new()
+        PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(PATIENCE)
             .after_connect(move |connection, _| {
@@ -128,13 +146,7 @@ impl Cluster {
             // The pool waits for a rollback here, and without an end where the server is frozen.
             .after_release(|connection, _| {
                 Box::pin(async move { timeout(PATIENCE, connection.ping()).await.map_err(late)?.map(|()| true) })
-            });
-        if self.servers.len() > 1 {
-            let primary = self.primary().await?;
-            self.state().current = primary;
-        }
-        let server = self.servers[self.state().current].clone();
-        options.connect_with(server).await.map_err(error)
+            })
     }
 
     /// Waits for a connection of `pool`, in which `work` consists. While no server answers, one caller tries and the

@@ -210,7 +210,7 @@ pub(super) enum Db {
     },
     Postgres {
         pool: PgPool,
-        /// Its own connections, so that no read delays an audit batch.
+        /// The audit writer's own connections, so that no read delays a batch.
         audit: PgPool,
         cluster: Arc<Cluster>,
         /// Where news is told: the server itself, also where the connections above are a pooler's.

@@ -125,7 +125,7 @@ async fn open_postgres(url: &Secret, direct: Option<&Secret>) -> Result<Db, Stor
         None => cluster.servers().to_vec(),
     };
     let pool = cluster.pool(CONNECTIONS).await?;
-    let audit = cluster.pool(AUDIT_CONNECTIONS).await?;
+    let audit = cluster.lazy_pool(AUDIT_CONNECTIONS);
     Ok(Db::Postgres { pool, audit, cluster, news })
 }
 

@@ -238,6 +238,29 @@ async fn rows_that_nobody_will_write_keep_nobody_waiting() {
     }
 }
 
+#[tokio::test]
+async fn a_writer_on_a_thread_of_its_own_writes_all_and_ends_with_its_last_clone() {
+    for World { store, name, .. } in World::each().await {
+        let scene = Scene::set(&store).await;
+        let writer = AuditWriter::start_apart(store.clone()).unwrap();
+        let release = scene.release(&store, scene.agent()).await;
+        let token = TokenId::parse(&release.event.token.as_ref().unwrap().token_id).unwrap();
+        let ticket = writer.release(release).unwrap();
+        // This runtime has one thread, which waits here: the batch does not need it.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
+        while writer.stats().committed == 0 && std::time::Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        assert_eq!(ticket.committed().await, Ok(Verdict::Released), "{name}");
+        assert!(store.event_of_token(token).await.unwrap().is_some(), "{name}");
+        // What is queued as the last of those who could ask for more goes is written still.
+        let last = writer.append(scene.event()).unwrap();
+        drop(writer);
+        assert_eq!(last.committed().await, Ok(Verdict::Released), "{name}");
+        store.close().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn threat_41_refusals_of_nobody_are_counted_in_few_rows_and_none_is_lost() {
     for World { store, name, .. } in World::each().await {
