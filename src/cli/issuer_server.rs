@@ -160,7 +160,7 @@ impl IssuerServer {
             url: settings.url.clone(),
             id: row.id,
             store: store.clone(),
-            audit: AuditWriter::start_apart(store.clone()).map_err(Failure::refused)?,
+            audit: AuditWriter::start_apart(store.clone()).await.map_err(store_failure)?,
             keys: ring,
             publication,
             teams,

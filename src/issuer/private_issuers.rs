@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use time::Duration;
+use tokio::sync::OwnedMutexGuard;
 
 use super::Issuer;
 use super::publications::TeamPublications;
@@ -58,8 +59,9 @@ impl Issuer {
     }
 
     async fn refresh(&self, which: Read) -> Result<(), Unavailable> {
-        // One at a time, or a list read before an issuer was made could unpublish it.
-        let _refreshing = self.0.refreshing.lock().await;
+        // One at a time, or a list read before an issuer was made could unpublish it; to the end of publishing, also where
+        // nobody waits for that any more.
+        let refreshing = Arc::clone(&self.0.refreshing).lock_owned().await;
         let rows = self.store().team_issuers().await?;
         let before: Vec<TeamUid> = self.rings().teams().into_iter().map(|kept| kept.team).collect();
         let rings = self.rings().settle(&rows).await;
@@ -77,22 +79,19 @@ impl Issuer {
             }
         }
         let live = rows.into_iter().filter_map(|row| row.team).collect();
-        self.publish_for_teams(fresh, Some(live)).await;
+        self.publish_for_teams(fresh, Some((live, refreshing))).await;
         Ok(())
     }
 
-    /// Publishes what the keys of `team` at hand make now, if its private issuer is known here.
-    pub(super) async fn publish_for_team(&self, team: &TeamUid) {
-        let _refreshing = self.0.refreshing.lock().await;
-        let ring = self.rings().teams().into_iter().filter(|kept| kept.team == *team).collect();
-        self.publish_for_teams(ring, None).await;
-    }
-
     /// Publishes for `rings` and, where it is known which issuers are `live`, for none but those.
-    async fn publish_for_teams(&self, rings: Vec<TeamRing>, live: Option<Vec<TeamUid>>) {
+    pub(super) async fn publish_for_teams(
+        &self,
+        rings: Vec<TeamRing>,
+        live: Option<(Vec<TeamUid>, OwnedMutexGuard<()>)>,
+    ) {
         let teams = Arc::clone(self.teams());
         let publishing = tokio::task::spawn_blocking(move || {
-            if let Some(live) = &live {
+            if let Some((live, _)) = &live {
                 teams.keep_only(live);
             }
             for TeamRing { team, ring } in rings {

@@ -74,16 +74,21 @@ impl TeamPublications {
         self.kept.read().unwrap_or_else(PoisonError::into_inner).get(team)?.version()
     }
 
-    /// [`Publication::publish`] for `team`.
+    /// [`Publication::publish`] for `team`, if [`TeamPublications::keep_only`] has made a place for it.
     pub(super) fn publish(&self, team: &TeamUid, make: impl FnOnce() -> (Published, i64)) -> Result<bool, SavedError> {
         if let Some(folder) = &self.folder {
-            private_folder(folder).map_err(|source| SavedError::File { path: folder.clone(), source })?;
+            // Where it cannot be made, saving says so; publishing needs no folder.
+            let _ = private_folder(folder);
         }
-        self.of(team).map_or(Ok(false), |publication| publication.publish(make))
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner).get(team).cloned();
+        kept.map_or(Ok(false), |publication| publication.publish(make))
     }
 
-    /// Publishes for none but `teams` from now on, and forgets the files of the others. It may block.
+    /// Publishes for `teams` and no others from now on, and forgets the files of the others. It may block.
     pub(super) fn keep_only(&self, teams: &[TeamUid]) {
+        for team in teams {
+            self.of(team);
+        }
         let gone: Vec<TeamUid> = {
             let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
             let gone = kept.keys().filter(|team| !teams.contains(team)).cloned().collect();

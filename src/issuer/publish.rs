@@ -106,7 +106,9 @@ pub struct Publication {
     file: Option<PathBuf>,
     /// The state of the keys that is published; 0 where the file of an earlier run is.
     version: AtomicI64,
-    writing: Mutex<()>,
+    publishing: Mutex<()>,
+    /// What the file holds, as far as this process wrote it.
+    saved: Mutex<Option<Arc<Published>>>,
 }
 
 /// The documents as the file keeps them, and whose they are.
@@ -138,7 +140,14 @@ pub enum SavedError {
 impl Publication {
     /// Publishes nothing yet. `file` is where the last documents are kept for a start without the database.
     pub const fn new(issuer: IssuerUrl, file: Option<PathBuf>) -> Self {
-        Self { issuer, current: RwLock::new(None), file, version: AtomicI64::new(0), writing: Mutex::new(()) }
+        Self {
+            issuer,
+            current: RwLock::new(None),
+            file,
+            version: AtomicI64::new(0),
+            publishing: Mutex::new(()),
+            saved: Mutex::new(None),
+        }
     }
 
     /// What is published, if anything is yet.
@@ -183,36 +192,40 @@ impl Publication {
     }
 
     /// Publishes what `make` makes from now on, and remembers the state of the keys that it says this is; whether it
-    /// differs from what was published. It saves the file too, and may block for that: call it where blocking is
-    /// allowed.
+    /// differs from what was published. Then it saves the file too, also one that could not be saved before, and may
+    /// block for that: call it where blocking is allowed.
     pub(super) fn publish(&self, make: impl FnOnce() -> (Published, i64)) -> Result<bool, SavedError> {
-        // One writer at a time, and each reads in its turn, or what is older could replace what is newer.
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let (published, version) = make();
-        let changes = self.current().is_none_or(|current| *current != published);
-        let published = Arc::new(published);
-        if changes {
-            *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&published));
-        }
-        self.version.store(version, Ordering::Release);
-        if !changes {
-            return Ok(false);
-        }
-        self.save(&published)?;
-        Ok(true)
+        let changes = {
+            // One at a time, and each reads in its turn, or what is older could replace what is newer.
+            let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+            let (published, version) = make();
+            let changes = self.current().is_none_or(|current| *current != published);
+            if changes {
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(published));
+            }
+            self.version.store(version, Ordering::Release);
+            changes
+        };
+        self.save()?;
+        Ok(changes)
     }
 
-    fn save(&self, published: &Published) -> Result<(), SavedError> {
+    /// Brings the file up to what is published. A disk that hangs holds this up, and nobody who publishes.
+    fn save(&self) -> Result<(), SavedError> {
         let Some(path) = &self.file else { return Ok(()) };
+        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(published) = self.current().filter(|current| saved.as_ref() != Some(current)) else { return Ok(()) };
         let text = |document: &Document| String::from_utf8_lossy(&document.body).into_owned();
-        let saved = Saved {
+        let content = Saved {
             issuer: self.issuer.to_string(),
             discovery: text(&published.discovery),
             jwks: text(&published.jwks),
             max_age_seconds: published.max_age,
         };
-        let json = serde_json::to_vec(&saved).unwrap_or_default();
-        replace_private(path, &json).map_err(|source| SavedError::File { path: path.clone(), source })
+        let json = serde_json::to_vec(&content).unwrap_or_default();
+        replace_private(path, &json).map_err(|source| SavedError::File { path: path.clone(), source })?;
+        *saved = Some(published);
+        Ok(())
     }
 }
 

@@ -125,7 +125,7 @@ impl KeyRing {
             let row = event(&told, &made, now);
             match self.store().change_keys(self.id(), &update, &row).await {
                 Ok(_) => {
-                    // From here on this replica publishes and signs by it, and the others hear of it.
+                    // From here on this replica signs by it, and whoever publishes here and elsewhere hears of it.
                     self.wake();
                     self.reload().await.map_err(RotateError::from)?;
                     return Ok(Some(Done { at: now, told }));

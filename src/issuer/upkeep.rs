@@ -12,6 +12,8 @@ use super::Issuer;
 use super::keys::KeyRing;
 use super::oauth::metadata;
 use super::publish::Published;
+use super::rings::TeamRing;
+use super::rotate::RotateError;
 use crate::domain::id::{IssuerId, ReplicaId};
 use crate::fetch::Client;
 use crate::store::{Replica, StoreError};
@@ -66,6 +68,9 @@ impl Issuer {
         for ring in self.every_ring() {
             match ring.rotate().await {
                 Ok(steps) => moved |= !steps.is_empty(),
+                Err(RotateError::Unavailable(error)) => {
+                    tracing::debug!(issuer = %ring.url(), cause = %error, "rotation waits for the database or the clock");
+                }
                 Err(error) => {
                     tracing::warn!(issuer = %ring.url(), cause = %error, "rotation did not go on");
                     metrics::counter!("brevet_rotation_failures_total").increment(1);
@@ -76,10 +81,13 @@ impl Issuer {
     }
 
     /// Publishes what the keys of `ring` at hand make now, so that whoever changed them finds them published.
-    pub(super) async fn publish_of(&self, ring: &KeyRing) {
+    pub(super) async fn publish_of(&self, ring: &Arc<KeyRing>) {
         match ring.team() {
             _ if ring.clock_doubt().is_some() => {}
-            Some(team) => self.publish_for_team(team).await,
+            Some(team) => {
+                let kept = TeamRing { team: team.clone(), ring: Arc::clone(ring) };
+                self.publish_for_teams(vec![kept], None).await;
+            }
             None => self.publish().await,
         }
     }

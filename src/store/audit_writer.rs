@@ -116,12 +116,29 @@ impl AuditWriter {
     }
 
     /// Starts it on a thread and a runtime of its own, the only one of its store: between the steps of a batch it would
-    /// else wait each time behind all that the requests have to do, and everybody who waits for the batch with it. An
-    /// error is the system's, where it gives no thread.
-    pub fn start_apart(store: Store) -> io::Result<Self> {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let (writer, work) = Self::new(store, QUEUE_MAX);
-        thread::Builder::new().name("audit".to_owned()).spawn(move || runtime.block_on(work))?;
+    /// else wait each time behind all that the requests have to do, and everybody who waits for the batch with it.
+    ///
+    /// It has begun a first transaction when this returns; an error is the database's, or the system's where it gives no
+    /// thread.
+    pub async fn start_apart(store: Store) -> Result<Self, StoreError> {
+        let refused = |error: io::Error| StoreError::Unavailable(format!("no thread for the audit log: {error}"));
+        let (writer, work) = Self::new(store.clone(), QUEUE_MAX);
+        let (tell, told) = oneshot::channel();
+        let run = move || {
+            let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(tell.send(Err(refused(error)))),
+            };
+            runtime.block_on(async {
+                let tried = async { store.db.begin_batch().await?.roll_back().await };
+                if tell.send(tried.await).is_ok() {
+                    work.await;
+                }
+            });
+        };
+        thread::Builder::new().name("audit".to_owned()).spawn(run).map_err(refused)?;
+        let stopped = || StoreError::Unavailable("the audit writer did not start".to_owned());
+        told.await.unwrap_or_else(|_| Err(stopped()))?;
         Ok(writer)
     }
 

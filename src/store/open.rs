@@ -19,7 +19,7 @@ use crate::domain::secret::Secret;
 const PATIENCE: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
 const CONNECTIONS: u32 = 16;
-/// One writes batches; the other counts refusals or takes over while the first reconnects.
+/// One writes a batch while the other is tried as it is given back, or made anew.
 const AUDIT_CONNECTIONS: u32 = 2;
 
 /// Where the data is.

@@ -242,7 +242,7 @@ async fn rows_that_nobody_will_write_keep_nobody_waiting() {
 async fn a_writer_on_a_thread_of_its_own_writes_all_and_ends_with_its_last_clone() {
     for World { store, name, .. } in World::each().await {
         let scene = Scene::set(&store).await;
-        let writer = AuditWriter::start_apart(store.clone()).unwrap();
+        let writer = AuditWriter::start_apart(store.clone()).await.unwrap();
         let release = scene.release(&store, scene.agent()).await;
         let token = TokenId::parse(&release.event.token.as_ref().unwrap().token_id).unwrap();
         let ticket = writer.release(release).unwrap();
