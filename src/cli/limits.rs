@@ -64,6 +64,7 @@ pub(super) fn read(given: &Given) -> Result<LimitNumbers, Failure> {
         user_codes: rate(&env::LIMIT_USER_CODES, usual.user_codes)?,
         in_flight,
         waiting,
+        patience: usual.patience,
     })
 }
 

@@ -110,7 +110,7 @@ async fn threat_22_the_body_is_capped_declared_or_not() {
 #[tokio::test]
 async fn a_silent_host_is_given_up() {
     let address = server(&["HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nh"], true).await;
-    let limits = Limits { total: Duration::from_millis(50), idle: Duration::from_millis(50), ..Limits::default() };
+    let limits = Limits { total: Duration::from_millis(50), idle: Duration::from_secs(2), ..Limits::default() };
     let url = format!("http://{address}/");
     assert_eq!(client(limits).document(&url).await, Err(FetchError::Timeout));
     let request = Request::get(&url).body(Bytes::new()).unwrap();

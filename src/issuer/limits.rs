@@ -30,6 +30,8 @@ pub struct LimitNumbers {
     pub in_flight: usize,
     /// Mints and exchanges that wait for a place.
     pub waiting: usize,
+    /// How long each of them waits. Whoever is told to come back comes a second later at the earliest.
+    pub patience: Duration,
 }
 
 /// Who takes turns with others at the mint. A team is one, however many agents, runs and people it has; who may be of
@@ -47,7 +49,6 @@ pub(super) enum Party {
 /// Who takes turns with others at the store: a network, with what it shows that is not known here.
 pub(super) type Stranger = Option<IpAddr>;
 
-/// How long a mint waits for its turn. Whoever is told to come back comes a second later at the earliest.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Of how many mints in flight one computes.
 const COMPUTING: usize = 8;
@@ -72,6 +73,7 @@ impl LimitNumbers {
             user_codes: Rate::new(600, 600)?,
             in_flight: 64 * cores.max(1),
             waiting: 1024 * cores.max(1),
+            patience: PATIENCE,
         })
     }
 
@@ -84,7 +86,7 @@ impl LimitNumbers {
             waiting: self.waiting,
             waiting_each: self.waiting.div_ceil(2),
             crowd: (self.in_flight / CROWD).max(1),
-            patience: PATIENCE,
+            patience: self.patience,
         }
     }
 

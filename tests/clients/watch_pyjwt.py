@@ -39,7 +39,8 @@ class Copy:
 
     def __init__(self, issuer, max_age, wait):
         self.issuer, self.max_age = issuer, max_age
-        self.keys = fetched(issuer)
+        self.renewed = threading.Condition()
+        self.keys, self.due = fetched(issuer), time.monotonic() + max_age
         threading.Thread(target=self.keep, args=(wait,), daemon=True).start()
 
     def keep(self, wait):
@@ -47,12 +48,19 @@ class Copy:
         due = time.monotonic() + wait
         while True:
             time.sleep(max(0.0, due - time.monotonic()))
-            # Counted from before the fetch: no copy is ever older than max-age.
+            # Counted from before the fetch.
             due = time.monotonic() + self.max_age
-            self.keys = fetched(self.issuer)
+            keys = fetched(self.issuer)
+            with self.renewed:
+                self.keys, self.due = keys, due
+                self.renewed.notify_all()
 
     def key(self, kid):
-        for key in self.keys.keys:
+        with self.renewed:
+            # No copy older than max-age judges: a renewal that is late is waited for.
+            self.renewed.wait_for(lambda: time.monotonic() <= self.due, timeout=60)
+            keys = self.keys.keys
+        for key in keys:
             if key.key_id == kid:
                 return key
         raise jwt.PyJWKClientError(f"kid {kid} is not in the copy held")

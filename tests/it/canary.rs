@@ -719,7 +719,9 @@ async fn threat_31_no_step_of_a_sign_in_tells_its_secrets() {
                 provider.answer("/token", "400 Bad Request", echo.to_string());
             }
             "forged" => {
-                forged = format!("{}AA", &id_token[..id_token.len() - 2]);
+                // The last byte of the signature, whatever it was, is another.
+                let end = if id_token.ends_with("AA") { "AQ" } else { "AA" };
+                forged = format!("{}{end}", &id_token[..id_token.len() - 2]);
                 whole(&forged);
             }
             "foreign" => query = format!("code={code}&state={theirs}"),

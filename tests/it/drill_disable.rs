@@ -255,10 +255,15 @@ struct Seen {
 /// Mints until enough have asked in vain after the disable has returned.
 async fn mint(caller: Caller, replica: usize, body: Value, race: Arc<Race>) -> Seen {
     let mut seen = Seen::default();
+    // One of the late tries is its own until it was refused.
+    let mut ticket = false;
     loop {
         let late = race.returned.load(Ordering::SeqCst);
-        if late && race.late[replica].fetch_add(1, Ordering::SeqCst) >= LATE {
-            return seen;
+        if late && !ticket {
+            if race.late[replica].fetch_add(1, Ordering::SeqCst) >= LATE {
+                return seen;
+            }
+            ticket = true;
         }
         let (status, answer) = caller.call("POST", "/v1/identity-tokens", Some(&body)).await;
         if status == StatusCode::OK {
@@ -281,11 +286,9 @@ async fn mint(caller: Caller, replica: usize, body: Value, race: Arc<Race>) -> S
             race.received.fetch_add(1, Ordering::SeqCst);
         } else if late && status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
             seen.late_refusals += 1;
+            ticket = false;
         } else if status == StatusCode::SERVICE_UNAVAILABLE {
             // A busy machine says nothing about the credential: it is asked again.
-            if late {
-                race.late[replica].fetch_sub(1, Ordering::SeqCst);
-            }
         } else if late {
             seen.violations.push(format!("{status} {answer} where a refusal belongs"));
             return seen;

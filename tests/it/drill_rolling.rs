@@ -67,7 +67,7 @@ fn readiness_falls_while_requests_are_still_taken() {
     let public = format!("127.0.0.1:{}", free_port());
     let url = format!("http://{public}");
     let mut command = home.brevet(["serve", "--development", "--issuer-url", &url, "--public-listen", &public]);
-    command.args(["--admin-listen", "same", "--ops-listen", "127.0.0.1:0", "--stop-delay", "3"]);
+    command.args(["--admin-listen", "same", "--ops-listen", "127.0.0.1:0", "--stop-delay", "15"]);
     let running = process::start(command);
     let line: Value = serde_json::from_str(&running.wait_for("\"serving\"")).expect("a JSON line");
     let ops = line["ops"].as_str().expect("an address").to_owned();

@@ -52,7 +52,10 @@ impl Installation {
     }
 
     async fn make(&self, team: &str) -> Value {
-        self.house.must("PUT", &format!("/v1/teams/{team}/issuer"), None).await
+        self.house.catch_up().await;
+        let made = self.house.must("PUT", &format!("/v1/teams/{team}/issuer"), None).await;
+        self.house.catch_up().await;
+        made
     }
 
     async fn mints(&self, team: &str, which: &str) {

@@ -36,7 +36,11 @@ fn refreshes(served: &Served) -> usize {
 
 #[test]
 fn threat_32_two_hundred_parallel_commands_refresh_once() {
-    let served = signed_in();
+    let mut served = signed_in();
+    // All of them mint in the same moment, each on the same two cores: none is told to come back.
+    served.variables.push(("BREVET_LIMIT_IN_FLIGHT", "4096/4096".to_owned()));
+    served.stop();
+    served.serve();
     spend(&served);
     let children: Vec<_> = (0..200)
         .map(|_| {
@@ -69,8 +73,11 @@ fn threat_32_a_holder_of_the_lock_who_is_killed_blocks_nobody() {
     }
     let waiting = process::start(served.home.brevet(["token"]));
     // `flock` runs its command as a child, which has the lock too.
-    let children = Command::new("pkill").args(["-KILL", "-P", &holder.id().to_string()]).status().unwrap();
-    assert!(children.success());
+    let kill = || Command::new("pkill").args(["-KILL", "-P", &holder.id().to_string()]).status().unwrap().success();
+    while !kill() {
+        // It takes the lock before it starts the child.
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
     holder.kill().unwrap();
     holder.wait().unwrap();
     let ended = waiting.finish();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
+use brevet::domain::clock::Clock as _;
 use brevet::domain::clock::ManualClock;
 use brevet::domain::secret::Secret;
 use brevet::http::{admin, issuer, whole};
@@ -96,6 +97,14 @@ impl House {
             same: whole::router(state),
             app,
             _database: database,
+        }
+    }
+
+    /// Brings the clock up to the database's, where that has one: it goes on while keys are made.
+    pub(crate) async fn catch_up(&self) {
+        if let Some(theirs) = self.app.store.database_time().await.unwrap() {
+            self.clock.advance((theirs - self.clock.now()).max(time::Duration::ZERO));
+            self.app.issuer.round().await;
         }
     }
 

@@ -159,7 +159,7 @@ impl Haproxy {
         fs::write(&file, configuration).expect("a file in a folder of our own");
         let child = Command::new(program).arg("-db").arg("-f").arg(&file).stdin(Stdio::null()).spawn();
         let haproxy = Self { child: child.expect("HAProxy runs"), _folder: folder };
-        for _ in 0..200 {
+        for _ in 0..2400 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 return haproxy;
             }
@@ -238,7 +238,7 @@ impl Nginx {
             .expect("nginx runs");
         // Held from here on, so that a panic ends it too.
         let nginx = Self { child, folder };
-        for _ in 0..200 {
+        for _ in 0..2400 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 return Some(nginx);
             }
