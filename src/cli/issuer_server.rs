@@ -206,11 +206,15 @@ impl IssuerServer {
         })
     }
 
-    /// Waits until a listener fails, which none should.
+    /// Waits until a listener or the writer of the audit log fails, which neither should: a process that nobody
+    /// restarts would never mint again.
     pub(super) async fn failed(&mut self) -> Failure {
-        match self.listeners.join_next().await {
-            Some(Ok(Err(failure))) => failure,
-            _ => Failure::Refused("a listener ended".to_owned()),
+        tokio::select! {
+            ended = self.listeners.join_next() => match ended {
+                Some(Ok(Err(failure))) => failure,
+                _ => Failure::Refused("a listener ended".to_owned()),
+            },
+            () = self.issuer.audit().ended() => Failure::Refused("the writer of the audit log ended".to_owned()),
         }
     }
 

@@ -172,13 +172,12 @@ impl Login {
             }
             Err(denied) => Err(denied_words(&denied.error, &denied.description)),
         };
-        visit.answer(match (&granted, denied) {
+        let ending = match (&granted, denied) {
             (Ok(_), _) => Ending::SignedIn,
             (Err(_), true) => Ending::Denied,
             (Err(_), false) => Ending::Failed,
-        });
-        // The browser's answer is on its way out of this process; let it leave before the listener goes.
-        sleep(StdDuration::from_millis(200)).await;
+        };
+        visit.answer(ending).await;
         granted
     }
 

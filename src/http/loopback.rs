@@ -2,16 +2,20 @@
 //! section 7.3): one route, until one visit fits.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY};
 use http::{HeaderMap, StatusCode};
+use http_body_util::BodyExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 
 use crate::domain::browser::{BrowserSecret, Derived};
 use crate::domain::secret::Secret;
@@ -20,6 +24,10 @@ use crate::domain::secret::Secret;
 const PATH: &str = "/callback";
 /// Visits that wait while one is judged; more are turned away.
 const VISITS_MAX: usize = 8;
+/// How long a browser may take to read its answer, a few hundred bytes.
+const LEAVING: Duration = Duration::from_secs(10);
+/// From there to the system's hands.
+const SENDING: Duration = Duration::from_millis(100);
 
 /// The open listener. Closed when dropped.
 #[derive(Debug)]
@@ -35,6 +43,7 @@ pub struct Visit {
     /// The authorization code, or why there is none.
     pub brought: Result<Secret, Denied>,
     reply: oneshot::Sender<Ending>,
+    left: oneshot::Receiver<()>,
 }
 
 /// How the sign-in ended, for the page that the browser is left with.
@@ -98,9 +107,15 @@ impl Drop for Loopback {
 }
 
 impl Visit {
-    /// Tells the browser how it ended: by a page of the issuer's, or a line of text where it has none for it.
-    pub fn answer(self, ending: Ending) {
+    /// Tells the browser how it ended: by a page of the issuer's, or a line of text where it has none for it. Returns
+    /// when that has been written, or nobody is there to read it.
+    pub async fn answer(self, ending: Ending) {
         let _ = self.reply.send(ending);
+        // An error is the answer's end: what would have sent is gone with it.
+        if timeout(LEAVING, self.left).await.is_ok() {
+            // Its connection has it, and sends it in this same moment.
+            sleep(SENDING).await;
+        }
     }
 }
 
@@ -126,17 +141,27 @@ async fn visit(State(expected): State<Expected>, headers: HeaderMap, RawQuery(qu
         return not_ours();
     }
     let (reply, replied) = oneshot::channel();
-    if expected.visits.try_send(Visit { brought, reply }).is_err() {
+    let (leaving, left) = oneshot::channel();
+    if expected.visits.try_send(Visit { brought, reply, left }).is_err() {
         return text(StatusCode::SERVICE_UNAVAILABLE, "one answer is being looked at already");
     }
-    match replied.await {
+    let answer = match replied.await {
         Ok(Ending::SignedIn) => private(Redirect::to(&format!("{}/sign-in/done", expected.issuer)).into_response()),
         Ok(Ending::Denied) => private(Redirect::to(&format!("{}/sign-in/denied", expected.issuer)).into_response()),
         Ok(Ending::Failed) => {
             text(StatusCode::OK, "You are not signed in. The terminal says why; you can close this window.")
         }
         Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "the terminal has gone; run `brevet login` again"),
-    }
+    };
+    answer.map(|body| until_written(body, leaving))
+}
+
+/// The same body, which drops `leaving` once it was written to the connection, or the connection is gone.
+fn until_written(body: Body, leaving: oneshot::Sender<()>) -> Body {
+    Body::new(body.map_frame(move |frame| {
+        let _held = &leaving;
+        frame
+    }))
 }
 
 fn not_ours() -> Response {
@@ -202,7 +227,7 @@ mod tests {
         let terminal = tokio::spawn(async move {
             let visit = received.recv().await.unwrap();
             assert_eq!(visit.brought.as_ref().unwrap().expose(), "c");
-            visit.answer(Ending::SignedIn);
+            visit.answer(Ending::SignedIn).await;
         });
         assert_eq!(get_at(&expected, here, &right).await, 303);
         terminal.await.unwrap();

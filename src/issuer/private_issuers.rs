@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
+use futures_util::StreamExt as _;
 use time::Duration;
 use tokio::sync::OwnedMutexGuard;
 
@@ -15,6 +16,8 @@ use crate::domain::id::TeamUid;
 /// How often a request for documents that are not there makes us look for new issuers, at most. Another replica may
 /// just have made one; but whoever asks for thousands of teams must not make us ask the database as often.
 const LOOK_EVERY: Duration = Duration::seconds(1);
+/// How many issuers' keys are read at once.
+const READS_AT_ONCE: usize = 8;
 
 /// Which rings are read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,15 +72,17 @@ impl Issuer {
             Read::All => rings,
             Read::New => rings.into_iter().filter(|kept| !before.contains(&kept.team)).collect(),
         };
-        for kept in fresh.iter().filter(|kept| before.contains(&kept.team)) {
+        let is_current = |kept: &TeamRing| {
             let row = rows.iter().find(|row| row.id == kept.ring.id());
-            if row.is_some_and(|row| kept.ring.is_current(row)) {
-                continue;
-            }
+            row.is_some_and(|row| kept.ring.is_current(row))
+        };
+        let changed = fresh.iter().filter(|kept| before.contains(&kept.team) && !is_current(kept));
+        let reload = async |kept: &TeamRing| {
             if let Err(error) = kept.ring.reload().await {
                 tracing::warn!(issuer = %kept.ring.url(), cause = %error, "its signing keys were not read");
             }
-        }
+        };
+        futures_util::stream::iter(changed).for_each_concurrent(READS_AT_ONCE, reload).await;
         let live = rows.into_iter().filter_map(|row| row.team).collect();
         self.publish_for_teams(fresh, Some((live, refreshing))).await;
         Ok(())

@@ -207,10 +207,15 @@ impl AuditWriter {
         }
     }
 
+    /// Returns when the writer has ended, which it only does drained, or by a fault of ours.
+    pub async fn ended(&self) {
+        self.shared.tasks.wait().await;
+    }
+
     /// Takes no more rows, writes what waits (counted refusals too) and returns when all is committed.
     pub async fn drain(&self) {
         self.shared.stop.cancel();
-        self.shared.tasks.wait().await;
+        self.ended().await;
     }
 }
 

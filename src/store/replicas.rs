@@ -1,4 +1,4 @@
-//! Replicas: which there are, and which state of the keys each publishes and signs with.
+//! Replicas: which there are, and which state of the keys each publishes.
 
 use time::OffsetDateTime;
 

@@ -181,6 +181,8 @@ impl Scene {
         let browser = BrowserSecret::generate(self.app.entropy.as_ref());
         let begin = self.app.issuer.upstream_begin(&self.provider, &browser).await?;
         let back = walker.walk(&begin, name, consents).await;
+        // The provider's clock is this machine's.
+        self.app.clock.set(SystemClock.now());
         let answer = Self::answer(&back);
         self.app.issuer.upstream_finish(&self.provider, &browser, None, &answer, &Origin::default()).await
     }
@@ -225,6 +227,7 @@ async fn what_goes_wrong_at_oidc_provider_signs_nobody_in() {
     let [browser, other] = [(); 2].map(|()| BrowserSecret::generate(app.entropy.as_ref()));
     let begin = app.issuer.upstream_begin(provider, &browser).await.unwrap();
     let back = Walker::new().walk(&begin, "ada", true).await;
+    app.clock.set(SystemClock.now());
     let answer = Scene::answer(&back);
     let finish = async |browser: &BrowserSecret, answer: &UpstreamAnswer| {
         app.issuer.upstream_finish(provider, browser, None, answer, &origin).await.map_err(|refused| refused.reason())

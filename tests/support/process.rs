@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::variable;
 
 /// Far beyond what any step takes on a busy machine: reached only when something hangs.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(4);
 
 /// An empty home directory with nothing of the developer's in its environment.
 pub(crate) struct Home(TempDir);
