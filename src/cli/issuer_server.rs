@@ -75,7 +75,6 @@ pub(super) struct IssuerServer {
     stop_ops: CancellationToken,
     stop_delay: Duration,
     upkeep: JoinSet<()>,
-    replica: ReplicaId,
 }
 
 /// The sockets of an issuer; without one of its own the admin API is on the public one.
@@ -169,6 +168,7 @@ impl IssuerServer {
             clock: Arc::clone(&host.clock),
             entropy: Arc::clone(&host.entropy),
             limits,
+            serving: serving(&host),
         });
         issuer.user_code_key().await.map_err(Failure::refused)?;
         issuer.round().await;
@@ -178,9 +178,8 @@ impl IssuerServer {
         let (first_administrator, first_key) = first_start::administrator(&store, row.id, &host, folder).await?.unzip();
         state.started(issuer.clone());
         let mut upkeep = JoinSet::new();
-        let started_at = host.clock.now();
-        let serving = Serving { id: ReplicaId::new(host.entropy.uuid_v7(started_at)), started_at };
-        upkeep.spawn(issuer.clone().keep_current(serving));
+        upkeep.spawn(issuer.clone().keep_current());
+        upkeep.spawn(issuer.clone().keep_saving());
         upkeep.spawn(issuer.clone().keep_rotating());
         upkeep.spawn(issuer.clone().keep_listening());
         upkeep.spawn(issuer.clone().keep_looking(http(settings.url.as_str(), &settings.outbound)?));
@@ -202,12 +201,11 @@ impl IssuerServer {
             stop_ops,
             stop_delay: settings.stop_delay,
             upkeep,
-            replica: serving.id,
         })
     }
 
-    /// Waits until a listener or the writer of the audit log fails, which neither should: a process that nobody
-    /// restarts would never mint again.
+    /// Waits until a listener, the writer of the audit log or the upkeep ends, which none should: a process that nobody
+    /// restarts would never mint again, or publish no key that it signs with.
     pub(super) async fn failed(&mut self) -> Failure {
         tokio::select! {
             ended = self.listeners.join_next() => match ended {
@@ -215,6 +213,7 @@ impl IssuerServer {
                 _ => Failure::Refused("a listener ended".to_owned()),
             },
             () = self.issuer.audit().ended() => Failure::Refused("the writer of the audit log ended".to_owned()),
+            _ = self.upkeep.join_next() => Failure::Refused("what goes on beside the requests ended".to_owned()),
         }
     }
 
@@ -227,7 +226,7 @@ impl IssuerServer {
         self.upkeep.abort_all();
         self.issuer.write_last_used().await;
         self.issuer.audit().drain().await;
-        if let Err(error) = self.store.remove_replica(self.replica).await {
+        if let Err(error) = self.store.remove_replica(self.issuer.replica()).await {
             tracing::debug!(cause = %error, "this replica did not sign off");
         }
         self.stop_ops.cancel();
@@ -256,6 +255,12 @@ async fn database(settings: &IssuerSettings, host: &Host, new_issuer: bool) -> R
     let others = bootstrap::publishing_for_teams(&store, asked, settings.development, host).await;
     others.map_err(Failure::refused)?;
     Ok((store, row))
+}
+
+/// This process among the replicas.
+fn serving(host: &Host) -> Serving {
+    let started_at = host.clock.now();
+    Serving { id: ReplicaId::new(host.entropy.uuid_v7(started_at)), started_at }
 }
 
 /// The connections to foreign issuers: public addresses only, loopback in development.

@@ -33,6 +33,7 @@ mod worker_server;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::error::ContextValue;
 use clap::{Parser, Subcommand};
@@ -46,6 +47,9 @@ use crate::config::setting::Given;
 use crate::domain::clock::Clock;
 use crate::domain::credential::CredentialKind;
 use crate::domain::entropy::Entropy;
+
+/// How long the process waits at its end for what still blocks.
+const LEAVING: Duration = Duration::from_secs(5);
 
 /// An OIDC token issuer and inference gateway that gives agents a cloud identity without keys.
 #[derive(Debug, Parser)]
@@ -114,7 +118,10 @@ impl Arguments {
         let outcome = telemetry::start(&run.given, self.command.log_level(), output.err().is_on()).and_then(
             |_written_at_the_end| {
                 let runtime = runtime().map_err(Failure::refused)?;
-                runtime.block_on(self.command.run(&run))
+                let outcome = runtime.block_on(self.command.run(&run));
+                // A disk that hangs under a file of ours must not keep us.
+                runtime.shutdown_timeout(LEAVING);
+                outcome
             },
         );
         match outcome {

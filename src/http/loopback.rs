@@ -108,7 +108,7 @@ impl Drop for Loopback {
 
 impl Visit {
     /// Tells the browser how it ended: by a page of the issuer's, or a line of text where it has none for it. Returns
-    /// when that has been written, or nobody is there to read it.
+    /// when its connection has it, or nobody is there to read it.
     pub async fn answer(self, ending: Ending) {
         let _ = self.reply.send(ending);
         // An error is the answer's end: what would have sent is gone with it.

@@ -310,10 +310,14 @@ impl Source {
         let (read_at, read_after) = (clock.now(), clock.elapsed());
         let row = store.issuer_of(*id).await?.ok_or(StoreError::Corrupt("issuers"))?;
         let keys = store.signing_keys(*id).await?;
+        let asked = clock.now();
         let theirs = store.database_time().await?;
         let (now, elapsed) = (clock.now(), clock.elapsed());
         let (clock_off, unsettled_until) = match theirs {
-            Some(theirs) => (milliseconds(now - theirs), None),
+            // It told the time at some moment between; a slow answer makes no clock wrong.
+            Some(theirs) => {
+                (milliseconds((asked - theirs).max(Duration::ZERO) + (now - theirs).min(Duration::ZERO)), None)
+            }
             None => own_clock(before, now, elapsed),
         };
         signing_key::check(&keys, *id, now)?;

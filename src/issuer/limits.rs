@@ -52,7 +52,7 @@ pub(super) type Stranger = Option<IpAddr>;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Of how many mints in flight one computes.
 const COMPUTING: usize = 8;
-/// For how many places one mint that waits or is under way makes a team a crowd: it has more at once than its turns can
+/// For how many places one mint that waits or is worked for makes a team a crowd: it has more at once than its turns can
 /// serve.
 const CROWD: usize = 16;
 /// Questions about strangers' credentials that the store has at once: half of the connections to PostgreSQL; SQLite

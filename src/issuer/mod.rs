@@ -42,7 +42,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use time::OffsetDateTime;
-use tokio::sync::OnceCell;
+use tokio::sync::{Notify, OnceCell};
 
 use self::callers::Known;
 use self::keys::KeyRing;
@@ -53,11 +53,12 @@ use self::readiness::Unwritten;
 use self::recent::Recent;
 use self::rings::Rings;
 use self::signing_pool::SigningPool;
+use self::upkeep::Serving;
 use crate::domain::audit::{Action, Decision, Event, Origin};
 use crate::domain::clock::Clock;
 use crate::domain::credential::SecretHash;
 use crate::domain::entropy::Entropy;
-use crate::domain::id::{CredentialId, EventId, IssuerId, RunId, TeamUid, UserUid};
+use crate::domain::id::{CredentialId, EventId, IssuerId, ReplicaId, RunId, TeamUid, UserUid};
 use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::run::Run;
 use crate::domain::secret::SecretBytes;
@@ -98,6 +99,8 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
     /// How often and how much at once.
     pub limits: limits::LimitNumbers,
+    /// This process among the replicas.
+    pub serving: Serving,
 }
 
 /// The issuer. Cheap to clone.
@@ -115,6 +118,9 @@ struct Inner {
     foreign_keys: KeyCache,
     upstream: RelyingParty,
     refreshing: Arc<tokio::sync::Mutex<()>>,
+    published: Notify,
+    saving: Arc<tokio::sync::Mutex<()>>,
+    serving: Serving,
     looked: Mutex<Option<time::Duration>>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -145,6 +151,9 @@ impl Issuer {
             foreign_keys: parts.foreign_keys,
             upstream: parts.upstream,
             refreshing: Arc::default(),
+            published: Notify::new(),
+            saving: Arc::default(),
+            serving: parts.serving,
             looked: Mutex::default(),
             clock: parts.clock,
             entropy: parts.entropy,
@@ -170,6 +179,11 @@ impl Issuer {
     /// Its id in the store.
     pub fn id(&self) -> IssuerId {
         self.0.id
+    }
+
+    /// This process among the replicas.
+    pub fn replica(&self) -> ReplicaId {
+        self.0.serving.id
     }
 
     /// The database, for the use cases of the admin API.

@@ -3,21 +3,19 @@
 use std::sync::{Arc, PoisonError};
 
 use futures_util::StreamExt as _;
-use time::Duration;
+use serde_json::Map;
+use time::{Duration, OffsetDateTime};
 use tokio::sync::OwnedMutexGuard;
 
 use super::Issuer;
 use super::publications::TeamPublications;
-use super::publish::Published;
 use super::refusals::Unavailable;
-use super::rings::TeamRing;
+use super::rings::{READS_AT_ONCE, TeamRing};
 use crate::domain::id::TeamUid;
 
 /// How often a request for documents that are not there makes us look for new issuers, at most. Another replica may
 /// just have made one; but whoever asks for thousands of teams must not make us ask the database as often.
 const LOOK_EVERY: Duration = Duration::seconds(1);
-/// How many issuers' keys are read at once.
-const READS_AT_ONCE: usize = 8;
 
 /// Which rings are read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +35,7 @@ impl Issuer {
     pub(super) async fn refresh_private_issuers(&self) {
         if let Err(error) = self.refresh(Read::All).await {
             tracing::warn!(cause = %error, "the private issuers were not read; publishing goes on");
-            self.publish_for_teams(self.rings().teams(), None).await;
+            self.publish_for_teams(self.rings().teams(), None, None).await;
         }
     }
 
@@ -68,9 +66,11 @@ impl Issuer {
         let rows = self.store().team_issuers().await?;
         let before: Vec<TeamUid> = self.rings().teams().into_iter().map(|kept| kept.team).collect();
         let rings = self.rings().settle(&rows).await;
+        // A mint may have opened a ring before anything was published of it.
+        let is_known = |team: &TeamUid| before.contains(team) && self.teams().current(team).is_some();
         let fresh: Vec<TeamRing> = match which {
             Read::All => rings,
-            Read::New => rings.into_iter().filter(|kept| !before.contains(&kept.team)).collect(),
+            Read::New => rings.into_iter().filter(|kept| !is_known(&kept.team)).collect(),
         };
         let is_current = |kept: &TeamRing| {
             let row = rows.iter().find(|row| row.id == kept.ring.id());
@@ -84,36 +84,34 @@ impl Issuer {
         };
         futures_util::stream::iter(changed).for_each_concurrent(READS_AT_ONCE, reload).await;
         let live = rows.into_iter().filter_map(|row| row.team).collect();
-        self.publish_for_teams(fresh, Some((live, refreshing))).await;
+        self.publish_for_teams(fresh, Some((live, refreshing)), None).await;
         Ok(())
     }
 
-    /// Publishes for `rings` and, where it is known which issuers are `live`, for none but those.
+    /// Publishes for `rings` what their keys make now, or at `at_least` where that is later, and, where it is known which
+    /// issuers are `live`, for none but those.
     pub(super) async fn publish_for_teams(
         &self,
         rings: Vec<TeamRing>,
         live: Option<(Vec<TeamUid>, OwnedMutexGuard<()>)>,
+        at_least: Option<OffsetDateTime>,
     ) {
         let teams = Arc::clone(self.teams());
+        let doubt = self.keys().clock_doubt().is_some();
         let publishing = tokio::task::spawn_blocking(move || {
-            if let Some((live, _)) = &live {
-                teams.keep_only(live);
-            }
+            let mut changed = live.as_ref().is_some_and(|(live, _)| teams.keep_only(live));
             for TeamRing { team, ring } in rings {
-                let make = || {
-                    let (seen, now) = (ring.snapshot(), ring.now());
-                    let documents = Published::of(ring.url(), &seen.keys, seen.x5c, seen.max_age, now);
-                    (documents, seen.row.keys_version)
-                };
-                match teams.publish(&team, make) {
-                    Ok(true) => tracing::info!(%team, "the public documents of a private issuer changed"),
-                    Ok(false) => {}
-                    Err(error) => tracing::warn!(%team, cause = %error, "public documents were not saved"),
+                if teams.publish(&team, |before| ring.documents(Map::new(), before, doubt, at_least)) {
+                    tracing::info!(%team, "the public documents of a private issuer changed");
+                    changed = true;
                 }
             }
+            changed
         });
-        if let Err(error) = publishing.await {
-            tracing::error!(cause = %error, "publishing for teams failed");
+        match publishing.await {
+            Ok(true) => self.0.published.notify_one(),
+            Ok(false) => {}
+            Err(error) => tracing::error!(cause = %error, "publishing for teams failed"),
         }
     }
 }

@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use super::publish::{Publication, Published, SavedError};
+use super::publish::{Made, Publication, Published, SavedError};
 use crate::domain::id::TeamUid;
 use crate::domain::issuer_url::IssuerUrl;
 
@@ -21,13 +21,15 @@ pub struct TeamPublications {
     folder: Option<PathBuf>,
     // Held for a look or an assignment, never across an await.
     kept: RwLock<HashMap<TeamUid, Arc<Publication>>>,
+    /// Whose files are to be removed.
+    gone: Mutex<Vec<TeamUid>>,
 }
 
 impl TeamPublications {
     /// Publishes nothing yet. In `folder` the last documents are kept, one file a team, for a start without the
     /// database.
     pub fn new(shared: IssuerUrl, folder: Option<PathBuf>) -> Self {
-        Self { shared, folder, kept: RwLock::default() }
+        Self { shared, folder, kept: RwLock::default(), gone: Mutex::default() }
     }
 
     /// What the private issuer of `team` publishes, if it has one.
@@ -75,17 +77,13 @@ impl TeamPublications {
     }
 
     /// [`Publication::publish`] for `team`, if [`TeamPublications::keep_only`] has made a place for it.
-    pub(super) fn publish(&self, team: &TeamUid, make: impl FnOnce() -> (Published, i64)) -> Result<bool, SavedError> {
-        if let Some(folder) = &self.folder {
-            // Where it cannot be made, saving says so; publishing needs no folder.
-            let _ = private_folder(folder);
-        }
+    pub(super) fn publish(&self, team: &TeamUid, make: impl FnOnce(Option<&Published>) -> Option<Made>) -> bool {
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner).get(team).cloned();
-        kept.map_or(Ok(false), |publication| publication.publish(make))
+        kept.is_some_and(|publication| publication.publish(make))
     }
 
-    /// Publishes for `teams` and no others from now on, and forgets the files of the others. It may block.
-    pub(super) fn keep_only(&self, teams: &[TeamUid]) {
+    /// Publishes for `teams` and no others from now on; whether it did for any other.
+    pub(super) fn keep_only(&self, teams: &[TeamUid]) -> bool {
         for team in teams {
             self.of(team);
         }
@@ -95,14 +93,33 @@ impl TeamPublications {
             kept.retain(|team, _| teams.contains(team));
             gone
         };
-        for team in gone {
-            let Some(file) = self.file(&team) else { continue };
+        for team in &gone {
+            tracing::info!(%team, "the private issuer is published no more");
+        }
+        let any = !gone.is_empty();
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).extend(gone);
+        any
+    }
+
+    /// Brings the files up to what is published, and removes those of issuers that are gone. It may block.
+    pub(super) fn save(&self) {
+        let Some(folder) = &self.folder else { return };
+        let gone = std::mem::take(&mut *self.gone.lock().unwrap_or_else(PoisonError::into_inner));
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner).clone();
+        for file in gone.iter().filter(|team| !kept.contains_key(team)).filter_map(|team| self.file(team)) {
             match std::fs::remove_file(&file) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     tracing::warn!(file = %file.display(), cause = %error, "saved documents of a gone issuer remain");
                 }
-                _ => tracing::info!(%team, "the private issuer is published no more"),
+                _ => {}
             }
+        }
+        if !kept.is_empty() {
+            // Where it cannot be made, saving says so.
+            let _ = private_folder(folder);
+        }
+        for publication in kept.values() {
+            publication.save();
         }
     }
 

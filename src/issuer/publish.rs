@@ -79,6 +79,15 @@ impl Published {
             max_age,
         }
     }
+
+    /// The same without the keys whose kid is `distrusted`, where any is.
+    pub(super) fn without(&self, distrusted: impl Fn(&str) -> bool) -> Option<Self> {
+        let mut jwks: Value = serde_json::from_slice(&self.jwks.body).ok()?;
+        let keys = jwks.get_mut("keys")?.as_array_mut()?;
+        let before = keys.len();
+        keys.retain(|key| key["kid"].as_str().is_none_or(|kid| !distrusted(kid)));
+        (keys.len() < before).then(|| Self { jwks: Document::new(jwks.to_string()), ..self.clone() })
+    }
 }
 
 /// The six members that AWS needs (IAM user guide, "Create an OpenID Connect identity provider"), and the endpoints
@@ -97,6 +106,13 @@ fn discovery(issuer: &IssuerUrl, endpoints: Map<String, Value>, algorithms: &[Al
     Value::Object(members).to_string()
 }
 
+/// What is to be published.
+pub(super) struct Made {
+    pub(super) documents: Published,
+    /// The state of the keys that it is; `None` where it is that of no moment.
+    pub(super) version: Option<i64>,
+}
+
 /// What is published now. It answers without the database, and while minting is saturated: readers only clone
 /// a pointer.
 pub struct Publication {
@@ -107,8 +123,16 @@ pub struct Publication {
     /// The state of the keys that is published; 0 where the file of an earlier run is.
     version: AtomicI64,
     publishing: Mutex<()>,
-    /// What the file holds, as far as this process wrote it.
-    saved: Mutex<Option<Arc<Published>>>,
+    saving: Mutex<Saving>,
+}
+
+/// The file, as far as this process knows it.
+#[derive(Default)]
+struct Saving {
+    /// What it holds.
+    saved: Option<Arc<Published>>,
+    /// Why it could not be written, where that was told.
+    told: Option<String>,
 }
 
 /// The documents as the file keeps them, and whose they are.
@@ -146,7 +170,7 @@ impl Publication {
             file,
             version: AtomicI64::new(0),
             publishing: Mutex::new(()),
-            saved: Mutex::new(None),
+            saving: Mutex::new(Saving { saved: None, told: None }),
         }
     }
 
@@ -168,10 +192,11 @@ impl Publication {
             Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(false),
             Err(source) => return Err(SavedError::File { path: path.clone(), source }),
         };
-        let saved = self.read_saved(&text).ok_or_else(|| SavedError::Content(path.clone()))?;
+        let saved = Arc::new(self.read_saved(&text).ok_or_else(|| SavedError::Content(path.clone()))?);
+        self.saving.lock().unwrap_or_else(PoisonError::into_inner).saved = Some(Arc::clone(&saved));
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         // What the database said meanwhile is newer.
-        current.get_or_insert_with(|| Arc::new(saved));
+        current.get_or_insert(saved);
         Ok(true)
     }
 
@@ -191,30 +216,29 @@ impl Publication {
         Some(self.version.load(Ordering::Acquire)).filter(|version| *version > 0)
     }
 
-    /// Publishes what `make` makes from now on, and remembers the state of the keys that it says this is; whether it
-    /// differs from what was published. Then it saves the file too, also one that could not be saved before, and may
-    /// block for that: call it where blocking is allowed.
-    pub(super) fn publish(&self, make: impl FnOnce() -> (Published, i64)) -> Result<bool, SavedError> {
-        let changes = {
-            // One at a time, and each reads in its turn, or what is older could replace what is newer.
-            let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
-            let (published, version) = make();
-            let changes = self.current().is_none_or(|current| *current != published);
-            if changes {
-                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(published));
-            }
+    /// Publishes what `make` makes of what is published so far, from now on, and remembers the state of the keys that it
+    /// says this is, where it says so; whether anything changed.
+    pub(super) fn publish(&self, make: impl FnOnce(Option<&Published>) -> Option<Made>) -> bool {
+        // One at a time, and each reads in its turn, or what is older could replace what is newer.
+        let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.current();
+        let Some(Made { documents, version }) = make(before.as_deref()) else { return false };
+        let changes = before.is_none_or(|before| *before != documents);
+        if changes {
+            *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(documents));
+        }
+        if let Some(version) = version {
             self.version.store(version, Ordering::Release);
-            changes
-        };
-        self.save()?;
-        Ok(changes)
+        }
+        changes
     }
 
-    /// Brings the file up to what is published. A disk that hangs holds this up, and nobody who publishes.
-    fn save(&self) -> Result<(), SavedError> {
-        let Some(path) = &self.file else { return Ok(()) };
-        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(published) = self.current().filter(|current| saved.as_ref() != Some(current)) else { return Ok(()) };
+    /// Brings the file up to what is published. It may block, for as long as a disk hangs. What goes wrong is told once,
+    /// and tried again by the next call.
+    pub(super) fn save(&self) {
+        let Some(path) = &self.file else { return };
+        let mut saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(published) = self.current().filter(|current| saving.saved.as_ref() != Some(current)) else { return };
         let text = |document: &Document| String::from_utf8_lossy(&document.body).into_owned();
         let content = Saved {
             issuer: self.issuer.to_string(),
@@ -223,9 +247,14 @@ impl Publication {
             max_age_seconds: published.max_age,
         };
         let json = serde_json::to_vec(&content).unwrap_or_default();
-        replace_private(path, &json).map_err(|source| SavedError::File { path: path.clone(), source })?;
-        *saved = Some(published);
-        Ok(())
+        match replace_private(path, &json).map_err(|error| error.to_string()) {
+            Ok(()) => *saving = Saving { saved: Some(published), told: None },
+            Err(cause) if saving.told.as_ref() == Some(&cause) => {}
+            Err(cause) => {
+                tracing::warn!(file = %path.display(), cause, "public documents were not saved");
+                saving.told = Some(cause);
+            }
+        }
     }
 }
 

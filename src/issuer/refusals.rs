@@ -187,6 +187,19 @@ pub enum Unavailable {
     Starting,
 }
 
+impl Unavailable {
+    /// Whether it passes with an outage or a wrong clock: nothing of ours is at fault.
+    pub(super) const fn passes(&self) -> bool {
+        match self {
+            Self::Store(error) | Self::Unwritten(error) => error.is_retryable(),
+            Self::Busy(_) | Self::Queue(_) | Self::StaleKeys(_) | Self::Clock(_) | Self::Changing | Self::Starting => {
+                true
+            }
+            Self::NoKey(_) | Self::Signer(_) | Self::Sealed(_) | Self::PublicHalf(_) => false,
+        }
+    }
+}
+
 /// A caller that may not do what it asked for, with what the audit row says.
 #[derive(Debug, thiserror::Error)]
 pub enum CallerError {

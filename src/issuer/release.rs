@@ -88,7 +88,7 @@ impl Issuer {
         let crowd = place.is_of_a_crowd();
         if crowd {
             // Its signature takes no turn of those that compute.
-            place.rest();
+            place.make_way();
         }
         let signed = self.0.signing.sign(keys, input, crowd).await;
         // From here on only the disk works for it: the next one may sign.

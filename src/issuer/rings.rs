@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use futures_util::{StreamExt as _, stream};
+
 use super::Issuer;
 use super::keys::KeyRing;
 use super::refusals::{ExchangeError, Unavailable};
@@ -14,6 +16,9 @@ use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::secret::Secret;
 use crate::domain::team::MintingIssuer;
 use crate::store::{IssuerRow, Store};
+
+/// How many issuers' keys are read at once.
+pub(super) const READS_AT_ONCE: usize = 8;
 
 /// A private issuer and its keys.
 #[derive(Debug, Clone)]
@@ -78,26 +83,25 @@ impl Rings {
             rows.iter().any(|row| row.team.as_ref() == Some(team) && row.id == ring.id())
         };
         self.teams.write().unwrap_or_else(PoisonError::into_inner).retain(|team, ring| live(team, ring));
-        let mut rings = Vec::with_capacity(rows.len());
-        for row in rows {
-            let Some(team) = row.team.clone() else { continue };
-            let ring = match self.at_hand(&team) {
-                Some(ring) => ring,
-                None => match self.shared.sibling(row).await {
-                    Ok(opened) => {
-                        let ring = Arc::new(opened);
-                        self.keep(&team, &ring);
-                        ring
-                    }
-                    Err(error) => {
-                        tracing::error!(issuer = %row.url, cause = %error, "the keys of a private issuer do not open");
-                        continue;
-                    }
-                },
-            };
-            rings.push(TeamRing { team, ring });
-        }
-        rings
+        let ring_of = async |row: &IssuerRow| {
+            let team = row.team.clone()?;
+            if let Some(ring) = self.at_hand(&team) {
+                return Some(TeamRing { team, ring });
+            }
+            match self.shared.sibling(row).await {
+                Ok(opened) => {
+                    let ring = Arc::new(opened);
+                    self.keep(&team, &ring);
+                    Some(TeamRing { team, ring })
+                }
+                Err(error) => {
+                    tracing::error!(issuer = %row.url, cause = %error, "the keys of a private issuer do not open");
+                    None
+                }
+            }
+        };
+        let rings: Vec<_> = stream::iter(rows).map(ring_of).buffered(READS_AT_ONCE).collect().await;
+        rings.into_iter().flatten().collect()
     }
 
     /// Every private ring at hand.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
 use super::Issuer;
 use super::keys::KeyRing;
 use super::oauth::metadata;
-use super::publish::Published;
+use super::publish::{Made, Published};
 use super::rings::TeamRing;
 use super::rotate::RotateError;
 use crate::domain::id::{IssuerId, ReplicaId};
@@ -22,6 +23,8 @@ use crate::store::{Replica, StoreError};
 pub const INTERVAL: Duration = Duration::from_secs(3);
 /// How often a replica says that it lives, when nothing has changed.
 const SIGN_OF_LIFE: time::Duration = time::Duration::seconds(10);
+/// How long a command waits for what it published to be saved.
+const SAVING: Duration = Duration::from_secs(1);
 /// After so long a silence a replica is forgotten.
 const SILENCE: time::Duration = time::Duration::DAY;
 /// How many issuers' public documents are looked at together.
@@ -37,12 +40,14 @@ pub struct Serving {
 }
 
 impl Issuer {
-    /// One round of everything: what [`Issuer::keep_current`] and [`Issuer::keep_rotating`] do beside each other.
+    /// One round of everything: what [`Issuer::keep_current`], [`Issuer::keep_rotating`] and
+    /// [`Issuer::keep_saving`] do beside each other.
     pub async fn round(&self) {
         self.read_and_publish().await;
         if self.rotate().await {
             self.read_and_publish().await;
         }
+        self.save().await;
         self.write_last_used().await;
     }
 
@@ -52,12 +57,13 @@ impl Issuer {
         if let Err(error) = self.keys().reload().await {
             tracing::warn!(cause = %error, "the signing keys were not read; publishing goes on");
         }
-        if let Some(off) = self.keys().clock_doubt().filter(|_| self.0.publication.current().is_some()) {
-            // By a clock that is hours ahead, keys would leave the JWKS while tokens of theirs are alive.
-            tracing::warn!(off_milliseconds = off, "the clock is off; what is published stays as it is");
-            return;
+        if let Some(off) = self.keys().clock_doubt() {
+            tracing::warn!(
+                off_milliseconds = off,
+                "the clock is off; nothing but distrusted keys leaves what is published"
+            );
         }
-        self.publish().await;
+        self.publish(None);
         self.refresh_private_issuers().await;
     }
 
@@ -68,7 +74,7 @@ impl Issuer {
         for ring in self.every_ring() {
             match ring.rotate().await {
                 Ok(steps) => moved |= !steps.is_empty(),
-                Err(RotateError::Unavailable(error)) => {
+                Err(RotateError::Unavailable(error)) if error.passes() => {
                     tracing::debug!(issuer = %ring.url(), cause = %error, "rotation waits for the database or the clock");
                 }
                 Err(error) => {
@@ -80,47 +86,63 @@ impl Issuer {
         moved
     }
 
-    /// Publishes what the keys of `ring` at hand make now, so that whoever changed them finds them published.
-    pub(super) async fn publish_of(&self, ring: &Arc<KeyRing>) {
+    /// Publishes what the keys of `ring` at hand make at `settled`, so that whoever changed them finds them published, and
+    /// waits a moment for them to be saved too.
+    pub(super) async fn publish_of(&self, ring: &Arc<KeyRing>, settled: OffsetDateTime) {
         match ring.team() {
-            _ if ring.clock_doubt().is_some() => {}
             Some(team) => {
                 let kept = TeamRing { team: team.clone(), ring: Arc::clone(ring) };
-                self.publish_for_teams(vec![kept], None).await;
+                self.publish_for_teams(vec![kept], None, Some(settled)).await;
             }
-            None => self.publish().await,
+            None => self.publish(Some(settled)),
+        }
+        // A disk that hangs is no reason not to answer.
+        let _saved_or_not = tokio::time::timeout(SAVING, self.save()).await;
+    }
+
+    /// Publishes what the keys of the shared issuer at hand make now, or at `at_least` where that is later.
+    fn publish(&self, at_least: Option<OffsetDateTime>) {
+        let doubt = self.keys().clock_doubt().is_some();
+        let make = |before: Option<&Published>| {
+            self.keys().documents(metadata::endpoints(self.url()), before, doubt, at_least)
+        };
+        if self.0.publication.publish(make) {
+            tracing::info!("the public documents changed");
+            self.0.published.notify_one();
         }
     }
 
-    /// Publishes what the keys of the shared issuer at hand make now.
-    async fn publish(&self) {
+    /// Saves what is published, for a start without the database.
+    async fn save(&self) {
+        let saving = Arc::clone(&self.0.saving).lock_owned().await;
         let issuer = self.clone();
-        let publish = move || {
-            issuer.0.publication.publish(|| {
-                let (seen, now) = (issuer.keys().snapshot(), issuer.now());
-                let endpoints = metadata::endpoints(issuer.url());
-                let documents =
-                    Published::with_endpoints(issuer.url(), endpoints, &seen.keys, seen.x5c, seen.max_age, now);
-                (documents, seen.row.keys_version)
-            })
+        let save = move || {
+            let _one_at_a_time = saving;
+            issuer.0.publication.save();
+            issuer.0.teams.save();
         };
-        match tokio::task::spawn_blocking(publish).await {
-            Ok(Ok(true)) => tracing::info!("the public documents changed"),
-            Ok(Ok(false)) => {}
-            Ok(Err(error)) => tracing::warn!(cause = %error, "the public documents were not saved"),
-            Err(error) => tracing::error!(cause = %error, "publishing failed"),
+        if let Err(error) = tokio::task::spawn_blocking(save).await {
+            tracing::error!(cause = %error, "saving the public documents failed");
+        }
+    }
+
+    /// Saves what is published without end: beside publishing, which no disk holds up.
+    pub async fn keep_saving(self) {
+        loop {
+            self.save().await;
+            let _timed_out_or_told = tokio::time::timeout(INTERVAL, self.0.published.notified()).await;
         }
     }
 
     /// Reads and publishes without end, each time followed by this replica's word on what it publishes; the composition
     /// root drops it at shutdown.
-    pub async fn keep_current(self, serving: Serving) {
+    pub async fn keep_current(self) {
         let mut confirmed = Confirmed::default();
         let mut woken = self.keys().woken();
         loop {
             self.read_and_publish().await;
             self.write_last_used().await;
-            if let Err(error) = self.confirm(serving, &mut confirmed).await {
+            if let Err(error) = self.confirm(&mut confirmed).await {
                 tracing::debug!(cause = %error, "what this replica publishes was not confirmed");
             }
             self.pause(&mut woken).await;
@@ -190,13 +212,10 @@ impl Issuer {
     }
 
     /// Says that this replica lives and which state of the keys it publishes, where that is news.
-    async fn confirm(&self, serving: Serving, confirmed: &mut Confirmed) -> Result<(), StoreError> {
-        let version = |ring: &KeyRing| match ring.team() {
-            Some(team) => self.teams().version(team),
-            None => self.0.publication.version(),
-        };
+    async fn confirm(&self, confirmed: &mut Confirmed) -> Result<(), StoreError> {
+        let serving = self.0.serving;
         let published: BTreeSet<_> =
-            self.every_ring().iter().filter_map(|ring| Some((ring.id(), version(ring)?))).collect();
+            self.every_ring().iter().filter_map(|ring| Some((ring.id(), self.published_version(ring)?))).collect();
         let elapsed = self.keys().elapsed();
         let recent = confirmed.after.is_some_and(|after| elapsed - after < SIGN_OF_LIFE);
         if recent && confirmed.published == published {
@@ -209,19 +228,52 @@ impl Issuer {
         self.store().confirm_keys(serving.id, version, serving.started_at, now, &news).await?;
         self.store().forget_replicas(now - SILENCE).await?;
         *confirmed = Confirmed { after: Some(elapsed), published };
-        let behind = self.keys().unconfirmed().await?.len();
+        let behind = self.unconfirmed(self.keys()).await?.len();
         metrics::gauge!("brevet_replicas_unconfirmed").set(u32::try_from(behind).unwrap_or(u32::MAX));
         Ok(())
+    }
+
+    /// The state of the keys of `ring` that this replica publishes.
+    fn published_version(&self, ring: &KeyRing) -> Option<i64> {
+        match ring.team() {
+            Some(team) => self.teams().version(team),
+            None => self.0.publication.version(),
+        }
+    }
+
+    /// Replicas of which nobody knows that they publish what is at hand here, the oldest first: that is what they say, and
+    /// of this one what it does. One that is silent may be cut off from the database, and go on publishing what it read
+    /// last; it signs no more.
+    pub async fn unconfirmed(&self, ring: &KeyRing) -> Result<Vec<Replica>, StoreError> {
+        let version = ring.snapshot().row.keys_version;
+        let publishes = self.published_version(ring).is_some_and(|published| published >= version);
+        let replicas = self.store().replicas(ring.id()).await?.into_iter();
+        let is_behind = |replica: &Replica| replica.keys_version.is_none_or(|has| has < version);
+        let knows = |replica: &Replica| publishes && replica.id == self.0.serving.id;
+        Ok(replicas.filter(|replica| is_behind(replica) && !knows(replica)).collect())
     }
 }
 
 impl KeyRing {
-    /// Replicas that have not said that they publish what is at hand here, the oldest first. One that is silent may
-    /// be cut off from the database, and go on publishing what it read last; it signs no more.
-    pub async fn unconfirmed(&self) -> Result<Vec<Replica>, StoreError> {
-        let version = self.snapshot().row.keys_version;
-        let replicas = self.store().replicas(self.id()).await?;
-        Ok(replicas.into_iter().filter(|replica| replica.keys_version.is_none_or(|has| has < version)).collect())
+    /// What the keys at hand make now, or at `at_least` where that is later. In `doubt` of the clock that is what was
+    /// published `before`, without keys that were distrusted since: by a clock that is hours ahead, others would leave the
+    /// JWKS while tokens of theirs are alive. `None` where nothing changes.
+    pub(super) fn documents(
+        &self,
+        endpoints: Map<String, Value>,
+        before: Option<&Published>,
+        doubt: bool,
+        at_least: Option<OffsetDateTime>,
+    ) -> Option<Made> {
+        let seen = self.snapshot();
+        if let Some(before) = before.filter(|_| doubt || self.clock_doubt().is_some()) {
+            let is_distrusted =
+                |kid: &str| seen.keys.iter().any(|key| key.kid.as_str() == kid && key.times.revoked_at.is_some());
+            return Some(Made { documents: before.without(is_distrusted)?, version: None });
+        }
+        let now = at_least.map_or(self.now(), |at_least| at_least.max(self.now()));
+        let documents = Published::with_endpoints(self.url(), endpoints, &seen.keys, seen.x5c, seen.max_age, now);
+        Some(Made { documents, version: Some(seen.row.keys_version) })
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::lines::Lines;
 
-/// Of how many that wait or are under way, one must be of a crowd.
+/// Of how many that wait or are worked for, one must be of a crowd.
 const CROWD_OF_ALL: usize = 4;
 /// For how long whoever has come counts as there.
 const THERE: Duration = Duration::from_secs(1);
@@ -35,7 +35,7 @@ pub struct Room {
     pub waiting: usize,
     /// Waiting, of one key.
     pub waiting_each: usize,
-    /// So many of one key that wait or are under way are a crowd, where they are also a quarter of all that do or are.
+    /// So many of one key that wait or are worked for are a crowd, where they are also a quarter of all that do or are.
     pub crowd: usize,
     /// How long anyone waits.
     pub patience: Duration,
@@ -55,10 +55,20 @@ struct Inner<K: Eq + Hash + Clone> {
 struct State<K: Eq + Hash + Clone> {
     taken: usize,
     computing: usize,
-    by_key: HashMap<K, usize>,
+    working: usize,
+    by_key: HashMap<K, Held>,
     lines: Lines<K, oneshot::Sender<Place<K>>>,
     /// The two that came last, the latest first, and when: whether anybody but one key is there.
     latest: [Option<(K, Instant)>; 2],
+}
+
+/// What one key has.
+#[derive(Debug, Default)]
+struct Held {
+    /// Places.
+    taken: usize,
+    /// Of them those that we work for still; the others wait for a disk.
+    working: usize,
 }
 
 /// A place, given back when dropped.
@@ -67,6 +77,7 @@ pub struct Place<K: Eq + Hash + Clone> {
     admission: Admission<K>,
     key: K,
     computing: AtomicBool,
+    working: AtomicBool,
     crowd: bool,
 }
 
@@ -87,8 +98,14 @@ impl<K: Eq + Hash + Clone> Admission<K> {
         let least = |n: usize| n.max(1);
         let (places, places_each) = (least(room.places), least(room.places_each));
         let room = Room { places, places_each, computing: least(room.computing), ..room };
-        let state =
-            State { taken: 0, computing: 0, by_key: HashMap::new(), lines: Lines::default(), latest: [None, None] };
+        let state = State {
+            taken: 0,
+            computing: 0,
+            working: 0,
+            by_key: HashMap::new(),
+            lines: Lines::default(),
+            latest: [None, None],
+        };
         Self(Arc::new(Inner { room, state: Mutex::new(state) }))
     }
 
@@ -143,19 +160,34 @@ impl<K: Eq + Hash + Clone> State<K> {
     }
 
     fn taken_by(&self, key: &K) -> usize {
-        self.by_key.get(key).copied().unwrap_or_default()
+        self.by_key.get(key).map_or(0, |held| held.taken)
     }
 
     fn let_in(&mut self, admission: &Admission<K>, key: &K) -> Place<K> {
         self.taken += 1;
         self.computing += 1;
-        match self.by_key.get_mut(key) {
-            Some(taken) => *taken += 1,
-            None => drop(self.by_key.insert(key.clone(), 1)),
+        self.working += 1;
+        if !self.by_key.contains_key(key) {
+            self.by_key.insert(key.clone(), Held::default());
         }
-        let (own, all) = (self.lines.waiting_of(key) + self.taken_by(key), self.lines.waiting() + self.taken);
+        let working = self.by_key.get_mut(key).map_or(0, |held| {
+            held.taken += 1;
+            held.working += 1;
+            held.working
+        });
+        let (own, all) = (self.lines.waiting_of(key) + working, self.lines.waiting() + self.working);
         let crowd = own > admission.0.room.crowd && own * CROWD_OF_ALL >= all && self.is_anyone_but(key);
-        Place { admission: admission.clone(), key: key.clone(), computing: AtomicBool::new(true), crowd }
+        let [computing, working] = [true, true].map(AtomicBool::new);
+        Place { admission: admission.clone(), key: key.clone(), computing, working, crowd }
+    }
+
+    /// Takes back what one place of `key` counted for.
+    fn leave(&mut self, key: &K, working: bool, computing: bool) {
+        self.computing -= usize::from(computing);
+        self.working -= usize::from(working);
+        if let Some(held) = self.by_key.get_mut(key) {
+            held.working -= usize::from(working);
+        }
     }
 
     fn note(&mut self, key: &K) {
@@ -192,7 +224,7 @@ impl<K: Eq + Hash + Clone> State<K> {
         let (room, mut nobodys) = (&admission.0.room, Vec::new());
         while self.taken < room.places && self.computing < room.computing {
             let by_key = &self.by_key;
-            let may = |key: &K| by_key.get(key).copied().unwrap_or_default() < room.places_each;
+            let may = |key: &K| by_key.get(key).is_none_or(|held| held.taken < room.places_each);
             let Some((key, turn)) = self.lines.next(may, |turn| !turn.is_closed()) else { break };
             let place = self.let_in(admission, &key);
             nobodys.extend(turn.send(place).err());
@@ -208,10 +240,20 @@ impl<K: Eq + Hash + Clone> Place<K> {
         self.crowd
     }
 
-    /// What it was taken for computes no more and only waits for others: lets the next one compute.
-    pub fn rest(&self) {
+    /// What it was taken for is computed where it takes no turn of others: lets the next one compute.
+    pub fn make_way(&self) {
         if self.computing.swap(false, Ordering::Relaxed) {
-            self.admission.give_back(|state| state.computing -= 1);
+            self.admission.give_back(|state| state.leave(&self.key, false, true));
+        }
+    }
+
+    /// What it was taken for computes no more and only waits for others: lets the next one compute, and is none of a crowd
+    /// any more.
+    pub fn rest(&self) {
+        let working = self.working.swap(false, Ordering::Relaxed);
+        let computing = self.computing.swap(false, Ordering::Relaxed);
+        if working || computing {
+            self.admission.give_back(|state| state.leave(&self.key, working, computing));
         }
     }
 }
@@ -219,12 +261,13 @@ impl<K: Eq + Hash + Clone> Place<K> {
 impl<K: Eq + Hash + Clone> Drop for Place<K> {
     fn drop(&mut self) {
         let (key, computing) = (self.key.clone(), self.computing.load(Ordering::Relaxed));
+        let working = self.working.load(Ordering::Relaxed);
         self.admission.give_back(|state| {
             state.taken -= 1;
-            state.computing -= usize::from(computing);
-            if let Some(taken) = state.by_key.get_mut(&key) {
-                *taken -= 1;
-                if *taken == 0 {
+            state.leave(&key, working, computing);
+            if let Some(held) = state.by_key.get_mut(&key) {
+                held.taken -= 1;
+                if held.taken == 0 {
                     state.by_key.remove(&key);
                 }
             }
@@ -396,6 +439,22 @@ mod tests {
         drop(of_red);
         let Poll::Ready(Ok(of_blue)) = look(blue[0].as_mut()) else { panic!("it waits on") };
         assert!(of_blue.is_of_a_crowd());
+    }
+
+    #[tokio::test]
+    async fn threat_24_who_only_waits_for_the_disk_is_no_crowd() {
+        let admission = Admission::new(Room { places: 8, places_each: 8, computing: 8, ..ROOM });
+        let resting: Vec<_> = (0..4).map(|_| now(&admission, "red").unwrap()).collect();
+        resting.iter().for_each(Place::rest);
+        let _blue = now(&admission, "blue").unwrap();
+        let working: Vec<_> = (0..3).map(|_| now(&admission, "red").unwrap()).collect();
+        assert_eq!(working.iter().map(Place::is_of_a_crowd).collect::<Vec<_>>(), [false, false, true]);
+        // One that makes way is worked for still.
+        working.iter().for_each(Place::make_way);
+        drop(resting);
+        assert!(now(&admission, "red").unwrap().is_of_a_crowd());
+        drop(working);
+        assert!(!now(&admission, "red").unwrap().is_of_a_crowd());
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 
 use super::cluster::Cluster;
 use super::error::{StoreError, of_driver as error};
+use super::sole::Sole;
 use crate::domain::id::{Handle, Uid};
 
 /// The advisory lock of PostgreSQL that audit batches share and changes of liveness hold alone.
@@ -206,7 +207,7 @@ pub(super) enum Db {
         writer: SqlitePool,
         readers: SqlitePool,
         /// Held for as long as the store is open; absent beside the process that serves it.
-        _lock: Option<std::fs::File>,
+        _lock: Option<Sole>,
     },
     Postgres {
         pool: PgPool,

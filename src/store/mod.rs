@@ -58,6 +58,7 @@ mod settings_json;
 mod sign_ins;
 mod signed_in_json;
 mod signing_keys;
+mod sole;
 mod team_facts;
 mod team_issuers;
 mod team_keys;

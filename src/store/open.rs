@@ -13,6 +13,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use super::cluster::{Cluster, Connections};
 use super::db::Db;
 use super::error::{StoreError, of_driver as error};
+use super::sole::Sole;
 use crate::domain::secret::Secret;
 
 /// How long a statement may wait for SQLite's write lock, and for a free connection.
@@ -71,18 +72,18 @@ pub(super) async fn open_beside(target: &Target) -> Result<Db, StoreError> {
     }
 }
 
-/// The lock of the one process that serves.
-pub(super) fn sole(path: &Path) -> Result<File, StoreError> {
+/// Takes the lock of the one process that serves.
+pub(super) fn sole(path: &Path) -> Result<Sole, StoreError> {
     let lock_path = beside(path, ".lock");
     let lock = private_file(&lock_path)?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok(Sole::holding(lock)),
         Err(TryLockError::WouldBlock) => Err(StoreError::Locked(path.to_owned())),
         Err(TryLockError::Error(problem)) => Err(file_error(&lock_path, &problem)),
     }
 }
 
-async fn open_sqlite(path: &Path, lock: Option<File>) -> Result<Db, StoreError> {
+async fn open_sqlite(path: &Path, lock: Option<Sole>) -> Result<Db, StoreError> {
     for suffix in ["-wal", "-shm", "-journal"] {
         let side = beside(path, suffix);
         if side.try_exists().map_err(|problem| file_error(&side, &problem))? {

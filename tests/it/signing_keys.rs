@@ -110,6 +110,9 @@ async fn threat_16_three_replicas_with_one_plan_make_one_standby_and_plan_one_ha
         let options = Options { target: target.cloned(), ..Options::default() };
         let app = App::when(SystemClock.now(), options).await;
         let keys = operator(&app).await;
+        if target.is_some() {
+            app.clock.set(SystemClock.now());
+        }
         let standby = keys.list().await.unwrap().keys[1].key.kid.clone();
         keys.distrust(&standby, false).await.unwrap();
         let rings = replicas(&app, target, &app.kek).await;
@@ -328,6 +331,28 @@ async fn threat_16_a_replica_with_an_old_snapshot_signs_with_the_new_key_after_o
 }
 
 #[tokio::test]
+async fn threat_15_a_key_distrusted_elsewhere_leaves_the_jwks_also_by_a_clock_that_is_off() {
+    let app = App::start().await;
+    let first = served(&app).await;
+    let stolen = signs(&app);
+    let snapshot = app.issuer.keys().snapshot();
+    let done =
+        brevet::domain::rotation::distrust(&snapshot.keys, &snapshot.schedule, &stolen, app.clock.now()).unwrap();
+    let update = brevet::store::KeysUpdate {
+        expected_version: snapshot.row.keys_version,
+        times: &done.change.times,
+        ..Default::default()
+    };
+    app.store.change_keys(app.issuer.id(), &update, &app.event()).await.unwrap();
+    // So far ahead, nothing that is published would be by the rows.
+    app.clock.set(app.clock.now() + Duration::days(300));
+    app.issuer.round().await;
+    assert_eq!(served(&app).await, first[1..]);
+    app.issuer.round().await;
+    assert_eq!(served(&app).await, first[1..]);
+}
+
+#[tokio::test]
 async fn threat_15_what_an_operator_does_to_keys_is_published_when_the_answer_comes() {
     let app = App::start().await;
     let keys = operator(&app).await;
@@ -348,6 +373,22 @@ async fn threat_15_what_an_operator_does_to_keys_is_published_when_the_answer_co
     let before = served(&app).await;
     assert!(keys.replace_all(None, true).await.is_err());
     assert_eq!(served(&app).await, before);
+}
+
+#[tokio::test]
+async fn threat_17_what_cannot_be_saved_is_published_and_saved_later() {
+    let app = App::start().await;
+    let keys = operator(&app).await;
+    let [file, beside] = ["published.json", "published.json.new"].map(|name| app.dir.path().join(name));
+    let saved = || std::fs::read_to_string(&file).unwrap();
+    let before = saved();
+    std::fs::create_dir(&beside).unwrap();
+    let standby = keys.prepare(KeyKind::P256).await.unwrap().standby.unwrap();
+    assert!(served(&app).await.contains(&standby.to_string()));
+    assert_eq!(saved(), before, "where a folder stands no file is made");
+    std::fs::remove_dir(&beside).unwrap();
+    app.issuer.round().await;
+    assert!(saved().contains(standby.as_str()));
 }
 
 #[tokio::test]

@@ -17,7 +17,9 @@ use brevet::domain::audit::{Action, Decision, Event, Origin, RecordedEvent};
 use brevet::domain::clock::{Clock, ManualClock};
 use brevet::domain::credential::{CredentialKind, OpaqueCredential};
 use brevet::domain::entropy::Entropy;
-use brevet::domain::id::{CredentialId, EventId, IssuerId, ServiceAccountUid, TeamUid, UpstreamUid, UserUid};
+use brevet::domain::id::{
+    CredentialId, EventId, IssuerId, ReplicaId, ServiceAccountUid, TeamUid, UpstreamUid, UserUid,
+};
 use brevet::domain::issuer_url::{Development, IssuerUrl};
 use brevet::domain::key_schedule::KeySchedule;
 use brevet::domain::platform::{PlatformRight, PlatformRights};
@@ -37,6 +39,7 @@ use brevet::issuer::keys::KeyRing;
 use brevet::issuer::limits::LimitNumbers;
 use brevet::issuer::publications::TeamPublications;
 use brevet::issuer::publish::Publication;
+use brevet::issuer::upkeep::Serving;
 use brevet::issuer::{Issuer, Parts, bootstrap};
 use brevet::oidc::{KeyCache, RelyingParty};
 use brevet::store::{
@@ -48,6 +51,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use time::{Duration, OffsetDateTime};
 use tower::ServiceExt as _;
+use uuid::Uuid;
 
 use super::clock;
 use super::entropy::SeededEntropy;
@@ -187,6 +191,7 @@ impl App {
             clock: clock.clone(),
             entropy: entropy.clone(),
             limits: options.limits,
+            serving: Serving { id: ReplicaId::new(Uuid::from_u128(1)), started_at: clock.now() },
         });
         issuer.round().await;
         let naming = Naming { clock: clock.clone(), entropy: entropy.clone() };

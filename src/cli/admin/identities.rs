@@ -40,7 +40,8 @@ pub(in crate::cli) struct One {
     #[arg(long)]
     provider: String,
     /// The provider's name for the person: the sub of its ID tokens
-    #[arg(long)]
+    // Made of base64url at some providers, where one in 64 begins with a hyphen.
+    #[arg(long, allow_hyphen_values = true)]
     subject: String,
 }
 

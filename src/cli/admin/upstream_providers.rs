@@ -104,7 +104,7 @@ pub(in crate::cli) struct Update {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Said {
     /// Our secret there; - reads it from stdin
-    #[arg(long, value_name = "SECRET|-")]
+    #[arg(long, value_name = "SECRET|-", allow_hyphen_values = true)]
     client_secret: Option<String>,
     /// A scope asked for beside openid, once for each; profile and email by default
     #[arg(long = "scope", value_name = "SCOPE")]

@@ -9,6 +9,7 @@ use crate::domain::id::TeamUid;
 use crate::domain::key_schedule::ScheduleNumbers;
 use crate::domain::rotation::{self, Proof, Span, Transition, spans};
 use crate::domain::signing_key::{KeyState, Kid, SigningKey};
+use crate::issuer::Issuer;
 use crate::issuer::keys::KeyRing;
 use crate::store::{Page, Paged, Replica};
 
@@ -60,6 +61,7 @@ pub struct KeysPlan {
 /// The keys of one issuer in the hands of who may only look.
 #[derive(Debug, Clone)]
 pub struct KeyReading {
+    issuer: Issuer,
     pub(super) ring: Arc<KeyRing>,
 }
 
@@ -70,7 +72,7 @@ impl Reading {
             None => Arc::clone(self.issuer.keys()),
             Some(team) => self.issuer.private_ring(team).await?.ok_or(AdminError::NotFound("private issuer"))?,
         };
-        Ok(KeyReading { ring })
+        Ok(KeyReading { issuer: self.issuer.clone(), ring })
     }
 }
 
@@ -138,7 +140,7 @@ impl KeyReading {
             next: rotation::next_hand_over(&snapshot.keys, &snapshot.schedule, now),
             looked_at: snapshot.row.probed_at,
             warnings: self.ring.public_warnings(),
-            unconfirmed: self.ring.unconfirmed().await.map_err(AdminError::from)?,
+            unconfirmed: self.issuer.unconfirmed(&self.ring).await.map_err(AdminError::from)?,
         })
     }
 

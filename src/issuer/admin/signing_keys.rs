@@ -194,11 +194,11 @@ impl KeyAdministration {
     async fn told(&self, done: Option<Done<Told>>) -> Result<KeysChanged, KeyRefused> {
         // Every command decides something, or is refused.
         let Done { at, told, .. } = done.ok_or(KeyRefused::Busy)?;
-        self.admin.issuer.publish_of(&self.ring).await;
-        let snapshot = self.ring.snapshot();
-        let kid = |key: &SigningKey| key.kid.clone();
         // Instants are whole milliseconds, rounded up: what was done is so from the next one on.
         let settled = at + time::Duration::MILLISECOND;
+        self.admin.issuer.publish_of(&self.ring, settled).await;
+        let snapshot = self.ring.snapshot();
+        let kid = |key: &SigningKey| key.kid.clone();
         Ok(self.admin.changed(KeysChanged {
             at,
             signs: signing_key::signing_key(&snapshot.keys, settled).ok().map(kid),
@@ -206,7 +206,7 @@ impl KeyAdministration {
             distrusted: told.distrusted,
             accepted_until: told.accepted_until,
             outage: told.outage,
-            unconfirmed: self.ring.unconfirmed().await.map_err(AdminError::from)?,
+            unconfirmed: self.admin.issuer.unconfirmed(&self.ring).await.map_err(AdminError::from)?,
         }))
     }
 }
