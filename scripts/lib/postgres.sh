@@ -67,6 +67,8 @@ pgbouncer_start() {
     fi
     for ((tries = 0; tries < 20; tries++)); do
         port=$((20000 + RANDOM % 12000))
+        # PostgreSQL would answer there in its place.
+        ((port != postgres_again[1])) || continue
         cat >"$folder/pgbouncer.ini" <<END
 [databases]
 * = host=127.0.0.1 port=${postgres_again[1]} user=brevet password=$(cat "$postgres_dir/password")
@@ -89,6 +91,8 @@ END
             pgbouncer_url="postgres://brevet@127.0.0.1:$port/postgres"
             return
         fi
+        # It may be silent and still run.
+        pgbouncer_stop
     done
     cat "$folder/log" >&2
     die "PgBouncer did not start"
@@ -98,7 +102,9 @@ pgbouncer_answers() {
     local tries
     for ((tries = 0; tries < 100; tries++)); do
         kill -0 "$pgbouncer_pid" 2>/dev/null || return 1
-        "${postgres_again[0]}/pg_isready" -q -h 127.0.0.1 -p "$1" 2>/dev/null && return 0
+        # Where somebody else answers at its port, it has ended.
+        "${postgres_again[0]}/pg_isready" -q -h 127.0.0.1 -p "$1" 2>/dev/null &&
+            kill -0 "$pgbouncer_pid" 2>/dev/null && return 0
         sleep 0.1
     done
     return 1

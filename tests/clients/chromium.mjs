@@ -22,7 +22,8 @@ const DRESSES = [
 // A browser before `issuer`, whose pictures go to the folder `screenshots`.
 export async function open({ issuer, chromium: executablePath, screenshots }) {
   mkdirSync(screenshots, { recursive: true });
-  const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
+  // As below, far beyond what it takes on a busy machine.
+  const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'], timeout: 180_000 });
   const findings = [];
   const violations = [];
 
@@ -69,6 +70,7 @@ export async function open({ issuer, chromium: executablePath, screenshots }) {
   // Nothing leaves this machine, whatever a page of a provider would like to load.
   async function context(options) {
     const made = await browser.newContext(options);
+    made.setDefaultTimeout(120_000);
     await made.route(({ hostname }) => hostname !== '127.0.0.1' && hostname !== 'localhost', (route) => route.abort());
     return made;
   }

@@ -33,7 +33,7 @@ class Assertion(PrivateKeyJWT):
 
 
 def flows(flags):
-    answer = requests.get(get_well_known_url(flags.issuer, external=True), allow_redirects=False, timeout=10)
+    answer = requests.get(get_well_known_url(flags.issuer, external=True), allow_redirects=False, timeout=120)
     answer.raise_for_status()
     metadata = AuthorizationServerMetadata(answer.json())
     # An authorization endpoint is asked for only where a grant uses one.

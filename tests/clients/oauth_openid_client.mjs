@@ -25,6 +25,7 @@ const discover = (authentication) =>
   client.discovery(new URL(flags.issuer), flags['client-id'], undefined, authentication, {
     algorithm: 'oauth2',
     execute: [client.allowInsecureRequests],
+    timeout: 120,
   });
 
 async function privateKey() {

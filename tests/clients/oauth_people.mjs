@@ -28,6 +28,7 @@ async function flows() {
   const config = await client.discovery(new URL(flags.issuer), 'brevet-cli', undefined, client.None(), {
     algorithm: 'oauth2',
     execute: [client.allowInsecureRequests],
+    timeout: 120,
   });
   asked = await client.initiateDeviceAuthorization(config, { device_name: flags.device });
   writeFileSync(`${flags.ask}.new`, JSON.stringify(asked));

@@ -49,6 +49,8 @@ const provider = new Provider(issuer, {
   cookies: { keys: ['only for tests'] },
   features: { backchannelLogout: { enabled: true }, devInteractions: { enabled: true } },
   findAccount: (_, id) => account(id),
+  // Its own 2.5 s for a logout that it tells of are little on a busy machine.
+  httpOptions: () => ({ signal: AbortSignal.timeout(120_000) }),
   pkce: { required: () => true },
   ttl: { AuthorizationCode: flags.late ? 1 : 60 },
 });

@@ -26,7 +26,8 @@ async function jwksUri(issuer) {
 }
 
 async function verify() {
-  const keys = createRemoteJWKSet(new URL(flags['jwks-uri'] ?? (await jwksUri(flags.issuer))));
+  const uri = new URL(flags['jwks-uri'] ?? (await jwksUri(flags.issuer)));
+  const keys = createRemoteJWKSet(uri, { timeoutDuration: 120_000 });
   const { payload, protectedHeader } = await jwtVerify(flags.token, keys, {
     issuer: flags.issuer,
     audience: flags.audience,

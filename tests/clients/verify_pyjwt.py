@@ -12,7 +12,7 @@ import requests
 
 
 def jwks_uri(issuer):
-    answer = requests.get(f"{issuer}/.well-known/openid-configuration", timeout=10, allow_redirects=False)
+    answer = requests.get(f"{issuer}/.well-known/openid-configuration", timeout=120, allow_redirects=False)
     answer.raise_for_status()
     document = answer.json()
     if document["issuer"] != issuer:
@@ -22,7 +22,7 @@ def jwks_uri(issuer):
 
 def verify(arguments):
     uri = arguments.jwks_uri or jwks_uri(arguments.issuer)
-    key = jwt.PyJWKClient(uri, timeout=10).get_signing_key_from_jwt(arguments.token)
+    key = jwt.PyJWKClient(uri, timeout=120).get_signing_key_from_jwt(arguments.token)
     verified = jwt.decode_complete(
         arguments.token,
         key,

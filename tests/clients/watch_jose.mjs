@@ -22,14 +22,16 @@ for (const name of ['audience', 'max-age']) if (flags[name] === undefined) throw
 const sets = new Map();
 function keysOf(issuer) {
   if (!sets.has(issuer)) {
-    const options = { cacheMaxAge: 1000 * Number(flags['max-age']), timeoutDuration: 10_000 };
+    const options = { cacheMaxAge: 1000 * Number(flags['max-age']), timeoutDuration: 120_000 };
     sets.set(issuer, createRemoteJWKSet(new URL(`${issuer}/.well-known/jwks.json`), options));
   }
   return sets.get(issuer);
 }
 
-// Only jose's own verdicts on a token or a key count; a proxy that has just lost an upstream is asked again.
-const isVerdict = (fault) => fault instanceof errors.JOSEError && !/200 OK/.test(fault.message);
+// Only jose's own verdicts on a token or a key count; who is slow is asked again, and a proxy that has just lost an
+// upstream.
+const isVerdict = (fault) =>
+  fault instanceof errors.JOSEError && fault.code !== 'ERR_JWKS_TIMEOUT' && !/200 OK/.test(fault.message);
 
 async function verified(token, issuer) {
   for (let attempt = 0; ; attempt += 1) {
@@ -42,7 +44,8 @@ async function verified(token, issuer) {
         requiredClaims: ['exp', 'nbf', 'iat', 'aud', 'iss', 'sub', 'jti'],
       });
     } catch (fault) {
-      if (isVerdict(fault) || attempt === 100) throw fault;
+      // For a minute.
+      if (isVerdict(fault) || attempt === 1200) throw fault;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }

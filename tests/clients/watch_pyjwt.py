@@ -19,11 +19,13 @@ import jwt
 import requests
 
 ASKED = {"require": ["exp", "nbf", "iat", "aud", "iss", "sub", "jti"], "strict_aud": True}
+# A minute of tries, a twentieth of a second apart.
+TRIES = 1200
 
 
 def fetched(issuer):
     """The JWKS as it is now. A proxy that has just lost an upstream is asked again: that is no verdict on a token."""
-    for _ in range(100):
+    for _ in range(TRIES):
         try:
             answer = requests.get(f"{issuer}/.well-known/jwks.json", timeout=10, allow_redirects=False)
             if answer.status_code == 200:
@@ -58,7 +60,8 @@ class Copy:
     def key(self, kid):
         with self.renewed:
             # No copy older than max-age judges: a renewal that is late is waited for.
-            self.renewed.wait_for(lambda: time.monotonic() <= self.due, timeout=60)
+            if not self.renewed.wait_for(lambda: time.monotonic() <= self.due, timeout=120):
+                raise TimeoutError("the keys were not renewed within two minutes")
             keys = self.keys.keys
         for key in keys:
             if key.key_id == kid:
@@ -83,7 +86,7 @@ class Own:
         self.client = jwt.PyJWKClient(f"{issuer}/.well-known/jwks.json", lifespan=max_age, timeout=10)
 
     def keys(self, kid):
-        for _ in range(100):
+        for _ in range(TRIES):
             try:
                 return [self.client.get_signing_key(kid)]
             except jwt.PyJWKClientConnectionError:

@@ -10,8 +10,8 @@ use crate::support::minters::Minters;
 use crate::support::replicas::{REPLICAS, Replicas};
 use crate::support::variable;
 
-/// How many clients mint at once.
-const CLIENTS: usize = 8;
+/// How many clients mint at once: one network asks the store about no more strangers at a time.
+const CLIENTS: usize = 6;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 fn kills() -> usize {

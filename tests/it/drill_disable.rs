@@ -132,7 +132,7 @@ impl Stage {
         ["drill", "night"].map(|team| self.own(team))
     }
 
-    async fn prepare(&self, kind: Kind, number: usize) -> Trial {
+    async fn prepare(&self, kind: Kind) -> Trial {
         let operator = &self.operators[0];
         let sign_in = async |user: &str| {
             let code = patiently(operator, "POST", "/v1/enrolment-codes", Some(json!({ "user_uid": user }))).await;
@@ -184,26 +184,28 @@ impl Stage {
                 let conditions = json!([{"claim": "sub", "equals": "job"}]);
                 let rule = json!({"name": "drill", "issuer": TRUSTED, "jwks": keys, "conditions": conditions});
                 let rule = patiently(operator, "POST", &list, Some(rule)).await;
-                let token = assertion(TRUSTED, "job", &format!("{}/teams/{drill}", self.issuer), number);
-                let form = [
-                    ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
-                    ("client_id", &base_uid),
-                    ("subject_token", &token),
-                    ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
-                ];
-                let issued = operator.with("").form("/oauth2/token", &form).await;
-                gone(&text(&issued, "access_token"), at(&rule, &list))
+                let form = || {
+                    vec![
+                        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange".to_owned()),
+                        ("client_id", base_uid.clone()),
+                        ("subject_token", assertion(TRUSTED, "job", &format!("{}/teams/{drill}", self.issuer))),
+                        ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt".to_owned()),
+                    ]
+                };
+                gone(&issued(&operator.with(""), form).await, at(&rule, &list))
             }
             Kind::PublicKey => {
                 let list = format!("{base}/public-keys");
                 let key = patiently(operator, "POST", &list, Some(json!({"jwk": jwk("ES256")}))).await;
-                let form = [
-                    ("grant_type", "client_credentials"),
-                    ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
-                    ("client_assertion", &assertion(&base_uid, &base_uid, &self.issuer, number)),
-                ];
-                let issued = operator.with("").form("/oauth2/token", &form).await;
-                gone(&text(&issued, "access_token"), at(&key, &list))
+                let form = || {
+                    let jwt = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+                    vec![
+                        ("grant_type", "client_credentials".to_owned()),
+                        ("client_assertion_type", jwt.to_owned()),
+                        ("client_assertion", assertion(&base_uid, &base_uid, &self.issuer)),
+                    ]
+                };
+                gone(&issued(&operator.with(""), form).await, at(&key, &list))
             }
             Kind::Session => {
                 let (bearer, session) = sign_in(&pat).await;
@@ -227,9 +229,25 @@ async fn patiently(caller: &Caller, method: &str, path: &str, body: Option<Value
     }
 }
 
+/// The access token that a form gets, asked for in the same way; the form is made anew each time, because the JWT in it
+/// counts once whatever came of it.
+async fn issued(caller: &Caller, form: impl Fn() -> Vec<(&'static str, String)>) -> String {
+    let patience = Instant::now() + Duration::from_mins(1);
+    loop {
+        let answer = caller.try_form("/oauth2/token", form()).await;
+        if let Some((StatusCode::OK, issued)) = &answer {
+            return text(issued, "access_token");
+        }
+        let busy = matches!(answer, Some((StatusCode::SERVICE_UNAVAILABLE, _))) && Instant::now() < patience;
+        assert!(busy, "/oauth2/token: {answer:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
 /// A JWT of one minute that is used once.
-fn assertion(issuer: &str, subject: &str, audience: &str, number: usize) -> String {
-    let now = SystemClock.now().unix_timestamp();
+fn assertion(issuer: &str, subject: &str, audience: &str) -> String {
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    let (now, number) = (SystemClock.now().unix_timestamp(), MADE.fetch_add(1, Ordering::Relaxed));
     let claims = json!({"iss": issuer, "sub": subject, "aud": audience, "iat": now, "exp": now + 60,
         "jti": format!("drill-{number}")});
     sign("ES256", &json!({"alg": "ES256", "kid": "ES256", "typ": "JWT"}).to_string(), &claims.to_string())
@@ -337,7 +355,7 @@ impl fmt::Display for Figures {
 }
 
 async fn attempt(stage: &Stage, kind: Kind, number: usize, database: &PgPool, figures: &mut Figures) {
-    let trial = stage.prepare(kind, number).await;
+    let trial = stage.prepare(kind).await;
     // Rows carry the replicas' time, which is this host's.
     let began = i64::try_from(SystemClock.now().unix_timestamp_nanos() / 1_000_000).unwrap();
     let race = Arc::new(Race {

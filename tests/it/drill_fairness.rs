@@ -25,9 +25,11 @@ async fn threat_24_while_one_teams_line_is_full_another_teams_mint_goes_before_t
     for team in ["red", "blue"] {
         let team = app.team(team).await;
         let (key, _) = app.agent_key(&app.agent(&team, &format!("{team}-bot")).await).await;
-        // Remembered from here on, so that a mint waits for its row alone.
-        assert_eq!(app.mint(&key, &json!({})).await.status, StatusCode::OK);
         keys.push(key);
+    }
+    for key in &keys {
+        // Remembered from here on, for ten seconds, so that a mint waits for its row alone.
+        assert_eq!(app.mint(key, &json!({})).await.status, StatusCode::OK);
     }
     let order = std::cell::RefCell::new(Vec::new());
     let mint = async |number: usize, key: &str| {

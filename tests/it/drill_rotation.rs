@@ -21,22 +21,22 @@ use brevet::fetch::{self, Limits, Reach};
 use brevet::wire::mint::MintRequest;
 use serde_json::Value;
 
-use crate::support::replicas::Replicas;
-use crate::support::served::{MODEL, ROLE};
+use crate::support::replicas::{REPLICAS, Replicas};
+use crate::support::served::{MODEL, ROLE, status};
 use crate::support::watchers::Watcher;
 use crate::support::{clients, variable};
 
 /// Seconds for which every cache keeps a JWKS.
 const MAX_AGE: u64 = 2;
 /// The same where a key may sign at once: so long that no machine is slow enough to keep the rule by accident.
-const LONG_AGE: u64 = 10;
+const LONG_AGE: u64 = 600;
 /// From publication to the first signature: max-age, and time for a machine that is busy with other tests.
-const PUBLISH_BEFORE_SIGN: u64 = MAX_AGE + 3;
+const PUBLISH_BEFORE_SIGN: u64 = MAX_AGE + 8;
 /// How old a token is when it is shown for the second time.
 const LATE: Duration = Duration::from_secs(3);
 /// From the last signature to the end of publication. Longer than a turn, so that retired keys pile up: with three of
 /// them, the signing key and the standby an issuer has as many as it may.
-const KEEP_AFTER_SIGN: u64 = LATE.as_secs() + 15;
+const KEEP_AFTER_SIGN: u64 = LATE.as_secs() + PUBLISH_BEFORE_SIGN + 10;
 /// The rotation period where the clock is to rotate as often as it can, and where only an operator is to.
 const AT_ONCE: u64 = 2;
 const NEVER: u64 = 86_400;
@@ -112,13 +112,19 @@ struct Load {
     threads: Vec<thread::JoinHandle<()>>,
 }
 
-fn client(url: &str) -> Client {
-    let settings = fetch::Settings {
-        reach: Reach::public().and_loopback(),
-        limits: Limits { total: Duration::from_secs(5), ..Limits::default() },
-        ..Default::default()
-    };
-    Client::new(url, fetch::Client::new(settings).unwrap())
+fn fetcher() -> fetch::Client {
+    let limits = Limits { total: Duration::from_mins(1), ..Limits::default() };
+    let settings = fetch::Settings { reach: Reach::public().and_loopback(), limits, ..Default::default() };
+    fetch::Client::new(settings).unwrap()
+}
+
+#[track_caller]
+fn wait_for(what: &str, come: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !come() {
+        assert!(Instant::now() < deadline, "{what} has not come to pass in {PATIENCE:?}");
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 fn kid_of(token: &str) -> String {
@@ -140,7 +146,7 @@ impl Load {
         let (minted, shown) = mpsc::channel();
         for seed in 0..MINTERS {
             let (shared, minted) = (Arc::clone(&load.shared), minted.clone());
-            let (client, key) = (client(issuer), Secret::new(key.to_owned()));
+            let (client, key) = (Client::new(issuer, fetcher()), Secret::new(key.to_owned()));
             load.threads.push(thread::spawn(move || mint(&shared, &client, &key, seed, &minted)));
         }
         let (asked, questions) = mpsc::channel();
@@ -163,11 +169,7 @@ impl Load {
     /// Waits until `count` hand-overs have been seen.
     #[track_caller]
     fn wait_for_hand_overs(&self, count: usize) {
-        let deadline = Instant::now() + PATIENCE;
-        while self.hand_overs() < count {
-            assert!(Instant::now() < deadline, "no hand-over in {PATIENCE:?}: {} of {count}", self.hand_overs());
-            thread::sleep(Duration::from_millis(100));
-        }
+        wait_for(&format!("hand-over {count}"), || self.hand_overs() >= count);
     }
 
     fn end(self) -> Figures {
@@ -321,6 +323,8 @@ fn drill(rotations: usize, publish_before_sign: u64) -> Option<Figures> {
     // Long enough for the replicas to have read it, and for the caches to have nothing from before.
     thread::sleep(Duration::from_secs(4));
     let load = Load::start(&replicas.issuer, &key, max_age)?;
+    // Every cache begins with what is published before the first rotation.
+    wait_for("a first verdict of each", || load.shared.figures.lock().unwrap().verifications >= load.watchers.len());
     let (mut kills, mut database_stops) = (0, 0);
     for rotation in 1..=rotations {
         match rotation % 3 {
@@ -364,7 +368,15 @@ fn operate(replicas: &Replicas, load: &Load) {
     load.shared.distrusted.lock().unwrap().insert(stolen.clone());
     replicas.admin(&["keys", "distrust", &stolen, "--yes"], PATIENCE);
     load.wait_for_hand_overs(before + 2);
-    thread::sleep(Duration::from_secs(MAX_AGE + 2));
+    // Max-age begins where no replica publishes the key any more, and a fetch that is under way then has time to end.
+    let (fetcher, runtime) = (fetcher(), tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap());
+    let is_gone = |replica| {
+        let uri = format!("http://{}/.well-known/jwks.json", replicas.address(replica));
+        let jwks = runtime.block_on(fetcher.document(&uri));
+        jwks.is_ok_and(|jwks| !String::from_utf8_lossy(&jwks).contains(&stolen))
+    };
+    wait_for("the distrusted key's end", || (0..REPLICAS).all(is_gone));
+    thread::sleep(Duration::from_secs(PUBLISH_BEFORE_SIGN));
     let tokens = load.shared.last.lock().unwrap()[&stolen].iter().rev().take(5).cloned().collect::<Vec<_>>();
     for watcher in load.watchers.iter() {
         for token in &tokens {
@@ -382,7 +394,8 @@ fn operate(replicas: &Replicas, load: &Load) {
     // The team moves to an issuer of its own, and back; each of its tokens verifies at the issuer that it names.
     // Made, it has the numbers of the shared one.
     replicas.admin(&["admin", "issuer", "make", "--team", "red"], PATIENCE);
-    thread::sleep(Duration::from_secs(4));
+    let publishes = |replica| status(&replicas.address(replica), "/t/red/.well-known/jwks.json") == Some(200);
+    wait_for("the private issuer's JWKS", || (0..REPLICAS).all(publishes));
     replicas.admin(&["admin", "policy", "set", "--team", "red", "--minted-by", "private"], PATIENCE);
     load.wait_for_hand_overs(before + 4);
     thread::sleep(LATE);

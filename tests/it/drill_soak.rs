@@ -28,7 +28,8 @@ fn burst(address: &str, requests: &[Vec<u8>]) {
     let crowd = crowd.start();
     assert!(crowd.wait_for(200, 200, PATIENCE), "there is no load: {:?}", crowd.so_far());
     let told = crowd.finish();
-    assert_eq!((told.of(200), told.broken.len()), (told.all(), 0), "{:?}", told.answers);
+    // 503 where a mint waited for its place too long, on a machine that stalls.
+    assert_eq!((told.of(200) + told.of(503), told.broken.len()), (told.all(), 0), "{:?}", told.answers);
 }
 
 /// The least that `count` tells within a second: what has just ended takes a moment to go.
@@ -111,8 +112,18 @@ fn descriptors_return_to_where_they_were() {
         let keys = drilled.furnish(&["red"], 4).remove(0);
         let mut requests: Vec<_> = keys.iter().map(|key| mint(&address, key)).collect();
         requests.push(get(&address, "/.well-known/openid-configuration"));
-        burst(&address, &requests);
-        let before = least(|| descriptors(process));
+        let after_burst = || {
+            burst(&address, &requests);
+            least(|| descriptors(process))
+        };
+        // The pool grows up to its maximum, and one burst may not need all of that.
+        let mut before = after_burst();
+        let settles = (1..5).any(|_| {
+            let (had, has) = (before, after_burst());
+            before = had.max(has);
+            has <= had
+        });
+        assert!(settles, "{}: every burst leaves more descriptors: {before}", drilled.name);
         for _ in 0..3 {
             burst(&address, &requests);
             returns_to(before, "descriptors", || descriptors(process));

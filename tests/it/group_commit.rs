@@ -45,12 +45,15 @@ fn told_to_come_back(answer: &Answer) {
 #[tokio::test]
 async fn threat_42_a_full_audit_queue_releases_no_token_and_says_when_to_come_back() {
     for (app, key, _database) in each(2).await {
+        // Known anew, because a caller is remembered for ten seconds only: six that ask the database first come apart.
+        app.issuer.forget();
+        assert_eq!(app.mint(&key, &json!({})).await.status, StatusCode::OK);
         // On this one thread the writer cannot run before the first of them waits.
         let answers = six(&app, &key).await;
         let (released, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == StatusCode::OK);
         assert_eq!((released.len(), refused.len()), (2, 4));
         refused.into_iter().for_each(told_to_come_back);
-        assert_eq!(app.rows(Action::TokenMint).await.len(), 3, "those that were released, and the first");
+        assert_eq!(app.rows(Action::TokenMint).await.len(), 4, "those that were released, and the two before");
         assert_eq!(app.mint(&key, &json!({})).await.status, StatusCode::OK, "the queue has room again");
     }
 }

@@ -66,8 +66,9 @@ struct Walker {
 
 impl Walker {
     fn new() -> Self {
-        let reach = Reach::public().and_loopback();
-        let client = fetch::Client::new(fetch::Settings { reach, ..fetch::Settings::default() }).unwrap();
+        let limits = fetch::Limits { total: std::time::Duration::from_mins(1), ..fetch::Limits::default() };
+        let settings = fetch::Settings { reach: Reach::public().and_loopback(), limits, ..Default::default() };
+        let client = fetch::Client::new(settings).unwrap();
         Self { client, cookies: BTreeMap::new() }
     }
 
@@ -181,8 +182,8 @@ impl Scene {
         let browser = BrowserSecret::generate(self.app.entropy.as_ref());
         let begin = self.app.issuer.upstream_begin(&self.provider, &browser).await?;
         let back = walker.walk(&begin, name, consents).await;
-        // The provider's clock is this machine's.
-        self.app.clock.set(SystemClock.now());
+        // The provider's clock is this machine's; time has passed.
+        self.app.clock.advance((SystemClock.now() - self.app.clock.now()).max(time::Duration::ZERO));
         let answer = Self::answer(&back);
         self.app.issuer.upstream_finish(&self.provider, &browser, None, &answer, &Origin::default()).await
     }
@@ -227,7 +228,7 @@ async fn what_goes_wrong_at_oidc_provider_signs_nobody_in() {
     let [browser, other] = [(); 2].map(|()| BrowserSecret::generate(app.entropy.as_ref()));
     let begin = app.issuer.upstream_begin(provider, &browser).await.unwrap();
     let back = Walker::new().walk(&begin, "ada", true).await;
-    app.clock.set(SystemClock.now());
+    app.clock.advance((SystemClock.now() - app.clock.now()).max(time::Duration::ZERO));
     let answer = Scene::answer(&back);
     let finish = async |browser: &BrowserSecret, answer: &UpstreamAnswer| {
         app.issuer.upstream_finish(provider, browser, None, answer, &origin).await.map_err(|refused| refused.reason())

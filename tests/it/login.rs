@@ -165,7 +165,7 @@ fn chromium(served: &Served, address: &str, decision: &str) -> Option<Value> {
     let code = code(served);
     let flags = ["--issuer", &served.url, "--chromium", &chromium, "--open", address, "--code", &code];
     let more = ["--decision", decision, "--screenshots", screenshots.to_str().expect("a path")];
-    let answer = client.args(flags).args(more).run_within(Duration::from_mins(3)).json();
+    let answer = client.args(flags).args(more).run_within(Duration::from_mins(10)).json();
     assert_eq!(answer["ok"], true, "{answer:#}");
     Some(answer)
 }

@@ -7,11 +7,13 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use brevet::domain::audit::{Action, Decision};
 use brevet::domain::clock::Clock;
+use brevet::issuer::limits::LimitNumbers;
+use brevet::limit::rate::Rate;
 use http::{Method, Request, StatusCode};
 use serde_json::Value;
 use time::Duration;
 
-use crate::support::app::{Answer, App};
+use crate::support::app::{Answer, App, Options};
 use crate::support::browser::{Browser, COOKIE};
 
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -528,7 +530,9 @@ async fn threat_23_whoever_was_switched_off_meanwhile_approves_nothing() {
 
 #[tokio::test]
 async fn threat_41_strangers_that_begin_and_never_end_leave_little() {
-    let app = App::start().await;
+    // So few come back in a minute that the requests below are more, however slow.
+    let limits = LimitNumbers { failures: Rate::new(1, 200).unwrap(), ..LimitNumbers::for_cores(2).unwrap() };
+    let app = App::with(Options { limits, ..Options::default() }).await;
     for _ in 0..30 {
         let begun = Browser::new(&app).get(&authorize(&[])).await;
         assert_eq!(begun.header("location"), Some("/brevet/sign-in"), "{begun}");

@@ -9,7 +9,7 @@ use crate::support::clients;
 use crate::support::served::Served;
 
 /// It is a long walk on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(5);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 #[test]
 fn threat_32_people_sign_in_with_a_real_browser_and_foreign_pages_do_nothing_for_them() {

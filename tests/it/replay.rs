@@ -60,6 +60,9 @@ const WAITING: &str = "SELECT count(*) FROM pg_locks WHERE NOT granted
     AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())";
 const REMEMBERED: &str = "SELECT count(*) FROM presented_tokens";
 const ISSUED: &str = "SELECT count(*) FROM credentials WHERE kind = 'access_token'";
+/// The store gives up a lock after eight seconds, which a busy machine may take to see that somebody waits for it: then
+/// all is done again with another token.
+const TRIES: usize = 10;
 
 #[test]
 fn threat_8_a_token_written_down_by_a_killed_replica_is_spent_everywhere() {
@@ -67,24 +70,37 @@ fn threat_8_a_token_written_down_by_a_killed_replica_is_spent_everywhere() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (operator, _) = runtime.block_on(furnish(&pair));
     let url = pair.database_url();
-    for (round, form) in forms(&pair.issuer, "killed").into_iter().enumerate() {
+    for round in 0..2 {
         let mut watch = runtime.block_on(PgConnection::connect(&url)).unwrap();
-        let before = runtime.block_on(count(&mut watch, REMEMBERED));
-        // Access tokens cannot be written: the replica has the token written down, and no answer.
-        let mut lock = runtime.block_on(PgConnection::connect(&url)).unwrap();
-        let hold = "BEGIN; LOCK TABLE credentials IN SHARE ROW EXCLUSIVE MODE";
-        runtime.block_on(sqlx::raw_sql(hold).execute(&mut lock)).unwrap();
-        let asking = runtime.spawn(operator.with("").try_form("/oauth2/token", form.clone()));
-        runtime.block_on(async {
-            while count(&mut watch, REMEMBERED).await == before || count(&mut watch, WAITING).await == 0 {
-                assert!(!asking.is_finished(), "it answered without writing an access token");
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        let killed = |attempt: usize| {
+            let form = forms(&pair.issuer, &format!("killed-{attempt}")).into_iter().nth(round).unwrap();
+            let before = runtime.block_on(count(&mut watch, REMEMBERED));
+            // Access tokens cannot be written: the replica has the token written down, and no answer.
+            let mut lock = runtime.block_on(PgConnection::connect(&url)).unwrap();
+            let hold = "BEGIN; LOCK TABLE credentials IN SHARE ROW EXCLUSIVE MODE";
+            runtime.block_on(sqlx::raw_sql(hold).execute(&mut lock)).unwrap();
+            let asking = runtime.spawn(operator.with("").try_form("/oauth2/token", form.clone()));
+            let waits = runtime.block_on(async {
+                while count(&mut watch, REMEMBERED).await == before || count(&mut watch, WAITING).await == 0 {
+                    if asking.is_finished() {
+                        return false;
+                    }
+                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                }
+                true
+            });
+            pair.kill(0);
+            let answer = runtime.block_on(asking).unwrap();
+            runtime.block_on(sqlx::raw_sql("ROLLBACK").execute(&mut lock)).unwrap();
+            pair.serve(0);
+            if let Some((status, answer)) = answer {
+                assert_eq!(status, 503, "it answered without writing an access token: {answer}");
+                return None;
             }
-        });
-        pair.kill(0);
-        assert!(runtime.block_on(asking).unwrap().is_none(), "a killed replica has not answered");
-        runtime.block_on(sqlx::raw_sql("ROLLBACK").execute(&mut lock)).unwrap();
-        pair.serve(0);
+            assert!(waits, "it ended without an answer before it was killed");
+            Some(form)
+        };
+        let form = (0..TRIES).find_map(killed).expect("a killed replica has not answered");
         for replica in [0, 1, 0] {
             let asked = pair.admin(replica).with("").try_form("/oauth2/token", form.clone());
             let (status, answer) = runtime.block_on(asked).expect("it runs");
@@ -129,23 +145,30 @@ fn threat_23_an_exchange_held_while_its_rule_changes_gives_nothing() {
                 "UPDATE trust_rules SET version = version + 1, disabled_at = NULL, rule = replace(rule, 'jib', 'job') \
                  WHERE id = '{id}'"
             );
-            let begin = "BEGIN; SELECT pg_advisory_xact_lock(x'6272657665740001'::bigint)";
-            sqlx::raw_sql(begin).execute(&mut other).await.unwrap();
-            sqlx::raw_sql(sqlx::AssertSqlSafe(change.clone())).execute(&mut other).await.unwrap();
-            let asking = ask(&change);
-            while count(&mut watch, WAITING).await == 0 {
-                assert!(!asking.is_finished(), "the exchange did not wait: {change}");
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            for attempt in 0..TRIES {
+                let begin = "BEGIN; SELECT pg_advisory_xact_lock(x'6272657665740001'::bigint)";
+                sqlx::raw_sql(begin).execute(&mut other).await.unwrap();
+                sqlx::raw_sql(sqlx::AssertSqlSafe(change.clone())).execute(&mut other).await.unwrap();
+                let asking = ask(&format!("{change} {attempt}"));
+                while !asking.is_finished() && count(&mut watch, WAITING).await == 0 {
+                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                }
+                let waits = !asking.is_finished();
+                sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+                let (status, answer) = asking.await.unwrap().unwrap();
+                assert_eq!(count(&mut watch, ISSUED).await, issued, "{change}: {answer}");
+                sqlx::raw_sql(sqlx::AssertSqlSafe(restore.clone())).execute(&mut other).await.unwrap();
+                if status == 503 && attempt + 1 < TRIES {
+                    continue;
+                }
+                assert!(waits, "the exchange did not wait: {change}");
+                assert_eq!(
+                    (status.as_u16(), text(&answer, "error").as_str()),
+                    (400, "invalid_request"),
+                    "{change}: {answer}"
+                );
+                break;
             }
-            sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
-            let (status, answer) = asking.await.unwrap().unwrap();
-            assert_eq!(
-                (status.as_u16(), text(&answer, "error").as_str()),
-                (400, "invalid_request"),
-                "{change}: {answer}"
-            );
-            assert_eq!(count(&mut watch, ISSUED).await, issued, "{change}");
-            sqlx::raw_sql(sqlx::AssertSqlSafe(restore)).execute(&mut other).await.unwrap();
         }
         // The other order: what an exchange has written when the change begins ends with the change.
         let (_, answer) = ask("last").await.unwrap().unwrap();

@@ -159,10 +159,14 @@ fn an_older_backup_is_restored(mut database: Database) {
     served.admin(&["admin", "issuer", "make", "--team", "red"]);
     let private = format!("{url}/t/red");
     let mut private_keys = published(&private);
-    while states(&served).iter().filter(|(_, state)| state == "next").count() == 0 {
+    // A standby is listed before it is published.
+    let mut newest = loop {
+        let kids = published(&url);
+        if states(&served).iter().any(|(kid, state)| state == "next" && kids.contains(kid)) {
+            break kids;
+        }
         std::thread::sleep(std::time::Duration::from_millis(100));
-    }
-    let mut newest = published(&url);
+    };
     ok(served.beside(&["store", "export-tombstones", "tombstones"]));
     for file in ["backup", "tombstones"] {
         let mode = fs::metadata(served.home.path().join(file)).unwrap().permissions().mode();

@@ -716,7 +716,10 @@ async fn an_issuer_that_fails_is_told_from_a_token_that_does() {
     let world = World::start().await;
     world.issuer.publish("/keys", &json!({ "keys": "none" }));
     assert_eq!(world.exchange(&json!({}), &[]).await.error().0, "InvalidIdentityToken");
-    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // Bound and never listening, so that nobody else is given its port.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let closed = socket.local_addr().unwrap();
     world.stand_in.running.handle().read_issuer_from("https://issuer.example", &format!("http://{closed}"));
     assert_eq!(world.exchange(&json!({}), &[]).await.error().0, "IDPCommunicationError");
     let foreign = world.exchange(&json!({ "sub": "scoped_principal:U/user:x" }), &[]).await;

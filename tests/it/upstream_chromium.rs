@@ -10,7 +10,7 @@ use crate::support::process::{Home, Running};
 use crate::support::served::{Served, free_port};
 
 /// It is a long walk on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(5);
+const PATIENCE: Duration = Duration::from_mins(10);
 const SECRET: &str = "a:secret/with%signs";
 
 /// A company's provider, known to the issuer. It ends when the value is dropped.

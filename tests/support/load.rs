@@ -197,13 +197,17 @@ struct Answer {
 
 async fn ask(connection: &mut Option<TcpStream>, address: &str, request: &[u8]) -> std::io::Result<Answer> {
     let stream = if let Some(stream) = connection {
+        stream.write_all(request).await?;
         stream
     } else {
-        let stream = TcpStream::connect(address).await?;
+        // Without a turn of the runtime between the two, which a humble thread may have to wait long for: the server
+        // closes a connection that has asked nothing for ten seconds.
+        let mut stream = std::net::TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        connection.insert(stream)
+        std::io::Write::write_all(&mut stream, request)?;
+        stream.set_nonblocking(true)?;
+        connection.insert(TcpStream::from_std(stream)?)
     };
-    stream.write_all(request).await?;
     let mut bytes = Vec::with_capacity(4096);
     let head = loop {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {

@@ -3,6 +3,7 @@
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use url::Url;
@@ -67,7 +68,13 @@ fn execute(server: &Url, sql: String) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let mut connection = PgConnection::connect(server.as_str()).await.expect("PostgreSQL answers");
-            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.expect("a superuser may do this");
+            let deadline = Instant::now() + Duration::from_mins(1);
+            while let Err(fault) = sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(&mut connection).await {
+                // Others are connected: PostgreSQL has waited for five seconds, and they may starve for longer.
+                let code = fault.as_database_error().and_then(sqlx::error::DatabaseError::code);
+                let in_use = code.as_deref() == Some("55006");
+                assert!(in_use && Instant::now() < deadline, "a superuser may do this: {fault}");
+            }
             connection.close().await.expect("the connection closes");
         });
     });

@@ -12,7 +12,7 @@ use aws_sigv4::sign::v4;
 use axum::Router;
 use axum::http::{StatusCode, Uri};
 use brevet::domain::clock::{Clock, ManualClock};
-use brevet::fetch::{Body, Client, Reach, Settings};
+use brevet::fetch::{Body, Client, Limits, Reach, Settings};
 use brevet::sandbox::{Config, Running, start};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -80,7 +80,9 @@ impl StandIn {
         let config = Config { listen: "127.0.0.1:0".to_owned(), ..config };
         let running =
             start(config, Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(SeededEntropy::new(1))).await.unwrap();
-        let client = Client::new(Settings { reach: Reach::public().and_loopback(), ..Settings::default() }).unwrap();
+        let limits = Limits { total: Duration::from_mins(1), ..Limits::default() };
+        let settings = Settings { reach: Reach::public().and_loopback(), limits, ..Settings::default() };
+        let client = Client::new(settings).unwrap();
         Self { running, clock, client }
     }
 

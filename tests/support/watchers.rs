@@ -66,7 +66,7 @@ impl Watcher {
     /// What it said of question `id`, once it has.
     #[track_caller]
     pub(crate) fn verdict(&self, id: u64) -> Verdict {
-        let deadline = Instant::now() + Duration::from_mins(1);
+        let deadline = Instant::now() + Duration::from_mins(5);
         let mut verdicts = self.verdicts.0.lock().expect("no reader panics");
         loop {
             if let Some(verdict) = verdicts.remove(&id) {
