@@ -42,6 +42,8 @@ const SAVED_DOCUMENTS: &str = "published.json";
 const SAVED_FOR_TEAMS: &str = "published";
 /// How long a database that does not answer is given before it is asked again.
 const DATABASE_PAUSE: Duration = Duration::from_secs(2);
+/// How long a server that ends after a fault has for what it still has to write.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// What `serve` is started with.
 pub(super) struct Start {
@@ -217,6 +219,20 @@ impl IssuerServer {
         }
     }
 
+    /// Ends after a fault: at once, but for what can be written within a moment.
+    pub(super) async fn give_up(mut self) {
+        self.upkeep.abort_all();
+        let _written_or_not = tokio::time::timeout(LAST_WORDS, self.write_what_waits()).await;
+    }
+
+    async fn write_what_waits(&self) {
+        self.issuer.write_last_used().await;
+        self.issuer.audit().drain().await;
+        if let Err(error) = self.store.remove_replica(self.issuer.replica()).await {
+            tracing::debug!(cause = %error, "this replica did not sign off");
+        }
+    }
+
     /// Stops in peace: `/readyz` falls first, then requests under way finish, then the audit queue is written.
     pub(super) async fn stop(mut self) {
         self.state.stopping();
@@ -224,11 +240,8 @@ impl IssuerServer {
         self.stop.cancel();
         while self.listeners.join_next().await.is_some() {}
         self.upkeep.abort_all();
-        self.issuer.write_last_used().await;
-        self.issuer.audit().drain().await;
-        if let Err(error) = self.store.remove_replica(self.issuer.replica()).await {
-            tracing::debug!(cause = %error, "this replica did not sign off");
-        }
+        self.issuer.saved().await;
+        self.write_what_waits().await;
         self.stop_ops.cancel();
         while self.ops_listener.join_next().await.is_some() {}
         self.store.close().await;

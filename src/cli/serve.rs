@@ -87,7 +87,10 @@ impl Serve {
         }
         tokio::select! {
             signal = asked.wait() => tracing::info!(signal = signal?, "stopping"),
-            failure = server.failed() => return Err(failure),
+            failure = server.failed() => {
+                server.give_up().await;
+                return Err(failure);
+            }
         }
         server.stop().await;
         tracing::info!("stopped");

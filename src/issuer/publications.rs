@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::publish::{Made, Publication, Published, SavedError};
 use crate::domain::id::TeamUid;
@@ -21,8 +21,8 @@ pub struct TeamPublications {
     folder: Option<PathBuf>,
     // Held for a look or an assignment, never across an await.
     kept: RwLock<HashMap<TeamUid, Arc<Publication>>>,
-    /// Whose files are to be removed.
-    gone: Mutex<Vec<TeamUid>>,
+    /// Whose files are to be removed, and whether it was told that one remains.
+    gone: Mutex<Vec<(TeamUid, bool)>>,
 }
 
 impl TeamPublications {
@@ -97,19 +97,23 @@ impl TeamPublications {
             tracing::info!(%team, "the private issuer is published no more");
         }
         let any = !gone.is_empty();
-        self.gone.lock().unwrap_or_else(PoisonError::into_inner).extend(gone);
+        self.gone().extend(gone.into_iter().map(|team| (team, false)));
         any
     }
 
     /// Brings the files up to what is published, and removes those of issuers that are gone. It may block.
     pub(super) fn save(&self) {
         let Some(folder) = &self.folder else { return };
-        let gone = std::mem::take(&mut *self.gone.lock().unwrap_or_else(PoisonError::into_inner));
+        let gone = std::mem::take(&mut *self.gone());
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner).clone();
-        for file in gone.iter().filter(|team| !kept.contains_key(team)).filter_map(|team| self.file(team)) {
+        for (team, told) in gone.into_iter().filter(|(team, _)| !kept.contains_key(team)) {
+            let Some(file) = self.file(&team) else { continue };
             match std::fs::remove_file(&file) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    tracing::warn!(file = %file.display(), cause = %error, "saved documents of a gone issuer remain");
+                    if !told {
+                        tracing::warn!(file = %file.display(), cause = %error, "saved documents of a gone issuer remain");
+                    }
+                    self.gone().push((team, true));
                 }
                 _ => {}
             }
@@ -121,6 +125,11 @@ impl TeamPublications {
         for publication in kept.values() {
             publication.save();
         }
+    }
+
+    fn gone(&self) -> MutexGuard<'_, Vec<(TeamUid, bool)>> {
+        // Nothing panics half-way in there.
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn of(&self, team: &TeamUid) -> Option<Arc<Publication>> {

@@ -23,8 +23,8 @@ use crate::store::{Replica, StoreError};
 pub const INTERVAL: Duration = Duration::from_secs(3);
 /// How often a replica says that it lives, when nothing has changed.
 const SIGN_OF_LIFE: time::Duration = time::Duration::seconds(10);
-/// How long a command waits for what it published to be saved.
-const SAVING: Duration = Duration::from_secs(1);
+/// How long anybody waits for what was published to be saved.
+const SAVING: Duration = Duration::from_secs(5);
 /// After so long a silence a replica is forgotten.
 const SILENCE: time::Duration = time::Duration::DAY;
 /// How many issuers' public documents are looked at together.
@@ -47,7 +47,7 @@ impl Issuer {
         if self.rotate().await {
             self.read_and_publish().await;
         }
-        self.save().await;
+        self.saved().await;
         self.write_last_used().await;
     }
 
@@ -96,7 +96,11 @@ impl Issuer {
             }
             None => self.publish(Some(settled)),
         }
-        // A disk that hangs is no reason not to answer.
+        self.saved().await;
+    }
+
+    /// Waits for what is published to be saved, and not for a disk that hangs.
+    pub async fn saved(&self) {
         let _saved_or_not = tokio::time::timeout(SAVING, self.save()).await;
     }
 

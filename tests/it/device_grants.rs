@@ -205,7 +205,7 @@ async fn user_codes_are_tried_a_few_times_a_minute_from_one_address_and_in_all()
         }
     }
     assert_eq!(refused, 3, "after {tried}");
-    assert!(tried > 500, "{tried}");
+    assert!((500..=600).contains(&tried), "{tried}");
     app.issuer.audit().drain().await;
     let counted: u32 = app.rows(Action::SignIn).await.iter().map(|row| row.count).sum();
     assert!(counted > 500, "every refusal is counted: {counted}");

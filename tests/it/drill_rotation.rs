@@ -119,10 +119,10 @@ fn fetcher() -> fetch::Client {
 }
 
 #[track_caller]
-fn wait_for(what: &str, come: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+fn wait_for(what: &str, patience: Duration, come: impl Fn() -> bool) {
+    let deadline = Instant::now() + patience;
     while !come() {
-        assert!(Instant::now() < deadline, "{what} has not come to pass in {PATIENCE:?}");
+        assert!(Instant::now() < deadline, "{what} has not come to pass in {patience:?}");
         thread::sleep(Duration::from_millis(100));
     }
 }
@@ -169,7 +169,7 @@ impl Load {
     /// Waits until `count` hand-overs have been seen.
     #[track_caller]
     fn wait_for_hand_overs(&self, count: usize) {
-        wait_for(&format!("hand-over {count}"), || self.hand_overs() >= count);
+        wait_for(&format!("hand-over {count}"), PATIENCE, || self.hand_overs() >= count);
     }
 
     fn end(self) -> Figures {
@@ -324,7 +324,9 @@ fn drill(rotations: usize, publish_before_sign: u64) -> Option<Figures> {
     thread::sleep(Duration::from_secs(4));
     let load = Load::start(&replicas.issuer, &key, max_age)?;
     // Every cache begins with what is published before the first rotation.
-    wait_for("a first verdict of each", || load.shared.figures.lock().unwrap().verifications >= load.watchers.len());
+    wait_for("a first verdict of each", PATIENCE, || {
+        load.shared.figures.lock().unwrap().verifications >= load.watchers.len()
+    });
     let (mut kills, mut database_stops) = (0, 0);
     for rotation in 1..=rotations {
         match rotation % 3 {
@@ -375,7 +377,8 @@ fn operate(replicas: &Replicas, load: &Load) {
         let jwks = runtime.block_on(fetcher.document(&uri));
         jwks.is_ok_and(|jwks| !String::from_utf8_lossy(&jwks).contains(&stolen))
     };
-    wait_for("the distrusted key's end", || (0..REPLICAS).all(is_gone));
+    // A replica reads every three seconds at the latest.
+    wait_for("the distrusted key's end", Duration::from_secs(30), || (0..REPLICAS).all(is_gone));
     thread::sleep(Duration::from_secs(PUBLISH_BEFORE_SIGN));
     let tokens = load.shared.last.lock().unwrap()[&stolen].iter().rev().take(5).cloned().collect::<Vec<_>>();
     for watcher in load.watchers.iter() {
@@ -395,7 +398,7 @@ fn operate(replicas: &Replicas, load: &Load) {
     // Made, it has the numbers of the shared one.
     replicas.admin(&["admin", "issuer", "make", "--team", "red"], PATIENCE);
     let publishes = |replica| status(&replicas.address(replica), "/t/red/.well-known/jwks.json") == Some(200);
-    wait_for("the private issuer's JWKS", || (0..REPLICAS).all(publishes));
+    wait_for("the private issuer's JWKS", PATIENCE, || (0..REPLICAS).all(publishes));
     replicas.admin(&["admin", "policy", "set", "--team", "red", "--minted-by", "private"], PATIENCE);
     load.wait_for_hand_overs(before + 4);
     thread::sleep(LATE);

@@ -175,6 +175,7 @@ impl House {
 
     /// A token for `bearer`, by the mint.
     pub(crate) async fn mint(&self, bearer: &str, body: Value) -> Answer {
+        self.keep_up().await;
         self.send(Listener::Public, request(bearer, "POST", "/v1/identity-tokens", Some(body), &[])).await
     }
 }

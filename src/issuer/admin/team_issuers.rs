@@ -75,7 +75,7 @@ impl Administration {
         event.issuer = id;
         let made = self.store().create_team_issuer(uid, expected, &row, &keys, &event).await;
         match made.map_err(AdminError::of("team")) {
-            Ok(_) => self.issuer.notice_private_issuers().await,
+            Ok(_) => self.issuer.settle_private_issuers().await,
             // Somebody else made it meanwhile.
             Err(AdminError::Conflict("issuer_exists")) if expected.is_none() => {}
             Err(error) => return Err(error),
@@ -91,7 +91,7 @@ impl Administration {
         event.issuer = row.id;
         let deleted = self.store().delete_team_issuer(uid, expected, &event).await;
         self.changed(deleted.map_err(AdminError::of("private issuer")))?;
-        self.issuer.notice_private_issuers().await;
+        self.issuer.settle_private_issuers().await;
         Ok(())
     }
 

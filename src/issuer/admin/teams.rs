@@ -95,7 +95,7 @@ impl Administration {
     pub async fn delete_team(&self, uid: &TeamUid, expected: Option<i64>) -> Result<(), AdminError> {
         let event = self.event(Action::AdminDelete, Some(uid), format!("team:{uid}"));
         self.changed(self.store().delete_team(uid, expected, &event).await.map_err(AdminError::of("team")))?;
-        self.issuer.notice_private_issuers().await;
+        self.issuer.settle_private_issuers().await;
         Ok(())
     }
 }

@@ -277,11 +277,13 @@ impl World {
         self.replicas[replica].read.as_ref().is_some_and(|read| any || self.local(replica) - read.at <= oldest)
     }
 
-    /// The JWKS that a replica serves: what it served last where its clock is not to be believed.
+    /// The JWKS that a replica serves: where its clock is not to be believed, what it served last without the keys that it
+    /// has read to be distrusted.
     fn jwks(&self, bounds: &Bounds, n: usize) -> u16 {
+        let distrusted = self.replicas[n].read.as_ref().map_or(0, |read| read.keys.revoked);
         self.known(bounds, n)
             .filter(|_| self.keeps_time(bounds, n))
-            .map_or(self.replicas[n].saved, |known| known.published)
+            .map_or(self.replicas[n].saved & !distrusted, |known| known.published)
     }
 
     /// Which replicas the public is sent to: those that are ready; where none is, those that were last.
@@ -360,7 +362,7 @@ impl World {
                 return Some("two keys sign on one replica");
             }
             let signs = self.signer(bounds, n).map_or(0, |signer| 1 << signer);
-            if read.keys.revoked & (known.published | signs) != 0 {
+            if read.keys.revoked & (self.jwks(bounds, n) | known.published | signs) != 0 {
                 return Some("a replica that has read a revocation publishes or signs with the key");
             }
             if known.published.count_ones() > 5 {
