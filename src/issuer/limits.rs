@@ -52,9 +52,9 @@ pub(super) type Stranger = Option<IpAddr>;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Of how many mints in flight one computes.
 const COMPUTING: usize = 8;
-/// For how many places one mint that waits or is worked for makes a team a crowd: it has more at once than its turns can
-/// serve.
-const CROWD: usize = 16;
+/// Of which part of the places a team is a crowd, where more of its mints than that wait or are worked for: it asks for
+/// more than its turns serve in some ten milliseconds.
+const CROWD: usize = 2;
 /// Questions about strangers' credentials that the store has at once: half of the connections to PostgreSQL; SQLite
 /// answers such a one in less time than it takes to ask.
 const LOOK_UPS: usize = 8;

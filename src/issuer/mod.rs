@@ -158,7 +158,7 @@ impl Issuer {
             clock: parts.clock,
             entropy: parts.entropy,
             admission: Admission::new(parts.limits.mints()),
-            signing: SigningPool::of_host(),
+            signing: SigningPool::of_host(parts.limits.patience),
             look_ups: Admission::new(parts.limits.look_ups()),
             limits: Limits::new(&parts.limits),
             callers: Recent::new(REMEMBERED, CREDENTIALS_MAX),

@@ -57,8 +57,8 @@ pub(super) enum Released {
 impl Issuer {
     /// Signs what was granted and lets it out once its audit row is committed.
     ///
-    /// The row is queued before the signature is begun, so that both take their time together. Dropped half-way,
-    /// it leaves at most a row without a token, which is allowed; a token without a row cannot be.
+    /// The row is queued as the signature is begun, so that both take their time together. Dropped half-way, it leaves at
+    /// most a row without a token, which is allowed; a token without a row cannot be.
     pub(super) async fn release(
         &self,
         grant: Grant,
@@ -84,14 +84,14 @@ impl Issuer {
             original_token: authority.worker.and_then(|(_, original)| original),
         };
 
+        // All is decided, and who signs takes turns with others: the next one may compute.
+        place.make_way();
+        let party = Party::Team(grant.subject().team().clone());
+        let turn = self.0.signing.turn(keys.kind, &party, place.is_of_a_crowd()).await?;
+        // Not before: what is switched off while it waits to be signed has no row.
         let ticket = self.audit().release(Release { event: event.clone(), proof })?;
-        let crowd = place.is_of_a_crowd();
-        if crowd {
-            // Its signature takes no turn of those that compute.
-            place.make_way();
-        }
-        let signed = self.0.signing.sign(keys, input, crowd).await;
-        // From here on only the disk works for it: the next one may sign.
+        let signed = turn.sign(keys, input).await;
+        // From here on only the disk works for it.
         place.rest();
         match self.committed(ticket).await? {
             Verdict::Released => {}

@@ -1,8 +1,8 @@
 //! How much work is under way at once, and whose turn it is when there is too much of it.
 //!
-//! Work has two halves: it computes, and then it waits for others (a disk, a database). Only so much computes at once,
-//! so that whoever comes next need not stand behind everything that was let in before; and only so much is under way in
-//! all. What finds no room waits in a line of its own key, and the lines take turns: however long one of them is, the
+//! Work computes first, with what it reads for that, and then it waits for others (a turn to sign, a disk). Only so much
+//! computes at once, so that whoever comes next need not stand behind everything that was let in before, and the store has
+//! only so many questions; and only so much is under way in all. What finds no room waits in a line of its own key, and the lines take turns: however long one of them is, the
 //! first of another is let in before the second of it. Lines are bounded, and nobody waits in one for long; the rest is
 //! told at once to come back.
 
@@ -240,7 +240,7 @@ impl<K: Eq + Hash + Clone> Place<K> {
         self.crowd
     }
 
-    /// What it was taken for is computed where it takes no turn of others: lets the next one compute.
+    /// What it was taken for is worked for where it takes no room of those that compute: lets the next one compute.
     pub fn make_way(&self) {
         if self.computing.swap(false, Ordering::Relaxed) {
             self.admission.give_back(|state| state.leave(&self.key, false, true));

@@ -9,3 +9,4 @@ pub mod lines;
 pub mod network;
 pub mod rate;
 pub mod share;
+pub mod turns;

@@ -15,13 +15,15 @@ use sqlx::{Connection as _, PgConnection, SqliteConnection};
 use crate::support::app::{Answer, App, Options};
 use crate::support::postgres::{self, TestDatabase};
 
-/// An app on each database there is, with an agent whose key has minted once: from here on it waits for its row alone.
+/// An app on each database there is, with an agent whose key has minted once: from here on it waits for its row alone. The
+/// keys of the issuer are of P-256, whose signatures take no turns: what comes at once queues its rows at once.
 async fn each(audit_queue: usize) -> Vec<(App, String, Option<TestDatabase>)> {
     let mut apps = Vec::new();
     for database in [None, postgres::database()].into_iter().enumerate().filter(|(n, it)| *n == 0 || it.is_some()) {
         let database = database.1;
         let target = database.as_ref().map(|it| Target::Postgres { url: Secret::new(it.url()) });
-        let app = App::when(SystemClock.now(), Options { target, audit_queue, ..Options::default() }).await;
+        let app =
+            App::when(SystemClock.now(), Options { target, audit_queue, own_keys: true, ..Options::default() }).await;
         let team = app.team("red").await;
         let (key, _) = app.agent_key(&app.agent(&team, "bot").await).await;
         assert_eq!(app.mint(&key, &json!({})).await.status, StatusCode::OK);

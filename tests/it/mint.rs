@@ -20,6 +20,8 @@ use brevet::domain::team::{AudienceRule, RoleRule, RolesClaim, WhoMay};
 use brevet::issuer::limits::LimitNumbers;
 use brevet::limit::rate::Rate;
 use brevet::store::{ServiceAccountChange, Target, TeamChange, UserChange};
+use futures_util::future::join_all;
+use futures_util::poll;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use time::Duration;
@@ -110,6 +112,33 @@ async fn a_hundred_parallel_mints_commit_a_hundred_rows() {
     assert_eq!(committed, ids);
     // Batches form while the one before commits.
     assert!(app.issuer.audit().stats().batches < 100 + 20, "{:?}", app.issuer.audit().stats());
+}
+
+#[tokio::test]
+async fn off_means_off_for_mints_that_wait_for_their_turn_to_sign() {
+    let limits = LimitNumbers { patience: std::time::Duration::from_hours(1), ..Options::default().limits };
+    let app = App::with(Options { limits, ..Options::default() }).await;
+    let team = app.team("team-1").await;
+    let account = app.agent(&team, "agent-1").await;
+    let (key, _) = app.agent_key(&account).await;
+    // Remembered from here on: those that follow are decided on without a wait.
+    app.token(&key, "sts.amazonaws.com").await;
+    let body = json!({});
+    let mut mints = Box::pin(join_all((0..12).map(|_| app.mint(&key, &body))));
+    assert!(poll!(mints.as_mut()).is_pending());
+    let stats = app.issuer.audit().stats();
+    assert_eq!((stats.queued, stats.committed), (0, 1), "a row stands before its mint can be signed");
+    let change = ServiceAccountChange { disabled_at: Some(Some(app.clock.now())), ..ServiceAccountChange::default() };
+    app.store.update_service_account(&account, None, &change, &app.event()).await.unwrap();
+    for answer in mints.await {
+        assert_eq!(
+            (answer.status, answer.code()),
+            (StatusCode::FORBIDDEN, "principal_disabled".to_owned()),
+            "{answer}"
+        );
+    }
+    let rows = app.rows(Action::TokenMint).await;
+    assert_eq!(rows.iter().filter(|row| row.decision == Decision::Allowed).count(), 1);
 }
 
 #[tokio::test]
