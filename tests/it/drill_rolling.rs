@@ -62,6 +62,74 @@ fn a_rolling_restart_and_a_migration_under_load_fail_no_request() {
 }
 
 #[test]
+#[ignore = "needs the program of an older release: scripts/drill upgrade --from PROGRAM"]
+fn a_rolling_upgrade_under_load_fails_no_request_and_both_releases_serve_one_schema() {
+    let older = variable("BREVET_DRILL_OLDER").expect("BREVET_DRILL_OLDER names a program");
+    let Some(mut replicas) = Replicas::start_older(older) else { return };
+    let key = replicas.furnish();
+    let agent = ["--team", "red", "watched"];
+    replicas
+        .admin(&["admin", "service-accounts", "create", "--team", "red", "--uid", "watched", "--name", "W"], PATIENCE);
+    let watched = replicas.admin(&[&["admin", "service-accounts", "create-key"][..], &agent].concat(), PATIENCE);
+    let schema = "SELECT max(version)::text FROM schema_migrations";
+    let before = replicas.texts(schema);
+    let minters = Minters::start(&replicas.issuer, &key, CLIENTS, REST);
+    let minted =
+        |minters: &Minters| assert!(minters.wait_for(50, PATIENCE).is_some(), "{:?}", minters.so_far().failures);
+    minted(&minters);
+    assert_eq!(replicas.terminate(0).code(), Some(0));
+    minted(&minters);
+    replicas.upgrade();
+    replicas.serve(0);
+    thread::sleep(SEEN);
+    let after = replicas.texts(schema);
+    assert_ne!(before, after, "the older release is none: the schema is the same");
+    let of_each = || {
+        [0, 1].map(|replica| {
+            let one = Minters::start(&format!("http://{}", replicas.address(replica)), &watched, 1, REST);
+            thread::sleep(SEEN);
+            one.finish()
+        })
+    };
+    let [new, old] = of_each();
+    println!(
+        "schema {before:?} -> {after:?}; the new one minted {}, the old one {}",
+        new.tokens.len(),
+        old.tokens.len()
+    );
+    assert!([&new, &old].iter().all(|one| one.failures.is_empty() && !one.tokens.is_empty()), "{new:?} {old:?}");
+    // Off means off, whichever was told.
+    for told in 0..REPLICAS {
+        let switch = |switch| {
+            let mut command =
+                replicas.command(&[&["admin", "service-accounts", "update", switch][..], &agent].concat());
+            command.env("BREVET_ADMIN_URL", format!("http://{}", replicas.address(told)));
+            let ended = process::run(command);
+            assert_eq!(ended.code(), Some(0), "{ended:#?}");
+        };
+        switch("--disable");
+        for one in of_each() {
+            assert!(one.tokens.is_empty(), "a disabled agent mints: {one:?}");
+            assert!(!one.failures.is_empty() && one.failures.iter().all(|said| said.contains("disabled")), "{one:?}");
+        }
+        switch("--enable");
+        for one in of_each() {
+            assert!(one.failures.is_empty() && !one.tokens.is_empty(), "it is on again: {one:?}");
+        }
+    }
+    assert_eq!(replicas.terminate(1).code(), Some(0));
+    minted(&minters);
+    replicas.serve(1);
+    thread::sleep(SEEN);
+    minted(&minters);
+    let minted = minters.finish();
+    println!("upgraded, {} tokens, {} failed requests", minted.tokens.len(), minted.failures.len());
+    assert!(minted.failures.is_empty(), "{:?}", minted.failures);
+    let rows = replicas.texts("SELECT token_id FROM audit_events WHERE action = 'token.mint' AND decision = 'allowed'");
+    assert!(minted.tokens.is_subset(&rows), "a token left without its row");
+}
+
+#[test]
 fn readiness_falls_while_requests_are_still_taken() {
     let home = Home::new();
     let public = format!("127.0.0.1:{}", free_port());

@@ -1,6 +1,7 @@
 //! Two `brevet serve` on one PostgreSQL behind one nginx or HAProxy, whose address is the issuer URL.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,8 @@ pub(crate) struct Replicas {
     ports: [u16; REPLICAS],
     ops: [u16; REPLICAS],
     kek: String,
+    /// What serves, where it is not the program under test.
+    older: Option<OsString>,
     _balancer: Balancer,
     postgres: LeashedPostgres,
     network: Option<Chaos>,
@@ -33,15 +36,20 @@ pub(crate) struct Replicas {
 impl Replicas {
     /// Starts all of it; `None` after saying that the test is skipped.
     pub(crate) fn start() -> Option<Self> {
-        Self::with(false)
+        Self::with(false, None)
     }
 
     /// The same with a network before the database whose weather changes.
     pub(crate) fn start_in_weather() -> Option<Self> {
-        Self::with(true)
+        Self::with(true, None)
     }
 
-    fn with(network: bool) -> Option<Self> {
+    /// Both of an older release, whose program is `older`.
+    pub(crate) fn start_older(older: OsString) -> Option<Self> {
+        Self::with(false, Some(older))
+    }
+
+    fn with(network: bool, older: Option<OsString>) -> Option<Self> {
         let [ports, ops] = [[(); REPLICAS]; 2].map(|replicas| replicas.map(|()| free_port()));
         let port = free_port();
         let balancer = Balancer::start(port, &ports, &ops)?;
@@ -57,6 +65,7 @@ impl Replicas {
             ports,
             ops,
             kek,
+            older,
             _balancer: balancer,
             postgres,
             network,
@@ -69,10 +78,17 @@ impl Replicas {
         Some(replicas)
     }
 
+    /// From here on the program under test serves.
+    pub(crate) fn upgrade(&mut self) {
+        self.older = None;
+    }
+
     /// Starts a replica, or starts it again, on its home and port.
     pub(crate) fn serve(&mut self, replica: usize) {
         let listen = format!("127.0.0.1:{}", self.ports[replica]);
-        let mut command = self.homes[replica].brevet(["serve", "--development", "--issuer-url", &self.issuer]);
+        let home = &self.homes[replica];
+        let mut command = self.older.as_ref().map_or_else(|| home.brevet([]), |older| home.command(older));
+        command.args(["serve", "--development", "--issuer-url", &self.issuer]);
         let ops = format!("127.0.0.1:{}", self.ops[replica]);
         command.args(["--public-listen", &listen, "--admin-listen", "same", "--ops-listen", &ops]);
         let database = match &self.network {
