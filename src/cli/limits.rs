@@ -27,7 +27,7 @@ pub(super) struct LimitFlags {
     /// Codes of waiting devices that are typed, from everywhere (BREVET_LIMIT_USER_CODES)
     #[arg(long = "limit-user-codes", value_name = "RATE")]
     user_codes: Option<String>,
-    /// Mints and exchanges under way at once/that wait for their turn (BREVET_LIMIT_IN_FLIGHT)
+    /// Mints and exchanges under way at once/that wait for a place (BREVET_LIMIT_IN_FLIGHT)
     #[arg(long = "limit-in-flight", value_name = "PLACES/WAITING")]
     in_flight: Option<String>,
 }

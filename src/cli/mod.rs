@@ -136,9 +136,9 @@ impl Arguments {
     }
 }
 
-/// A thread for each core. One that has work looks for sockets that have become ready every few tasks, and for tasks that
-/// other threads have woken (those of the audit log and of signatures) more often still: with the usual numbers a request
-/// would wait for as many signatures.
+/// A thread for each core. One that has work looks every few tasks for sockets that have become ready and for whoever gave
+/// way before it signs: by the usual number a flood of light requests would leave it few signatures. For tasks that other
+/// threads have woken, whose row is committed or whose signature is made aside, it looks more often still.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().event_interval(7).global_queue_interval(3).build()
 }

@@ -96,7 +96,7 @@ variables! {
     LIMIT_USER_CODES "BREVET_LIMIT_USER_CODES" [Some("--limit-user-codes")] "serve" ("600/600")
         "Codes of waiting devices that people type, right and wrong, from everywhere: so many a minute/so many at once.";
     LIMIT_IN_FLIGHT "BREVET_LIMIT_IN_FLIGHT" [Some("--limit-in-flight")] "serve" ("64/1024 for each core")
-        "Mints and exchanges under way at once/that wait for their turn. One team has three quarters of the first and half of the second at most.";
+        "Mints and exchanges under way at once/that wait for a place. One team has three quarters of the first and half of the second at most.";
     DEVELOPMENT "BREVET_DEVELOPMENT" [Some("--development")] "serve, worker, store, admin init, keys" ("off")
         "on: take a loopback http issuer URL and let outbound requests reach loopback. Never in production.";
     ISSUER "BREVET_ISSUER" [Some("--issuer")] "worker and every client command" ("the only saved session's issuer")

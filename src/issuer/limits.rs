@@ -30,7 +30,7 @@ pub struct LimitNumbers {
     pub in_flight: usize,
     /// Mints and exchanges that wait for a place.
     pub waiting: usize,
-    /// How long each of them waits. Whoever is told to come back comes a second later at the earliest.
+    /// How long each of them waits for it, and then again for its turn to sign. Whoever is told to come back comes a second later at the earliest.
     pub patience: Duration,
 }
 
@@ -52,8 +52,8 @@ pub(super) type Stranger = Option<IpAddr>;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Of how many mints in flight one computes.
 const COMPUTING: usize = 8;
-/// Of which part of the places a team is a crowd, where more of its mints than that wait or are worked for: it asks for
-/// more than its turns serve in some ten milliseconds.
+/// A team is a crowd where more than one of its mints for each so many places wait or are worked for: it asks for more
+/// than its turns serve in some ten milliseconds.
 const CROWD: usize = 2;
 /// Questions about strangers' credentials that the store has at once: half of the connections to PostgreSQL; SQLite
 /// answers such a one in less time than it takes to ask.

@@ -1,5 +1,5 @@
 //! Where signatures are made, and in whose turn: of each kind no more at once than there are cores, one of each party before
-//! the second of any.
+//! the second of any. Those of P-256 take less than a turn is worth, and are made at once.
 //!
 //! RSA keys of 2,048 bits sign on the threads of the requests, and between two signatures such a thread looks what else
 //! has become ready: a light request waits for one or two of them. Large keys sign on threads of their own. What a crowd
@@ -36,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Where signatures are made: of each kind there are as many at once as cores, because more would be no faster.
 #[derive(Debug)]
 pub(super) struct SigningPool {
-    /// How long anyone waits to sign.
+    /// How long anyone waits for a turn among others.
     patience: Duration,
     /// Where the request is.
     here: Turns<Party>,
@@ -374,7 +374,7 @@ mod tests {
                 note("light");
             }
         };
-        tokio::join!(join_all(reds), blues, light);
+        tokio::join!(biased; light, join_all(reds), blues);
         let order = order.into_inner().unwrap();
         let place = |what, nth| order.iter().enumerate().filter(|(_, other)| **other == what).nth(nth).unwrap().0;
         assert!(place("blue", 0) < place("red", 2), "blue waits for one of red at most that came before it: {order:?}");

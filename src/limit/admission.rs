@@ -2,9 +2,9 @@
 //!
 //! Work computes first, with what it reads for that, and then it waits for others (a turn to sign, a disk). Only so much
 //! computes at once, so that whoever comes next need not stand behind everything that was let in before, and the store has
-//! only so many questions; and only so much is under way in all. What finds no room waits in a line of its own key, and the lines take turns: however long one of them is, the
-//! first of another is let in before the second of it. Lines are bounded, and nobody waits in one for long; the rest is
-//! told at once to come back.
+//! only so many questions; and only so much is under way in all. What finds no room waits in a line of its own key, and
+//! the lines take turns: however long one of them is, the first of another is let in before the second of it. Lines are
+//! bounded, and nobody waits in one for long; the rest is told at once to come back.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -35,7 +35,7 @@ pub struct Room {
     pub waiting: usize,
     /// Waiting, of one key.
     pub waiting_each: usize,
-    /// So many of one key that wait or are worked for are a crowd, where they are also a quarter of all that do or are.
+    /// More than so many of one key that wait or are worked for are a crowd, where they are also a quarter of all that do or are.
     pub crowd: usize,
     /// How long anyone waits.
     pub patience: Duration,

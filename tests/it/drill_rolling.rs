@@ -1,5 +1,5 @@
-//! A rolling restart under load: two `brevet serve` on one PostgreSQL behind a load balancer are told to stop, one after the
-//! other, while a newer version's migration adds columns. No request fails.
+//! A rolling restart, and a rolling upgrade, under load: two `brevet serve` on one PostgreSQL behind a load balancer are told to
+//! stop, one after the other, while a newer version's migration adds columns. No request fails.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -83,7 +83,7 @@ fn a_rolling_upgrade_under_load_fails_no_request_and_both_releases_serve_one_sch
     replicas.serve(0);
     thread::sleep(SEEN);
     let after = replicas.texts(schema);
-    assert_ne!(before, after, "the older release is none: the schema is the same");
+    assert_ne!(before, after, "--from names a release with an older schema");
     let of_each = || {
         [0, 1].map(|replica| {
             let one = Minters::start(&format!("http://{}", replicas.address(replica)), &watched, 1, REST);

@@ -115,7 +115,7 @@ async fn a_hundred_parallel_mints_commit_a_hundred_rows() {
 }
 
 #[tokio::test]
-async fn off_means_off_for_mints_that_wait_for_their_turn_to_sign() {
+async fn threat_42_off_means_off_for_mints_that_wait_for_their_turn_to_sign() {
     let limits = LimitNumbers { patience: std::time::Duration::from_hours(1), ..Options::default().limits };
     let app = App::with(Options { limits, ..Options::default() }).await;
     let team = app.team("team-1").await;
@@ -614,7 +614,7 @@ async fn threat_17_and_24_while_minting_is_saturated_the_documents_answer_and_a_
     let app = App::with(Options { limits, ..Options::default() }).await;
     let (_, key) = agent(&app).await;
     let body = json!({});
-    // The key and the team are remembered, so that the first waits for nothing but its row when the second comes.
+    // The key and the team are remembered, so that the first waits for its turn and its row alone when the second comes.
     assert_eq!(app.mint(&key, &body).await.status, StatusCode::OK);
     let (first, (second, documents)) = futures_util::join!(app.mint(&key, &body), async {
         // Its refusal proves the only place taken, and nothing is waited for between it and the documents.
