@@ -13,6 +13,7 @@ use crate::domain::id::{CredentialId, TokenId};
 use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::policy::Grant;
 use crate::domain::secret::Secret;
+use crate::domain::signing_key::KeyKind;
 use crate::limit::admission::Place;
 use crate::store::{Proof, Release, Verdict};
 
@@ -87,9 +88,14 @@ impl Issuer {
         // All is decided, and who signs takes turns with others: the next one may compute.
         place.make_way();
         let party = Party::Team(grant.subject().team().clone());
-        let turn = self.0.signing.turn(keys.kind, &party, place.is_of_a_crowd()).await?;
+        let crowd = place.is_of_a_crowd();
+        // Others wait for no row of a crowd, and for none that is long in coming.
+        let soon = keys.kind == KeyKind::Rsa2048 && !crowd;
+        let announced = soon.then(|| self.audit().announce());
+        let turn = self.0.signing.turn(keys.kind, &party, crowd).await?;
         // Not before: what is switched off while it waits to be signed has no row.
         let ticket = self.audit().release(Release { event: event.clone(), proof })?;
+        drop(announced);
         let signed = turn.sign(keys, input).await;
         // From here on only the disk works for it.
         place.rest();

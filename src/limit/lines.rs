@@ -24,6 +24,11 @@ impl<K: Eq + Hash + Clone, T> Lines<K, T> {
         self.waiting
     }
 
+    /// The keys that have a line, the next one first.
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.turns.iter()
+    }
+
     /// How many wait in the line of `key`.
     pub fn waiting_of(&self, key: &K) -> usize {
         self.by_key.get(key).map_or(0, VecDeque::len)

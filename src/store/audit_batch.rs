@@ -40,13 +40,12 @@ fn insert(rows: &str) -> String {
 }
 
 /// For 1, 2, 4, ... rows, each value a parameter of its own: so few texts stay prepared. A row that is missing is all
-/// NULL, and so proves nothing. `OR FAIL` spares SQLite the copies of pages by which it could undo this statement alone:
-/// after an error nobody goes on, and the whole transaction is rolled back.
+/// NULL, and so proves nothing.
 static SQLITE: LazyLock<[String; SQLITE_ROWS_MAX.ilog2() as usize + 1]> = LazyLock::new(|| {
     let row = format!("({})", ["?"; COLUMNS.len()].join(", "));
     std::array::from_fn(|power| {
         let (columns, rows) = (names(&COLUMNS, "", |_| ""), vec![row.as_str(); 1 << power].join(", "));
-        format!("WITH r ({columns}) AS (VALUES {rows}) INSERT OR FAIL {}", insert("r"))
+        format!("WITH r ({columns}) AS (VALUES {rows}) INSERT {}", insert("r"))
     })
 });
 

@@ -1,4 +1,5 @@
-//! Group commit: one task writes all audit rows; a batch forms while the one before it commits.
+//! Group commit: one task writes all audit rows; a batch forms while the one before it commits, and may wait a moment for
+//! more (`audit_queue`).
 //!
 //! A batch is bounded, because whoever comes next waits for all of it, and teams take turns in it: however many rows of
 //! one team wait, the first of another goes before its second. Rows of no team stand in one line.
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use tokio::runtime;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -18,11 +19,10 @@ use super::Store;
 use super::audit_batch::{self, Verdict};
 use super::audit_counted::Counted;
 use super::audit_entry::{Entry, Release};
+use super::audit_queue::{Queue, QueueFull};
 use super::db::Db;
 use super::error::StoreError;
 use crate::domain::audit::Event;
-use crate::domain::id::TeamUid;
-use crate::limit::lines::Lines;
 
 /// Most rows of one commit on PostgreSQL, which may wait for other hosts and takes as long for one row as for many. On
 /// SQLite it is one statement's: there each row adds to how long it takes.
@@ -31,11 +31,6 @@ const POSTGRES_BATCH_MAX: usize = 64;
 pub const QUEUE_MAX: usize = 4096;
 /// How often counted refusals are looked at while nothing else is written.
 const SWEEP: Duration = Duration::from_secs(10);
-
-/// Too many audit rows wait: answer 503 and let the caller come back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the audit queue is full")]
-pub struct QueueFull;
 
 /// Where audit rows go. Cheap to clone; all clones share one writer.
 #[derive(Debug, Clone)]
@@ -64,8 +59,7 @@ pub struct AuditStats {
 
 #[derive(Debug)]
 struct Shared {
-    queue: Mutex<Queue>,
-    queued: Notify,
+    queue: Queue<Job>,
     counted: Mutex<Counted>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -74,13 +68,6 @@ struct Shared {
     committed: AtomicU64,
     not_alive: AtomicU64,
     failed: AtomicU64,
-}
-
-/// Rows that wait, in a line for each team and one for those of none.
-#[derive(Debug)]
-struct Queue {
-    lines: Lines<Option<TeamUid>, Job>,
-    capacity: usize,
 }
 
 #[derive(Debug)]
@@ -99,6 +86,17 @@ impl Ticket {
     pub async fn committed(self) -> Result<Verdict, StoreError> {
         let stopped = StoreError::Unavailable("the audit writer has stopped".to_owned());
         self.0.await.unwrap_or(Err(stopped))
+    }
+}
+
+/// A row that is on the way.
+#[derive(Debug)]
+#[must_use = "a row is announced for as long as this is kept"]
+pub struct Announced(Arc<Shared>);
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        self.0.queue.settled();
     }
 }
 
@@ -144,8 +142,7 @@ impl AuditWriter {
 
     fn new(store: Store, capacity: usize) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let shared = Arc::new(Shared {
-            queue: Mutex::new(Queue { lines: Lines::default(), capacity }),
-            queued: Notify::new(),
+            queue: Queue::new(capacity, batch_max(&store.db)),
             counted: Mutex::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -159,6 +156,13 @@ impl AuditWriter {
         shared.tasks.close();
         let stop = Arc::new(shared.stop.clone().drop_guard());
         (Self { shared, _stop: stop }, work)
+    }
+
+    /// Says that a row of a token is on the way, for as long as what this returns is kept: a batch that is about to be
+    /// written may wait for it, a millisecond or two.
+    pub fn announce(&self) -> Announced {
+        self.shared.queue.announce();
+        Announced(Arc::clone(&self.shared))
     }
 
     /// Queues the row of a token, to be written only if its proof still holds. Call it before signing, and let
@@ -181,16 +185,7 @@ impl AuditWriter {
     fn enqueue(&self, entry: Entry) -> Result<Ticket, QueueFull> {
         let (answer, ticket) = oneshot::channel();
         let team = entry.event.team.clone();
-        {
-            let mut queue = self.shared.queue();
-            // No team has all of it: rows of refusals come without a place at the door.
-            let most = queue.capacity - queue.capacity / 4;
-            if queue.lines.waiting() >= queue.capacity || queue.lines.waiting_of(&team) >= most {
-                return Err(QueueFull);
-            }
-            queue.lines.push(&team, Job { entry, answer });
-        }
-        self.shared.queued.notify_one();
+        self.shared.queue.push(&team, Job { entry, answer })?;
         Ok(Ticket(ticket))
     }
 
@@ -198,7 +193,7 @@ impl AuditWriter {
     pub fn stats(&self) -> AuditStats {
         let Shared { last_batch, batches, committed, not_alive, failed, .. } = &*self.shared;
         AuditStats {
-            queued: self.shared.queue().lines.waiting(),
+            queued: self.shared.queue.len(),
             last_batch: last_batch.load(Ordering::Relaxed),
             batches: batches.load(Ordering::Relaxed),
             committed: committed.load(Ordering::Relaxed),
@@ -219,20 +214,7 @@ impl AuditWriter {
     }
 }
 
-impl Queue {
-    /// The next batch, of at most so many rows.
-    fn take(&mut self, most: usize) -> Vec<Job> {
-        let next = || self.lines.next(|_| true, |_| true).map(|(_, job)| job);
-        std::iter::from_fn(next).take(most).collect()
-    }
-}
-
 impl Shared {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        // Nothing in there panics half-way.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn counted(&self) -> MutexGuard<'_, Counted> {
         // Counts stay whole across a panic elsewhere.
         self.counted.lock().unwrap_or_else(PoisonError::into_inner)
@@ -251,12 +233,7 @@ struct Writing(Arc<Shared>);
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        let left = {
-            let mut queue = self.0.queue();
-            queue.capacity = 0;
-            std::mem::take(&mut queue.lines)
-        };
-        drop(left);
+        self.0.queue.abandon();
     }
 }
 
@@ -269,9 +246,9 @@ async fn run(store: Store, writing: Writing) {
         let stopping = shared.stop.is_cancelled();
         if stopping {
             // From here on nobody gets in, and what waits is written.
-            shared.queue().capacity = 0;
+            shared.queue.close();
         }
-        let batch = shared.queue().take(most);
+        let batch = shared.queue.batch().await;
         if !batch.is_empty() {
             write_jobs(&store, shared, batch).await;
             if counted.elapsed() < SWEEP {
@@ -280,14 +257,14 @@ async fn run(store: Store, writing: Writing) {
         }
         write_counted(&store, shared, most, stopping).await;
         counted = Instant::now();
-        if shared.queue().lines.waiting() > 0 {
+        if shared.queue.len() > 0 {
             continue;
         }
         if stopping {
             return;
         }
         tokio::select! {
-            () = shared.queued.notified() => {}
+            () = shared.queue.queued() => {}
             () = shared.stop.cancelled() => {}
             _ = sweep.tick() => {}
         }

@@ -112,7 +112,10 @@ async fn open_sqlite(path: &Path, lock: Option<Sole>) -> Result<Db, StoreError> 
         let within = connection.is_in_transaction();
         Box::pin(async move { Ok(!within) })
     });
-    let writer = writer.connect_with(options.clone()).await.map_err(error)?;
+    // SQLite keeps a copy of each page that a batch changes, to undo that statement alone. From 64 KiB on it would write them
+    // to a file in the system's temporary folder, which it makes and removes for each batch.
+    let in_memory = options.clone().pragma("temp_store", "memory");
+    let writer = writer.connect_with(in_memory).await.map_err(error)?;
     let readers = pool().max_connections(READERS);
     let readers = readers.connect_with(options.pragma("query_only", "on")).await.map_err(error)?;
     Ok(Db::Sqlite { writer, readers, _lock: lock })
