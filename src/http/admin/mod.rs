@@ -67,36 +67,46 @@ impl FromRequestParts<IssuerState> for Admin {
     }
 }
 
-/// The routes of the admin listener with their OpenAPI description, to be merged with others or served by themselves.
-pub fn routes() -> OpenApiRouter<IssuerState> {
-    OpenApiRouter::new()
-        .merge(openapi::router())
-        .merge(administrators::router())
-        .merge(teams::router())
-        .merge(audiences::router())
-        .merge(roles::router())
-        .merge(policy::router())
-        .merge(team_issuers::router())
-        .merge(provider_settings::router())
-        .merge(effective_settings::router())
-        .merge(users::router())
-        .merge(sessions::router())
-        .merge(identities::router())
-        .merge(upstream_providers::router())
-        .merge(remaining_sessions::router())
-        .merge(runs::router())
-        .merge(members::router())
-        .merge(enrolment_codes::router())
-        .merge(service_accounts::router())
-        .merge(service_account_keys::router())
-        .merge(public_keys::router())
-        .merge(trust_rules::router())
-        .merge(platform_keys::router())
-        .merge(worker_keys::router())
-        .merge(signing_keys::router())
-        .merge(key_schedule::router())
-        .merge(audit::router())
-        .route_layer(from_fn(remaining_link::add))
+/// The routes of each resource with their description.
+const PARTS: [fn() -> OpenApiRouter<IssuerState>; 26] = [
+    openapi::router,
+    administrators::router,
+    teams::router,
+    audiences::router,
+    roles::router,
+    policy::router,
+    team_issuers::router,
+    provider_settings::router,
+    effective_settings::router,
+    users::router,
+    sessions::router,
+    identities::router,
+    upstream_providers::router,
+    remaining_sessions::router,
+    runs::router,
+    members::router,
+    enrolment_codes::router,
+    service_accounts::router,
+    service_account_keys::router,
+    public_keys::router,
+    trust_rules::router,
+    platform_keys::router,
+    worker_keys::router,
+    signing_keys::router,
+    key_schedule::router,
+    audit::router,
+];
+
+/// The description of all of them.
+fn described() -> OpenApiRouter<IssuerState> {
+    PARTS.iter().fold(OpenApiRouter::new(), |all, part| all.merge(part()))
+}
+
+/// The routes of the admin listener, to be merged with others or served by themselves. Each description goes before the
+/// next is made: whoever only serves would keep the memory that all of them take together.
+pub fn routes() -> Router<IssuerState> {
+    let all = PARTS.iter().fold(Router::new(), |all, part| all.merge(part().split_for_parts().0));
+    all.route_layer(from_fn(remaining_link::add))
 }
 
 /// The routes of the admin listener, complete.

@@ -40,14 +40,14 @@ async fn read() -> Json<spec::OpenApi> {
 
 /// The whole document.
 pub fn document() -> spec::OpenApi {
-    let mut admin = super::routes().into_openapi();
+    let mut admin = super::described().into_openapi();
     remaining_link::describe(&mut admin);
     for item in admin.paths.paths.values_mut() {
         for operation in operations(item) {
             operation.security.get_or_insert_with(|| vec![SecurityRequirement::new(OPERATOR, [""; 0])]);
         }
     }
-    let mut public = issuer::routes().into_openapi();
+    let mut public = issuer::described().into_openapi();
     for item in public.paths.paths.values_mut() {
         // Those of `/oauth2` have another shape of errors and name them themselves.
         let problems =

@@ -21,8 +21,8 @@ use utoipa_axum::routes;
 use super::state::IssuerState;
 use super::{pages, paths};
 
-/// The public routes with their OpenAPI description, to be merged with others or served by themselves.
-pub fn routes() -> OpenApiRouter<IssuerState> {
+/// The public routes with their OpenAPI description.
+pub fn described() -> OpenApiRouter<IssuerState> {
     OpenApiRouter::new()
         .routes(routes!(documents::discovery))
         .routes(routes!(documents::jwks))
@@ -42,6 +42,11 @@ pub fn routes() -> OpenApiRouter<IssuerState> {
         .routes(routes!(exchange::exchange))
         .routes(routes!(exchange::liveness).layer(DefaultBodyLimit::max(exchange::LIVENESS_BODY_MAX)))
         .merge(pages::routes())
+}
+
+/// The public routes, to be merged with others or served by themselves.
+pub fn routes() -> Router<IssuerState> {
+    described().split_for_parts().0
 }
 
 /// The public listener by itself.
