@@ -21,7 +21,7 @@ pub(crate) fn measure(rounds: &Rounds) -> Outcome<()> {
     fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     let other = nginx(folder.path(), PATH, &keys)?;
     if other.is_none() {
-        remark("nginx is not installed (Debian: apt-get install nginx-light): no comparison")?;
+        remark("no nginx is given in BREVET_BENCH_NGINX: no comparison")?;
     }
 
     let connect = |server: &Server| {

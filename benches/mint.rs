@@ -18,7 +18,7 @@ use crate::raw::twins;
 use crate::server::{Database, Issuer, request};
 use crate::{Outcome, cpu, unaudited};
 
-/// Connections, each of an agent of its own, so that no limit of the default settings is met.
+/// Connections, each of an agent of its own, so that the limit of each is not met.
 pub(crate) const CONNECTIONS: usize = 64;
 const TEAMS: usize = 8;
 /// The mint.

@@ -5,6 +5,7 @@
 //! in the two batches before: those that mint without end delay nobody who does not.
 
 use std::collections::HashSet;
+use std::hash::Hash;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,7 +14,6 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use crate::domain::id::TeamUid;
 use crate::limit::lines::Lines;
 
 /// How long a batch waits for company.
@@ -27,10 +27,10 @@ const MANY: usize = 16;
 #[error("the audit queue is full")]
 pub struct QueueFull;
 
-/// Rows that wait, in a line for each team and one for those of none.
+/// Rows that wait, in a line for each team (`K`).
 #[derive(Debug)]
-pub(super) struct Queue<T> {
-    waiting: Mutex<Waiting<T>>,
+pub(super) struct Queue<K, T> {
+    waiting: Mutex<Waiting<K, T>>,
     /// Rows that somebody has said to be on the way.
     announced: AtomicUsize,
     /// Told with each row.
@@ -43,14 +43,14 @@ pub(super) struct Queue<T> {
 }
 
 #[derive(Debug)]
-struct Waiting<T> {
-    lines: Lines<Option<TeamUid>, T>,
+struct Waiting<K, T> {
+    lines: Lines<K, T>,
     capacity: usize,
     /// Whose rows were in the last batch, and in the one before it.
-    served: [HashSet<Option<TeamUid>>; 2],
+    served: [HashSet<K>; 2],
 }
 
-impl<T> Queue<T> {
+impl<K: Eq + Hash + Clone, T> Queue<K, T> {
     /// With room for `capacity` rows, to be written up to `batch_max` at once.
     pub(super) fn new(capacity: usize, batch_max: usize) -> Self {
         let waiting = Waiting { lines: Lines::default(), capacity, served: Default::default() };
@@ -65,7 +65,7 @@ impl<T> Queue<T> {
     }
 
     /// Puts a row of `team` at the end of its line.
-    pub(super) fn push(&self, team: &Option<TeamUid>, row: T) -> Result<(), QueueFull> {
+    pub(super) fn push(&self, team: &K, row: T) -> Result<(), QueueFull> {
         let enough = {
             let mut waiting = self.waiting();
             // No team has all of it: rows of refusals come without a place at the door.
@@ -151,15 +151,15 @@ impl<T> Queue<T> {
         drop(left);
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting<T>> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting<K, T>> {
         // Nothing in there panics half-way.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T> Waiting<T> {
+impl<K: Eq + Hash + Clone, T> Waiting<K, T> {
     /// Whether `team` had no row in the last two batches.
-    fn is_new(&self, team: &Option<TeamUid>) -> bool {
+    fn is_new(&self, team: &K) -> bool {
         !self.served.iter().any(|teams| teams.contains(team))
     }
 }
@@ -170,20 +170,16 @@ mod tests {
 
     use super::*;
 
-    fn team(name: &str) -> Option<TeamUid> {
-        Some(TeamUid::parse(name).unwrap())
-    }
-
     /// It waits for company until somebody ends that, and has served `red` just before.
-    fn queue() -> Queue<u32> {
+    fn queue() -> Queue<&'static str, u32> {
         let mut queue = Queue::new(100, 4);
         queue.company = Duration::from_hours(1);
-        queue.push(&team("red"), 0).unwrap();
+        queue.push(&"red", 0).unwrap();
         assert_eq!(queue.batch().now_or_never(), Some(vec![0]));
         queue
     }
 
-    fn announce_many(queue: &Queue<u32>) {
+    fn announce_many(queue: &Queue<&'static str, u32>) {
         (0..MANY).for_each(|_| queue.announce());
     }
 
@@ -194,33 +190,33 @@ mod tests {
         announce_many(&queue);
         assert_eq!(queue.batch().now_or_never(), Some(vec![]));
         queue.settled();
-        queue.push(&team("red"), 1).unwrap();
+        queue.push(&"red", 1).unwrap();
         assert_eq!(queue.batch().now_or_never(), Some(vec![1]));
     }
 
     #[tokio::test]
     async fn a_batch_waits_for_many_that_are_on_the_way_until_they_have_come_or_gone_or_it_is_full() {
         let queue = queue();
-        queue.push(&team("red"), 1).unwrap();
+        queue.push(&"red", 1).unwrap();
         announce_many(&queue);
         queue.announce();
         let mut batch = Box::pin(queue.batch());
         assert_eq!((&mut batch).now_or_never(), None);
-        queue.push(&team("red"), 2).unwrap();
+        queue.push(&"red", 2).unwrap();
         queue.settled();
         assert_eq!((&mut batch).now_or_never(), None, "many are still on the way");
         queue.settled();
         assert_eq!(batch.now_or_never(), Some(vec![1, 2]));
 
         queue.announce();
-        queue.push(&team("red"), 3).unwrap();
+        queue.push(&"red", 3).unwrap();
         let mut batch = Box::pin(queue.batch());
         for row in 4..6 {
-            queue.push(&team("red"), row).unwrap();
+            queue.push(&"red", row).unwrap();
             assert_eq!((&mut batch).now_or_never(), None);
         }
-        queue.push(&team("red"), 6).unwrap();
-        queue.push(&team("red"), 7).unwrap();
+        queue.push(&"red", 6).unwrap();
+        queue.push(&"red", 7).unwrap();
         assert_eq!(batch.now_or_never(), Some(vec![3, 4, 5, 6]));
         assert_eq!(queue.batch().now_or_never(), None, "one is left, and waits for company");
     }
@@ -229,27 +225,27 @@ mod tests {
     async fn threat_24_a_team_that_comes_anew_waits_for_nobodys_company() {
         let queue = queue();
         announce_many(&queue);
-        queue.push(&team("red"), 1).unwrap();
+        queue.push(&"red", 1).unwrap();
         let mut batch = Box::pin(queue.batch());
         assert_eq!((&mut batch).now_or_never(), None);
-        queue.push(&team("blue"), 10).unwrap();
+        queue.push(&"blue", 10).unwrap();
         assert_eq!(batch.now_or_never(), Some(vec![1, 10]));
         // Whoever had a row in one of the last two batches waits with the others.
-        queue.push(&team("green"), 20).unwrap();
+        queue.push(&"green", 20).unwrap();
         assert_eq!(queue.batch().now_or_never(), Some(vec![20]));
-        queue.push(&team("red"), 2).unwrap();
+        queue.push(&"red", 2).unwrap();
         assert_eq!(queue.batch().now_or_never(), None);
-        queue.push(&team("black"), 30).unwrap();
+        queue.push(&"black", 30).unwrap();
         assert_eq!(queue.batch().now_or_never(), Some(vec![2, 30]));
-        queue.push(&team("blue"), 11).unwrap();
+        queue.push(&"blue", 11).unwrap();
         assert_eq!(queue.batch().now_or_never(), Some(vec![11]));
         // Whoever found no room in a batch is as new as before.
         for (name, row) in [("red", 3), ("blue", 12), ("black", 31), ("red", 4), ("white", 40)] {
-            queue.push(&team(name), row).unwrap();
+            queue.push(&name, row).unwrap();
         }
         assert_eq!(queue.batch().now_or_never(), Some(vec![3, 12, 31, 40]));
         for (name, row) in [("red", 5), ("blue", 13), ("black", 32), ("white", 41), ("grey", 50)] {
-            queue.push(&team(name), row).unwrap();
+            queue.push(&name, row).unwrap();
         }
         assert_eq!(queue.batch().now_or_never(), Some(vec![4, 13, 32, 41]));
         assert_eq!(queue.batch().now_or_never(), Some(vec![50, 5]), "red alone would have waited");
@@ -260,7 +256,7 @@ mod tests {
         let mut queue = queue();
         queue.company = COMPANY;
         announce_many(&queue);
-        queue.push(&team("red"), 1).unwrap();
+        queue.push(&"red", 1).unwrap();
         assert_eq!(queue.batch().now_or_never(), None);
         assert_eq!(queue.batch().await, [1], "after a moment");
     }
@@ -269,9 +265,9 @@ mod tests {
     async fn who_is_let_in_no_more_waits_for_no_company() {
         let queue = queue();
         announce_many(&queue);
-        queue.push(&team("red"), 1).unwrap();
+        queue.push(&"red", 1).unwrap();
         queue.close();
         assert_eq!(queue.batch().now_or_never(), Some(vec![1]));
-        assert_eq!(queue.push(&team("red"), 2), Err(QueueFull));
+        assert_eq!(queue.push(&"red", 2), Err(QueueFull));
     }
 }

@@ -23,6 +23,7 @@ use super::audit_queue::{Queue, QueueFull};
 use super::db::Db;
 use super::error::StoreError;
 use crate::domain::audit::Event;
+use crate::domain::id::TeamUid;
 
 /// Most rows of one commit on PostgreSQL, which may wait for other hosts and takes as long for one row as for many. On
 /// SQLite it is one statement's: there each row adds to how long it takes.
@@ -59,7 +60,8 @@ pub struct AuditStats {
 
 #[derive(Debug)]
 struct Shared {
-    queue: Queue<Job>,
+    /// Rows of no team stand in one line.
+    queue: Queue<Option<TeamUid>, Job>,
     counted: Mutex<Counted>,
     stop: CancellationToken,
     tasks: TaskTracker,
