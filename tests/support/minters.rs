@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use brevet::client::Client;
+use brevet::client::{Client, ClientError};
 use brevet::domain::secret::Secret;
 use brevet::fetch::{self, Limits, Reach};
 use brevet::wire::mint::MintRequest;
@@ -16,7 +16,7 @@ use brevet::wire::mint::MintRequest;
 pub(crate) struct Minted {
     /// The ids of tokens that arrived.
     pub(crate) tokens: BTreeSet<String>,
-    /// What was answered instead of a token.
+    /// What was answered instead of a token: status, words, and when to come back, if the issuer refused.
     pub(crate) failures: Vec<String>,
     /// The longest that one request took, whatever came of it.
     pub(crate) slowest: Duration,
@@ -31,6 +31,16 @@ pub(crate) struct Minters {
 
 /// Longer than the issuer takes over any request: reached only where something hangs.
 pub(crate) const HANGS: Duration = Duration::from_secs(45);
+
+fn told(error: &ClientError) -> String {
+    match error {
+        ClientError::Refused { problem, retry_after: Some(seconds) } => {
+            format!("{}: {}; come back in {seconds} s", problem.status, problem.detail)
+        }
+        ClientError::Refused { problem, retry_after: None } => format!("{}: {}", problem.status, problem.detail),
+        other => other.to_string(),
+    }
+}
 
 /// A client of `url`, which may be on loopback.
 pub(crate) fn client(url: &str) -> Client {
@@ -56,7 +66,7 @@ impl Minters {
                         minted.slowest = minted.slowest.max(began.elapsed());
                         match answer {
                             Ok(token) => drop(minted.tokens.insert(token.token_id)),
-                            Err(error) => minted.failures.push(error.to_string()),
+                            Err(error) => minted.failures.push(told(&error)),
                         }
                         drop(minted);
                         thread::sleep(rest);
