@@ -156,3 +156,17 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 fn file_error(path: &Path, problem: &io::Error) -> StoreError {
     StoreError::File { path: path.to_owned(), problem: problem.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_copy_of_audit_rows_is_written_outside_the_data_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = open(&Target::Sqlite { path: folder.path().join("brevet.db") }).await.unwrap();
+        let Db::Sqlite { writer, .. } = &db else { panic!("it is SQLite") };
+        let kept: i64 = sqlx::query_scalar("PRAGMA temp_store").fetch_one(writer).await.unwrap();
+        assert_eq!(kept, 2, "in memory (sqlite.org/pragma.html#pragma_temp_store)");
+    }
+}
