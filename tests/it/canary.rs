@@ -617,6 +617,10 @@ async fn rows_are_complete(house: &House, operations: &[Operation]) {
     paths.insert("/.well-known/oauth-authorization-server/brevet".to_owned());
     let router = house.router(Listener::Same);
     assert_eq!(listed(&router), paths, "routes and rows");
+    // And each of them is of one listener where there are two.
+    let [public, admin] = [Listener::Public, Listener::Admin].map(|listener| listed(&house.router(listener)));
+    assert!(public.is_disjoint(&admin), "{:?}", public.intersection(&admin).collect::<Vec<_>>());
+    assert_eq!(&public | &admin, paths, "routes of two listeners and rows");
     for path in rows.iter().map(|(path, _)| path).collect::<BTreeSet<_>>() {
         let asked = crate::authorization::concrete(path);
         let answer = house.send(Listener::Same, house_request("", "TRACE", &asked, None, &[])).await;

@@ -1,6 +1,10 @@
 //! The OpenAPI 3.1 document, made from the handlers: public, worker and admin routes of the issuer.
 
-use axum::Json;
+use std::sync::OnceLock;
+
+use axum::body::Bytes;
+use axum::response::{IntoResponse as _, Response};
+use http::header::CONTENT_TYPE;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{self as spec, path::PathItem};
@@ -8,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{answers, remaining_link};
-use crate::http::error::Code;
+use crate::http::error::{Code, ProblemAnswer};
 use crate::http::issuer;
 use crate::http::state::IssuerState;
 use crate::wire::problem::{FieldError, Problem};
@@ -34,13 +38,24 @@ pub(super) fn router() -> OpenApiRouter<IssuerState> {
 /// This document.
 #[utoipa::path(get, path = "/openapi.json", operation_id = "read_openapi", tag = "documents", security(()),
     responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json")))]
-async fn read() -> Json<spec::OpenApi> {
-    Json(document())
+async fn read() -> Result<Response, ProblemAnswer> {
+    Ok(([(CONTENT_TYPE, "application/json")], text()?).into_response())
+}
+
+/// The document as JSON, made when it is asked for the first time: that takes some MiB and milliseconds, and anybody may
+/// ask.
+fn text() -> Result<Bytes, ProblemAnswer> {
+    static TEXT: OnceLock<Bytes> = OnceLock::new();
+    if let Some(text) = TEXT.get() {
+        return Ok(text.clone());
+    }
+    let made = serde_json::to_vec(&document()).map_err(ProblemAnswer::internal)?;
+    Ok(TEXT.get_or_init(|| made.into_boxed_slice().into()).clone())
 }
 
 /// The whole document.
 pub fn document() -> spec::OpenApi {
-    let mut admin = super::described().into_openapi();
+    let mut admin = super::description();
     remaining_link::describe(&mut admin);
     for item in admin.paths.paths.values_mut() {
         for operation in operations(item) {
@@ -214,4 +229,15 @@ fn run_refusals(operation: &str) -> Option<&'static [Code]> {
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut spec::path::Operation> {
     [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threat_24_the_document_is_made_once_however_often_it_is_asked_for() {
+        let [one, other] = [(); 2].map(|()| text().unwrap_or_else(|_| panic!("it has a JSON form")));
+        assert_eq!(one.as_ptr(), other.as_ptr());
+    }
 }

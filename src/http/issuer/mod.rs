@@ -21,8 +21,8 @@ use utoipa_axum::routes;
 use super::state::IssuerState;
 use super::{pages, paths};
 
-/// The public routes with their OpenAPI description.
-pub fn described() -> OpenApiRouter<IssuerState> {
+/// The public routes with their OpenAPI description, which is a tenth of the admin routes'.
+pub(in crate::http) fn described() -> OpenApiRouter<IssuerState> {
     OpenApiRouter::new()
         .routes(routes!(documents::discovery))
         .routes(routes!(documents::jwks))
@@ -46,7 +46,7 @@ pub fn described() -> OpenApiRouter<IssuerState> {
 
 /// The public routes, to be merged with others or served by themselves.
 pub fn routes() -> Router<IssuerState> {
-    described().split_for_parts().0
+    described().into()
 }
 
 /// The public listener by itself.
