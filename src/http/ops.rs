@@ -100,6 +100,7 @@ async fn render(State(ops): State<Ops>) -> Response {
 #[expect(clippy::cast_precision_loss, reason = "gauges are floats; 2^53 is enough for all of these")]
 fn gauges(issuer: &Issuer) {
     let stats = issuer.audit().stats();
+    metrics::gauge!("brevet_mints_waiting").set(issuer.mints_waiting() as f64);
     metrics::gauge!("brevet_audit_queue_depth").set(stats.queued as f64);
     metrics::gauge!("brevet_audit_last_batch_rows").set(stats.last_batch as f64);
     metrics::counter!("brevet_audit_batches_total").absolute(stats.batches);

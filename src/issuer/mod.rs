@@ -196,6 +196,11 @@ impl Issuer {
         &self.0.audit
     }
 
+    /// How many mints and exchanges wait for a place now.
+    pub fn mints_waiting(&self) -> usize {
+        self.0.admission.waiting()
+    }
+
     /// The signing keys of the shared issuer.
     pub fn keys(&self) -> &Arc<KeyRing> {
         self.0.rings.shared()

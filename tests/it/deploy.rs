@@ -137,6 +137,18 @@ fn every_alert_asks_for_metrics_that_there_are() {
     }
 }
 
+/// Whether promtool is content is for `scripts/check-deploy`; that no rule is left out is for this.
+#[test]
+fn every_alert_is_played_through_and_once_rings() {
+    let (rules, played) = (read("deploy/prometheus/rules.yaml"), read("deploy/prometheus/rules.test.yaml"));
+    let alerts: Vec<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(alerts.len() > 10, "{alerts:?}");
+    for alert in alerts {
+        let after = |(at, name): (usize, &str)| played[at + name.len()..].trim_start().starts_with("exp_alerts: [{");
+        assert!(played.match_indices(&format!("alertname: {alert}\n")).any(after), "{alert} never rings");
+    }
+}
+
 #[test]
 fn the_dashboard_shows_every_metric_and_no_other() {
     let known = documented();

@@ -41,6 +41,7 @@ async fn readiness_is_honest_and_metrics_name_no_caller() {
     for name in [
         "brevet_tokens_total{action=\"token.mint\"}",
         "brevet_refusals_total{action=\"token.mint\",reason=\"audience_not_allowed\"}",
+        "brevet_mints_waiting 0",
         "brevet_audit_queue_depth",
         "brevet_audit_last_batch_rows",
         "brevet_signing_seconds_bucket",
