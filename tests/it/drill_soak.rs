@@ -16,8 +16,8 @@ use crate::support::variable;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A burst of connections that mint and read, and are gone after it.
-fn burst(address: &str, requests: &[Vec<u8>]) {
+/// A burst of connections that mint and read until so many were answered, and are gone after it.
+fn burst(address: &str, requests: &[Vec<u8>], answers: usize) {
     let crowd = Crowd {
         address: address.to_owned(),
         requests: requests.to_vec(),
@@ -26,7 +26,7 @@ fn burst(address: &str, requests: &[Vec<u8>]) {
         humble: false,
     };
     let crowd = crowd.start();
-    assert!(crowd.wait_for(200, 200, PATIENCE), "there is no load: {:?}", crowd.so_far());
+    assert!(crowd.wait_for(answers, 200, PATIENCE), "there is no load: {:?}", crowd.so_far());
     let told = crowd.finish();
     // 503 where a mint waited for its place too long, on a machine that stalls.
     assert_eq!((told.of(200) + told.of(503), told.broken.len()), (told.all(), 0), "{:?}", told.answers);
@@ -66,10 +66,10 @@ fn no_task_is_left_of_connections_that_came_and_went() {
         (app, address, requests)
     });
     let tasks = || runtime.metrics().num_alive_tasks();
-    burst(&address, &requests);
+    burst(&address, &requests, 200);
     let before = least(tasks);
     for _ in 0..3 {
-        burst(&address, &requests);
+        burst(&address, &requests, 200);
         returns_to(before, "tasks", tasks);
     }
     stop.cancel();
@@ -106,14 +106,16 @@ fn slope(samples: &[Sample]) -> f64 {
 }
 
 #[test]
-fn descriptors_return_to_where_they_were() {
+fn descriptors_and_memory_return_to_where_they_were() {
+    // In kilobytes. What a process keeps of its memory for itself goes up and down by less.
+    const SLACK: f64 = 8192.0;
     for mut drilled in Drilled::each(&no_rates()) {
         let (address, process) = (drilled.address(), drilled.served.id());
         let keys = drilled.furnish(&["red"], 4).remove(0);
         let mut requests: Vec<_> = keys.iter().map(|key| mint(&address, key)).collect();
         requests.push(get(&address, "/.well-known/openid-configuration"));
         let after_burst = || {
-            burst(&address, &requests);
+            burst(&address, &requests, 200);
             least(|| descriptors(process))
         };
         // The pool grows up to its maximum, and one burst may not need all of that.
@@ -124,10 +126,14 @@ fn descriptors_return_to_where_they_were() {
             has <= had
         });
         assert!(settles, "{}: every burst leaves more descriptors: {before}", drilled.name);
+        let mut kept = Vec::new();
         for _ in 0..3 {
-            burst(&address, &requests);
+            burst(&address, &requests, 1500);
             returns_to(before, "descriptors", || descriptors(process));
+            kept.push(sample(process, Instant::now()).kilobytes);
         }
+        // Three kilobytes for each answer would show.
+        assert!(kept[2] < kept[0] + SLACK, "{}: memory grows: {kept:?} kB", drilled.name);
         assert_eq!(drilled.served.stop().code(), Some(0));
     }
 }
