@@ -1,9 +1,11 @@
 //! Far more than can be served: one team with many times the connections that there are places, strangers with bad
 //! credentials, and readers of the public documents. What is admitted is answered and has its row, the rest is told to come
-//! back, the documents answer throughout, another team goes on, and it is over when it is over.
+//! back, the documents answer throughout, another team goes on, and it is over when it is over, also where those that wait
+//! hang up.
 
 #![expect(clippy::print_stdout, reason = "the figures are for whoever runs the drill")]
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use brevet::domain::credential::{CredentialKind, OpaqueCredential};
@@ -56,6 +58,17 @@ fn told(who: &str, told: &Told, statuses: &[u16], seconds: f64) {
     }
 }
 
+/// What `crowd` is given in a second while nobody else asks, and its tokens.
+fn carried(crowd: Crowd) -> (f64, BTreeSet<String>) {
+    let alone = crowd.start();
+    std::thread::sleep(Duration::from_secs(2));
+    let (mut tokens, began) = (alone.take().tokens, Instant::now());
+    std::thread::sleep(Duration::from_secs(5));
+    let told = alone.finish();
+    tokens.extend(told.tokens.iter().cloned());
+    (f64::from(u32::try_from(told.of(200)).unwrap()) / began.elapsed().as_secs_f64(), tokens)
+}
+
 fn overload(mut drilled: Drilled, scale: &Scale) {
     let (address, name) = (drilled.address(), drilled.name);
     let keys = drilled.furnish(&["red", "blue"], 8);
@@ -67,6 +80,7 @@ fn overload(mut drilled: Drilled, scale: &Scale) {
         humble: true,
     };
     let mints = |team: usize| keys[team].iter().map(|key| mint(&address, key)).collect::<Vec<_>>();
+    let alone = scale.seconds.map(|_| carried(Crowd { humble: false, ..crowd(mints(0), 64, Duration::ZERO) }));
     let began = Instant::now();
     let readers = Crowd {
         humble: false,
@@ -94,6 +108,13 @@ fn overload(mut drilled: Drilled, scale: &Scale) {
     let recovered = over.elapsed();
     let (blue, readers) = (blue.finish(), readers.finish());
     println!("overload, {name}: {} red connections, {} strangers, {seconds:.1} s", scale.red, scale.strangers);
+    if let Some((carried, _)) = alone {
+        let now = f64::from(u32::try_from(red.of(200) + blue.of(200)).unwrap()) / seconds;
+        println!(
+            "  {now:.0} mints/s in all, {:.0} % of the {carried:.0} for 64 connections alone",
+            100.0 * now / carried
+        );
+    }
     told("red", &red, &[200, 503], seconds);
     told("blue", &blue, &[200, 503], seconds);
     told("strangers", &strange, &[401, 429, 503], seconds);
@@ -108,17 +129,57 @@ fn overload(mut drilled: Drilled, scale: &Scale) {
 
     assert_eq!(drilled.served.stop().code(), Some(0));
     let released = drilled.released();
-    let received: std::collections::BTreeSet<_> = red.tokens.union(&blue.tokens).cloned().collect();
+    let before = alone.map(|(_, tokens)| tokens).unwrap_or_default();
+    let received: BTreeSet<_> = red.tokens.iter().chain(&blue.tokens).chain(&before).cloned().collect();
     let lost: Vec<_> = received.difference(&released).collect();
     assert!(lost.is_empty(), "{name}: {} of {} tokens have no row", lost.len(), received.len());
     // Everyone waited for the answer owed, so a row without a token is one that was never answered.
     let unanswered: Vec<_> = released.difference(&received).collect();
     assert!(unanswered.is_empty(), "{name}: {} of {} rows without a token", unanswered.len(), released.len());
-    assert_eq!(received.len(), red.of(200) + blue.of(200), "{name}: each token is its own");
+    assert_eq!(received.len(), red.of(200) + blue.of(200) + before.len(), "{name}: each token is its own");
 }
 
-#[test]
-fn threat_24_overloaded_it_answers_what_it_can_and_tells_the_rest_to_come_back() {
+/// Whoever waits and hangs up leaves no place and no line behind: the same team's next clients are served at once.
+fn hang_up(mut drilled: Drilled, scale: &Scale) {
+    let (address, name) = (drilled.address(), drilled.name);
+    let keys = drilled.furnish(&["red"], 8).remove(0);
+    let requests: Vec<_> = keys.iter().map(|key| mint(&address, key)).collect();
+    let flood = Crowd { address, requests, connections: scale.red, every: Duration::ZERO, humble: true };
+    let (next, flood) =
+        (Crowd { connections: 8, every: Duration::from_millis(20), humble: false, ..flood.clone() }, flood.start());
+    assert!(flood.wait_for(20, 503, PATIENCE), "{name}: nothing was refused: {:?}", flood.so_far().answers);
+    assert!(flood.wait_for(50, 200, PATIENCE), "{name}: {:?}", flood.so_far().answers);
+    if let Some(seconds) = scale.seconds {
+        std::thread::sleep(Duration::from_secs(seconds));
+    }
+    let mut tokens = flood.hang_up().tokens;
+    let over = Instant::now();
+    let next = next.start();
+    assert!(next.wait_for(1, 200, PATIENCE), "{name}: {:?}", next.so_far().answers);
+    let (first, refused) = (over.elapsed(), next.so_far().of(503));
+    assert!(next.wait_for(40, 200, PATIENCE), "{name}: {:?}", next.so_far().answers);
+    let soon = next.take();
+    // That the last of them have hung up may have come to its notice after the next had come.
+    assert!(next.wait_for(40, 200, PATIENCE), "{name}: {:?}", next.so_far().answers);
+    let then = next.finish();
+    println!(
+        "overload, {name}: {} connections hang up; the same team's next token after {:.1} ms and {refused} refusals",
+        scale.red,
+        first.as_secs_f64() * 1e3
+    );
+    only(&soon, &[200, 503], "who comes next");
+    only(&then, &[200, 503], "who comes then");
+    // All of them would be refused if those who waited still stood there; a few are where the machine stalls.
+    assert!(then.of(503) * 10 <= then.all(), "{name}: {:?}", then.answers);
+    assert_eq!(drilled.served.stop().code(), Some(0));
+    tokens.extend(soon.tokens);
+    tokens.extend(then.tokens);
+    let released = drilled.released();
+    assert!(tokens.is_subset(&released), "{name}: {} tokens have no row", tokens.difference(&released).count());
+}
+
+/// As much as is asked for, with what the issuer is told for it.
+fn scale() -> (Scale, Vec<(&'static str, String)>) {
     let seconds = variable("BREVET_DRILL_SECONDS").map(|text| text.to_str().unwrap().parse().unwrap());
     let scale = match seconds {
         // What a host of its cores has by itself.
@@ -128,7 +189,21 @@ fn threat_24_overloaded_it_answers_what_it_can_and_tells_the_rest_to_come_back()
     let mut variables = no_rates();
     variables.push(("BREVET_TRUSTED_PROXIES", "127.0.0.1".to_owned()));
     variables.extend(scale.places.map(|places| ("BREVET_LIMIT_IN_FLIGHT", places.to_owned())));
+    (scale, variables)
+}
+
+#[test]
+fn threat_24_overloaded_it_answers_what_it_can_and_tells_the_rest_to_come_back() {
+    let (scale, variables) = scale();
     for drilled in Drilled::each(&variables) {
         overload(drilled, &scale);
+    }
+}
+
+#[test]
+fn threat_24_after_a_flood_that_hangs_up_the_same_teams_next_clients_are_served() {
+    let (scale, variables) = scale();
+    for drilled in Drilled::each(&variables) {
+        hang_up(drilled, &scale);
     }
 }

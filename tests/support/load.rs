@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use thread_priority::{
     NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::minters::HANGS;
 
@@ -72,6 +74,7 @@ impl Told {
 /// A crowd at work. Told to end, each of its connections waits for the answer that it is owed.
 pub(crate) struct Crowding {
     over: Arc<AtomicBool>,
+    gone: CancellationToken,
     told: Arc<Mutex<Told>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -99,7 +102,8 @@ impl Crowd {
     /// Lets them come, on a thread of their own.
     pub(crate) fn start(self) -> Crowding {
         let (over, told) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Told::default())));
-        let (ending, telling) = (Arc::clone(&over), Arc::clone(&told));
+        let gone = CancellationToken::new();
+        let (ending, telling, going) = (Arc::clone(&over), Arc::clone(&told), gone.clone());
         let thread = thread::spawn(move || {
             if self.humble {
                 // Of this thread alone; the runtime has no other.
@@ -111,11 +115,14 @@ impl Crowd {
             let connections: Vec<_> = (0..self.connections)
                 .map(|n| runtime.spawn(come(self.clone(), n, Arc::clone(&ending), Arc::clone(&telling))))
                 .collect();
-            for connection in connections {
-                runtime.block_on(connection).expect("no client panics");
-            }
+            runtime.block_on(async {
+                tokio::select! {
+                    ended = join_all(connections) => ended.into_iter().for_each(|client| client.expect("no client panics")),
+                    () = going.cancelled() => {}
+                }
+            });
         });
-        Crowding { over, told, thread: Some(thread) }
+        Crowding { over, gone, told, thread: Some(thread) }
     }
 }
 
@@ -141,6 +148,12 @@ impl Crowding {
     /// Forgets what was told so far, and tells it.
     pub(crate) fn take(&self) -> Told {
         std::mem::take(&mut *self.told.lock().unwrap())
+    }
+
+    /// Ends them as they are, in the midst of their requests, and tells what became of those that were answered.
+    pub(crate) fn hang_up(self) -> Told {
+        self.gone.cancel();
+        self.finish()
     }
 
     /// Ends them and tells what became of all.
