@@ -17,14 +17,16 @@ use brevet::domain::role_arn::RoleArn;
 use brevet::domain::secret::Secret;
 use brevet::domain::settings::ProviderLayer;
 use brevet::domain::team::{AudienceRule, RoleRule, RolesClaim, WhoMay};
+use brevet::http::layer::client_address::ClientAddress;
 use brevet::issuer::limits::LimitNumbers;
 use brevet::limit::rate::Rate;
 use brevet::store::{ServiceAccountChange, Target, TeamChange, UserChange};
 use futures_util::future::join_all;
-use futures_util::poll;
+use futures_util::{FutureExt as _, poll};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use time::Duration;
+use tower::ServiceExt as _;
 
 use crate::support::app::{App, Options, layer, request};
 use crate::support::logs::Logs;
@@ -485,6 +487,36 @@ async fn threat_24_limits_of_credential_principal_and_team_say_when_to_come_back
         let (key, _) = app.agent_key(&app.agent(&other, "agent-2").await).await;
         assert_eq!(app.mint(&key, &json!({})).await.status, StatusCode::OK, "another team is not moved");
     }
+}
+
+#[tokio::test]
+async fn threat_24_a_team_that_is_refused_often_hears_it_late_from_whatever_networks_it_asks() {
+    let limits = LimitNumbers { team: Rate::new(1, 1).unwrap(), ..Options::default().limits };
+    let app = App::with(Options { limits, ..Options::default() }).await;
+    let team = app.team("team-1").await;
+    let mut keys = Vec::new();
+    for n in 0..16 {
+        let (key, _) = app.agent_key(&app.agent(&team, &format!("agent-{n}")).await).await;
+        // From here on it is remembered, so that its refusal waits for nothing.
+        app.mint(&key, &json!({})).await;
+        keys.push(key);
+    }
+    let (mut at_once, mut late) = (0_u32, 0_u32);
+    for n in 0..1600 {
+        // A hundred of each credential, one of each network.
+        let body = Body::from("{}");
+        let mut request = request(Method::POST, "/v1/identity-tokens", Some(&keys[n % keys.len()]), body);
+        let network = std::net::Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(n).unwrap());
+        request.extensions_mut().insert(ClientAddress(network.into()));
+        match app.router.clone().oneshot(request).now_or_never() {
+            Some(answer) => {
+                assert_eq!(answer.unwrap().status(), StatusCode::TOO_MANY_REQUESTS);
+                at_once += 1;
+            }
+            None => late += 1,
+        }
+    }
+    assert!(at_once >= 180 && late > 0, "{at_once} at once, {late} late");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
 use super::code::Code;
+use crate::domain::id::TeamUid;
 use crate::wire::problem::{FieldError, Problem, TYPE_PREFIX};
 
 /// An error answer without its request id, which `layer::answer` adds as it writes the body.
@@ -17,13 +18,22 @@ pub struct ProblemAnswer {
     errors: Vec<FieldError>,
     retry_after: Option<u64>,
     challenge: Option<&'static str>,
-    cause: Option<String>,
+    cause: Option<Box<str>>,
+    team: Option<TeamUid>,
 }
 
 impl ProblemAnswer {
     /// An answer of `code`, with `detail` for people.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), retry_after: None, challenge: None, cause: None }
+        Self {
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+            challenge: None,
+            cause: None,
+            team: None,
+        }
     }
 
     /// One member of the request breaks one rule.
@@ -45,7 +55,7 @@ impl ProblemAnswer {
     /// Adds what only the log shows.
     #[must_use]
     pub fn because(mut self, cause: impl ToString) -> Self {
-        self.cause = Some(cause.to_string());
+        self.cause = Some(cause.to_string().into());
         self
     }
 
@@ -61,6 +71,18 @@ impl ProblemAnswer {
     pub const fn challenge(mut self, challenge: &'static str) -> Self {
         self.challenge = Some(challenge);
         self
+    }
+
+    /// Says of which team the caller is, whose refusals [`Pace`](crate::http::layer::pace::Pace) then counts together.
+    #[must_use]
+    pub fn of_team(mut self, team: Option<&TeamUid>) -> Self {
+        self.team = team.cloned();
+        self
+    }
+
+    /// Of which team the caller is, where that was said.
+    pub const fn team(&self) -> Option<&TeamUid> {
+        self.team.as_ref()
     }
 
     /// Its code.

@@ -44,7 +44,8 @@ pub async fn mint(
     let on_behalf_of = named.and_then(|text| fields.parse("on_behalf_of", text, Principal::parse));
     fields.finish()?;
     let issuer = state.issuer()?;
-    let minted = issuer.mint(&minter, &MintCall { team, on_behalf_of, request }, &origin).await?;
+    let minted = issuer.mint(&minter, &MintCall { team, on_behalf_of, request }, &origin).await;
+    let minted = minted.map_err(|error| ProblemAnswer::from(error).of_team(minter.team()))?;
     let answer = MintedToken {
         token: SecretText(minted.token),
         expires_at: minted.expires_at,

@@ -18,7 +18,7 @@ use http::Method;
 use tower::{Layer, Service};
 
 use super::access_log::{Counts, Seen};
-use super::pace::Pace;
+use super::pace::{Asker, Pace};
 use super::request_id::RequestId;
 use super::{BODY_MAX, Dress, Naming, answer, deadline, request_id, security_headers};
 
@@ -29,7 +29,7 @@ pub(super) struct Rules {
     pub(super) counts: Arc<Counts>,
     /// How long an answer may take, if there is an end to it.
     pub(super) deadline: Option<Duration>,
-    /// How often a network is refused at once, where that is ours to say.
+    /// How often who asks is refused at once, where that is ours to say.
     pub(super) pace: Option<Arc<Pace>>,
     /// The answer where a handler has panicked.
     pub(super) panicked: fn(&RequestId) -> Response,
@@ -66,12 +66,13 @@ impl Service<Request> for Passage<Route> {
         DefaultBodyLimit::max(BODY_MAX).apply(&mut request);
         let (limit, panicked) = (self.rules.deadline, self.rules.panicked);
         let dress = self.rules.dress.clone().filter(|dress| dress.covers(request.uri().path()));
-        let (pace, network) = (self.rules.pace.clone(), Pace::network(&request));
+        let (pace, asker) = (self.rules.pace.clone(), Asker::of(&request));
         let counts = Arc::clone(&self.rules.counts);
         let answered = self.route.call(request);
         Box::pin(async move {
             let answered = AssertUnwindSafe(deadline::keep(limit, answered)).catch_unwind();
             let mut response = answered.await.unwrap_or_else(|_| panicked(&id));
+            let asker = asker.of_team(&response);
             if let Some(dress) = dress {
                 response = dress.dress(response, &id, head);
             }
@@ -80,7 +81,7 @@ impl Service<Request> for Passage<Route> {
             seen.record(&response, &id, &counts);
             request_id::tell(&mut response, &id);
             if let Some(pace) = pace {
-                pace.keep(network, response.status()).await;
+                pace.keep(&asker, response.status()).await;
             }
             Ok(response)
         })
