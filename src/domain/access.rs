@@ -106,14 +106,6 @@ impl Minter {
             MinterIdentity::Platform { .. } => None,
         }
     }
-
-    /// The one team that it mints in; people and platforms name theirs each time.
-    pub const fn team(&self) -> Option<&TeamUid> {
-        match &self.who {
-            MinterIdentity::ServiceAccount { team, .. } | MinterIdentity::Run { team, .. } => Some(team),
-            MinterIdentity::Person { .. } | MinterIdentity::Platform { .. } => None,
-        }
-    }
 }
 
 /// For whom a [`Minter`] mints: itself, never one named in a request; but for a platform, which names principals

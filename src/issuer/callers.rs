@@ -34,8 +34,7 @@ impl Issuer {
         let hash = credential.hash();
         let known = self.look_up(&credential, self.0.callers.get(&hash).is_some(), origin).await?;
         self.0.callers.put(hash, Arc::clone(&known));
-        let within = self.0.limits.request(known.caller.credential, origin);
-        self.count_limited(within, Action::Authenticate, origin)?;
+        self.within_limits(&known.caller, origin)?;
         Ok((*known).clone())
     }
 
@@ -54,9 +53,14 @@ impl Issuer {
                 known
             }
         };
-        let within = self.0.limits.request(known.caller.credential, origin);
-        self.count_limited(within, Action::Authenticate, origin)?;
+        self.within_limits(&known.caller, origin)?;
         Ok((*known).clone())
+    }
+
+    fn within_limits(&self, caller: &Caller, origin: &Origin) -> Result<(), AuthError> {
+        let within = self.0.limits.request(caller.credential, origin);
+        self.count_limited(within, Action::Authenticate, origin)
+            .map_err(|limited| AuthError::CallerLimited(limited, Box::new(caller.clone())))
     }
 
     /// Writes the row of a known caller that asked for what its kind of credential may not do.

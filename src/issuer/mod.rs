@@ -196,7 +196,7 @@ impl Issuer {
         &self.0.audit
     }
 
-    /// How many mints and exchanges wait for a place now.
+    /// How many requests wait for a place among the mints now.
     pub fn mints_waiting(&self) -> usize {
         self.0.admission.waiting()
     }

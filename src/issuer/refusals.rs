@@ -4,7 +4,7 @@ use crate::crypto::seal::SealError;
 use crate::crypto::signer::SignerError;
 use crate::crypto::verify::TokenRefused;
 use crate::crypto::verifying_key::VerifyingKeyError;
-use crate::domain::access::Denied;
+use crate::domain::access::{Caller, Denied};
 use crate::domain::credential::CredentialError;
 use crate::domain::id::TeamUid;
 use crate::domain::platform::PlatformRight;
@@ -36,6 +36,9 @@ pub enum AuthError {
     /// Too often.
     #[error(transparent)]
     Limited(#[from] Limited),
+    /// It is known, and its caller asks too often.
+    #[error("{0}")]
+    CallerLimited(Limited, Box<Caller>),
     /// Nobody can tell now.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),

@@ -491,32 +491,34 @@ async fn threat_24_limits_of_credential_principal_and_team_say_when_to_come_back
 
 #[tokio::test]
 async fn threat_24_a_team_that_is_refused_often_hears_it_late_from_whatever_networks_it_asks() {
-    let limits = LimitNumbers { team: Rate::new(1, 1).unwrap(), ..Options::default().limits };
-    let app = App::with(Options { limits, ..Options::default() }).await;
-    let team = app.team("team-1").await;
-    let mut keys = Vec::new();
-    for n in 0..16 {
-        let (key, _) = app.agent_key(&app.agent(&team, &format!("agent-{n}")).await).await;
-        // From here on it is remembered, so that its refusal waits for nothing.
-        app.mint(&key, &json!({})).await;
-        keys.push(key);
-    }
-    let (mut at_once, mut late) = (0_u32, 0_u32);
-    for n in 0..1600 {
-        // A hundred of each credential, one of each network.
-        let body = Body::from("{}");
-        let mut request = request(Method::POST, "/v1/identity-tokens", Some(&keys[n % keys.len()]), body);
-        let network = std::net::Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(n).unwrap());
-        request.extensions_mut().insert(ClientAddress(network.into()));
-        match app.router.clone().oneshot(request).now_or_never() {
-            Some(answer) => {
-                assert_eq!(answer.unwrap().status(), StatusCode::TOO_MANY_REQUESTS);
-                at_once += 1;
-            }
-            None => late += 1,
+    let (once, generous) = (Rate::new(1, 1).unwrap(), Options::default().limits);
+    for limits in [LimitNumbers { team: once, ..generous }, LimitNumbers { credential: once, ..generous }] {
+        let app = App::with(Options { limits, ..Options::default() }).await;
+        let team = app.team("team-1").await;
+        let mut keys = Vec::new();
+        for n in 0..16 {
+            let (key, _) = app.agent_key(&app.agent(&team, &format!("agent-{n}")).await).await;
+            // From here on it is remembered, so that its refusal waits for nothing.
+            app.mint(&key, &json!({})).await;
+            keys.push(key);
         }
+        let (mut at_once, mut late) = (0_u32, 0_u32);
+        for n in 0..1600 {
+            // A hundred of each credential, one of each network.
+            let body = Body::from("{}");
+            let mut request = request(Method::POST, "/v1/identity-tokens", Some(&keys[n % keys.len()]), body);
+            let network = std::net::Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(n).unwrap());
+            request.extensions_mut().insert(ClientAddress(network.into()));
+            match app.router.clone().oneshot(request).now_or_never() {
+                Some(answer) => {
+                    assert_eq!(answer.unwrap().status(), StatusCode::TOO_MANY_REQUESTS);
+                    at_once += 1;
+                }
+                None => late += 1,
+            }
+        }
+        assert!(at_once >= 180 && late > 0, "{at_once} at once, {late} late");
     }
-    assert!(at_once >= 180 && late > 0, "{at_once} at once, {late} late");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The OpenAPI 3.1 document, made from the handlers: public, worker and admin routes of the issuer.
 
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 
 use axum::body::Bytes;
 use axum::response::{IntoResponse as _, Response};
@@ -45,12 +45,11 @@ async fn read() -> Result<Response, ProblemAnswer> {
 /// The document as JSON, made when it is asked for the first time: that takes some MiB and milliseconds, and anybody may
 /// ask.
 fn text() -> Result<Bytes, ProblemAnswer> {
-    static TEXT: OnceLock<Bytes> = OnceLock::new();
-    if let Some(text) = TEXT.get() {
-        return Ok(text.clone());
-    }
-    let made = serde_json::to_vec(&document()).map_err(ProblemAnswer::internal)?;
-    Ok(TEXT.get_or_init(|| made.into_boxed_slice().into()).clone())
+    static TEXT: LazyLock<Result<Bytes, String>> = LazyLock::new(|| {
+        let text = serde_json::to_vec(&document()).map_err(|error| error.to_string())?;
+        Ok(text.into_boxed_slice().into())
+    });
+    TEXT.clone().map_err(ProblemAnswer::internal)
 }
 
 /// The whole document.

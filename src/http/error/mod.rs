@@ -6,6 +6,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod admin;
+pub mod asker;
 pub mod authenticate;
 pub mod code;
 pub mod exchange;
@@ -16,5 +17,6 @@ pub mod problem;
 pub mod session;
 pub mod unavailable;
 
+pub use asker::Asker;
 pub use code::Code;
 pub use problem::ProblemAnswer;

@@ -6,6 +6,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::asker::Asker;
 use super::problem::ProblemAnswer;
 use crate::domain::policy::Refusal;
 use crate::http::error::Code;
@@ -125,12 +126,25 @@ pub struct OAuthAnswer {
     description: String,
     retry_after: Option<u64>,
     cause: Option<String>,
+    asker: Option<Box<Asker>>,
 }
 
 impl OAuthAnswer {
     /// An answer of `code`, with a description for people.
     pub fn new(code: OAuthCode, description: impl AsRef<str>) -> Self {
-        Self { code, description: ascii(description.as_ref()), retry_after: None, cause: None }
+        Self { code, description: ascii(description.as_ref()), retry_after: None, cause: None, asker: None }
+    }
+
+    /// Says who is refused.
+    #[must_use]
+    pub fn asked_by(mut self, asker: Asker) -> Self {
+        self.asker = Some(Box::new(asker));
+        self
+    }
+
+    /// Who is refused, where that was said.
+    pub fn asker(&self) -> Option<&Asker> {
+        self.asker.as_deref()
     }
 
     /// The form breaks a rule.

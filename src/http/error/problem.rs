@@ -4,8 +4,8 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
+use super::asker::Asker;
 use super::code::Code;
-use crate::domain::id::TeamUid;
 use crate::wire::problem::{FieldError, Problem, TYPE_PREFIX};
 
 /// An error answer without its request id, which `layer::answer` adds as it writes the body.
@@ -18,8 +18,8 @@ pub struct ProblemAnswer {
     errors: Vec<FieldError>,
     retry_after: Option<u64>,
     challenge: Option<&'static str>,
-    cause: Option<Box<str>>,
-    team: Option<TeamUid>,
+    cause: Option<String>,
+    asker: Option<Box<Asker>>,
 }
 
 impl ProblemAnswer {
@@ -32,7 +32,7 @@ impl ProblemAnswer {
             retry_after: None,
             challenge: None,
             cause: None,
-            team: None,
+            asker: None,
         }
     }
 
@@ -55,7 +55,7 @@ impl ProblemAnswer {
     /// Adds what only the log shows.
     #[must_use]
     pub fn because(mut self, cause: impl ToString) -> Self {
-        self.cause = Some(cause.to_string().into());
+        self.cause = Some(cause.to_string());
         self
     }
 
@@ -73,16 +73,16 @@ impl ProblemAnswer {
         self
     }
 
-    /// Says of which team the caller is, whose refusals [`Pace`](crate::http::layer::pace::Pace) then counts together.
+    /// Says who is refused.
     #[must_use]
-    pub fn of_team(mut self, team: Option<&TeamUid>) -> Self {
-        self.team = team.cloned();
+    pub fn asked_by(mut self, asker: impl Into<Option<Asker>>) -> Self {
+        self.asker = asker.into().map(Box::new);
         self
     }
 
-    /// Of which team the caller is, where that was said.
-    pub const fn team(&self) -> Option<&TeamUid> {
-        self.team.as_ref()
+    /// Who is refused, where that was said.
+    pub fn asker(&self) -> Option<&Asker> {
+        self.asker.as_deref()
     }
 
     /// Its code.

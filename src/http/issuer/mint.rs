@@ -12,7 +12,7 @@ use crate::domain::lifetime::Lifetime;
 use crate::domain::policy;
 use crate::domain::principal::Principal;
 use crate::domain::role_arn::RoleArn;
-use crate::http::error::ProblemAnswer;
+use crate::http::error::{Asker, ProblemAnswer};
 use crate::http::extract::{Bearer, ClientOrigin, Json};
 use crate::http::state::IssuerState;
 use crate::issuer::mint::MintCall;
@@ -45,7 +45,7 @@ pub async fn mint(
     fields.finish()?;
     let issuer = state.issuer()?;
     let minted = issuer.mint(&minter, &MintCall { team, on_behalf_of, request }, &origin).await;
-    let minted = minted.map_err(|error| ProblemAnswer::from(error).of_team(minter.team()))?;
+    let minted = minted.map_err(|error| ProblemAnswer::from(error).asked_by(Asker::of_minter(&minter)))?;
     let answer = MintedToken {
         token: SecretText(minted.token),
         expires_at: minted.expires_at,

@@ -18,7 +18,7 @@ use http::Method;
 use tower::{Layer, Service};
 
 use super::access_log::{Counts, Seen};
-use super::pace::{Asker, Pace};
+use super::pace::Pace;
 use super::request_id::RequestId;
 use super::{BODY_MAX, Dress, Naming, answer, deadline, request_id, security_headers};
 
@@ -66,13 +66,13 @@ impl Service<Request> for Passage<Route> {
         DefaultBodyLimit::max(BODY_MAX).apply(&mut request);
         let (limit, panicked) = (self.rules.deadline, self.rules.panicked);
         let dress = self.rules.dress.clone().filter(|dress| dress.covers(request.uri().path()));
-        let (pace, asker) = (self.rules.pace.clone(), Asker::of(&request));
+        let (pace, network) = (self.rules.pace.clone(), Pace::network(&request));
         let counts = Arc::clone(&self.rules.counts);
         let answered = self.route.call(request);
         Box::pin(async move {
             let answered = AssertUnwindSafe(deadline::keep(limit, answered)).catch_unwind();
             let mut response = answered.await.unwrap_or_else(|_| panicked(&id));
-            let asker = asker.of_team(&response);
+            let late = pace.filter(|pace| !pace.allows(network, &response));
             if let Some(dress) = dress {
                 response = dress.dress(response, &id, head);
             }
@@ -80,8 +80,8 @@ impl Service<Request> for Passage<Route> {
             answer::write(&mut response, &id, head);
             seen.record(&response, &id, &counts);
             request_id::tell(&mut response, &id);
-            if let Some(pace) = pace {
-                pace.keep(&asker, response.status()).await;
+            if let Some(pace) = late {
+                pace.wait().await;
             }
             Ok(response)
         })

@@ -181,7 +181,7 @@ impl From<AuthError> for OAuthError {
             AuthError::RefreshToken => ClientRefused::OtherKind(CredentialKind::Refresh).into(),
             AuthError::Unknown => ClientRefused::Unknown.into(),
             AuthError::Dead(reason) => ClientRefused::Dead(reason).into(),
-            AuthError::Limited(limited) => limited.into(),
+            AuthError::Limited(limited) | AuthError::CallerLimited(limited, _) => limited.into(),
             AuthError::Unavailable(unavailable) => unavailable.into(),
         }
     }

@@ -13,6 +13,7 @@ use super::form::Form;
 use super::person;
 use super::token_exchange::{ExchangeAnswer, exchange};
 use crate::domain::audit::Action;
+use crate::http::error::Asker;
 use crate::http::error::oauth::{OAuthAnswer, OAuthCode, OAuthProblem};
 use crate::http::extract::ClientOrigin;
 use crate::http::state::IssuerState;
@@ -137,5 +138,6 @@ async fn client_credentials(state: &IssuerState, asked: &Asked) -> Result<TokenA
     refuse_narrowing(form)?;
     let issuer = state.issuer()?;
     let client = issuer.client(presented, Action::AccessTokenIssue, origin).await?;
-    Ok(issuer.issue_access_token(&client, origin).await?.into())
+    let issued = issuer.issue_access_token(&client, origin).await;
+    Ok(issued.map_err(|error| OAuthAnswer::from(error).asked_by(Asker::Team(client.team)))?.into())
 }
