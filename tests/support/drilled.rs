@@ -78,15 +78,27 @@ impl Drilled {
 
     /// What `/readyz` says: whether it is ready, and of which part what.
     pub(crate) fn readiness(&self) -> Value {
+        serde_json::from_str(&self.ops("/readyz")).expect("JSON")
+    }
+
+    /// A metric without labels.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let metrics = self.ops("/metrics");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.and_then(|value| value.parse().ok()).expect("it is measured")
+    }
+
+    /// What the ops listener answers.
+    fn ops(&self, path: &str) -> String {
         let line: Value = serde_json::from_str(&self.served.logged("\"serving\"")).expect("a JSON line");
         let address = line["ops"].as_str().expect("an address");
         let mut stream = TcpStream::connect(address).expect("it listens");
         stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a socket");
-        write!(stream, "GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").expect("it reads");
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").expect("it reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("it answers");
         let (_, body) = answer.split_once("\r\n\r\n").expect("an answer of HTTP");
-        serde_json::from_str(body).expect("JSON")
+        body.to_owned()
     }
 
     /// Makes teams with so many agents each; the agents' keys by team.
@@ -110,6 +122,14 @@ impl Drilled {
             }
             keys
         })
+    }
+
+    /// Signs with RSA keys of so many bits from now on.
+    pub(crate) fn sign_with(&self, bits: u32) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let operator = Caller::new(&self.served.url, &self.served.admin_key);
+        let body = json!({ "algorithm": "RS256", "bits": bits, "accept_outage": true });
+        runtime.block_on(operator.must("POST", "/v1/signing-keys/replace-all", Some(body)));
     }
 
     /// The ids of all tokens whose release a row authorises, read past the issuer. On SQLite while it is stopped.

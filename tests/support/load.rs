@@ -112,8 +112,9 @@ impl Crowd {
                     .expect("this system forbids SCHED_IDLE");
             }
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            let connections: Vec<_> = (0..self.connections)
-                .map(|n| runtime.spawn(come(self.clone(), n, Arc::clone(&ending), Arc::clone(&telling))))
+            let crowd = Arc::new(self);
+            let connections: Vec<_> = (0..crowd.connections)
+                .map(|n| runtime.spawn(come(Arc::clone(&crowd), n, Arc::clone(&ending), Arc::clone(&telling))))
                 .collect();
             runtime.block_on(async {
                 tokio::select! {
@@ -171,7 +172,7 @@ impl Drop for Crowding {
     }
 }
 
-async fn come(crowd: Crowd, n: usize, over: Arc<AtomicBool>, told: Arc<Mutex<Told>>) {
+async fn come(crowd: Arc<Crowd>, n: usize, over: Arc<AtomicBool>, told: Arc<Mutex<Told>>) {
     let mut connection: Option<TcpStream> = None;
     let mut requests = crowd.requests.iter().cycle().skip(n % crowd.requests.len());
     // Not all at the same instant.

@@ -1,10 +1,13 @@
 //! How long a statement may wait: the database server itself ends one that waits for a lock, so that neither its session
 //! nor ours is held for longer. On SQLite only the write lock is waited for (`races`).
 
+use std::time::Duration;
+
 use brevet::domain::id::TeamUid;
 use brevet::store::Target;
 use futures_util::future::join_all;
 use sqlx::{Connection as _, PgConnection};
+use tokio::time::timeout;
 
 use super::world::World;
 
@@ -23,12 +26,13 @@ async fn the_server_ends_a_statement_that_waits_for_a_lock_too_long() {
 
         let team = TeamUid::parse("red").unwrap();
         let mut looker = PgConnection::connect(url.expose()).await.unwrap();
-        let (asked, waited) = tokio::join!(world.store.team(&team), async {
+        let waits = async {
             while sqlx::query_scalar::<_, i64>(WAITING).fetch_one(&mut looker).await.unwrap() == 0 {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
-        });
-        let () = waited;
+        };
+        let (asked, waited) = tokio::join!(world.store.team(&team), timeout(Duration::from_mins(1), waits));
+        waited.expect("it waits for the lock");
         let error = asked.unwrap_err();
         // Had our own patience ended it, the server would let its session wait on; and the message would be ours.
         assert!(error.is_retryable() && error.to_string().contains("lock timeout"), "{}: {error}", world.name);
