@@ -72,8 +72,9 @@ fn figures(rounds: &Rounds, issuer: &Issuer, keys: &[String]) -> Outcome<Vec<Rou
     (0..rounds.count).map(|_| load.round(issuer.server.id(), rounds.load, |_| ())).collect()
 }
 
-/// Writes teams like the first one, and agents with a key each; returns the keys.
-async fn settle(url: &str) -> Outcome<Vec<String>> {
+/// Writes teams like the first one, `crowd-0` and so on, and agents with a key each, `crowd-agent-0` and so on; returns the
+/// keys.
+pub(crate) async fn settle(url: &str) -> Outcome<Vec<String>> {
     let database = connect(url).await?;
     sqlx::query(
         "INSERT INTO teams (uid, uid_fold, name, policy, external_id, version, created_at, updated_at)

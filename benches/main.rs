@@ -42,10 +42,10 @@ fn main() -> Outcome<()> {
     {
         return chart::draw(Path::new(figures), Path::new(folder));
     }
-    if let [role, address, credentials] = &chosen[..]
+    if let [role, bits, address, credentials] = &chosen[..]
         && role == unaudited::ROLE
     {
-        return unaudited::run(address, Path::new(credentials));
+        return unaudited::run(bits, address, Path::new(credentials));
     }
     for name in chosen {
         match name.as_str() {

@@ -1,5 +1,6 @@
 //! What it costs that an audit row is written only while everything that it hangs on is alive: the product's writer with
-//! rows that carry a proof, and in turn with the same rows without one.
+//! rows that carry a proof, and in turn with the same rows without one; and on PostgreSQL the lock that a batch shares
+//! with the others, and that whoever switches something off takes alone.
 
 use std::error::Error;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use brevet::domain::id::{EventId, TokenId};
 use brevet::domain::signing_key::{KeyKind, Kid};
 use brevet::store::{AuditWriter, EventFilter, Page, Proof, Release, Store};
 use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
 use tokio::runtime::Builder;
 
 use crate::figures::{Rounds, remark, tell};
@@ -54,13 +56,14 @@ fn on(key: &str, words: &str, database: &Database, process: Option<u32>, rounds:
     for proven in [false, true] {
         turn(proven)?;
     }
-    let (mut without, mut with, mut parts) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut without, mut with, mut parts, mut all_parts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds.count {
         let before = bare()?;
         let (less, more) = (turn(false)?, turn(true)?);
-        // Of the database server, too: there the proof is made.
-        let proof = more.ours + more.theirs - less.ours - less.theirs;
-        parts.push(proof / f64::midpoint(before, bare()?));
+        let bare = f64::midpoint(before, bare()?);
+        let (ours, theirs) = (more.ours - less.ours, more.theirs - less.theirs);
+        parts.push(ours / bare);
+        all_parts.push((ours + theirs) / bare);
         without.push(less);
         with.push(more);
     }
@@ -75,12 +78,63 @@ fn on(key: &str, words: &str, database: &Database, process: Option<u32>, rounds:
         tell("row_database", "audit row without a proof, in the database", "µs CPU", &less)?;
         tell("proven_row_database", "audit row with its proof, in the database", "µs CPU", &more)?;
     }
-    tell("part", "the proof, here and in the database / bare signature", "ratio", &parts)?;
+    tell("part", "the proof / bare signature", "ratio", &parts)?;
+    if let (Database::Postgres(url), Some(process)) = (database, process) {
+        tell("part_and_database", "the proof, here and in the database / bare signature", "ratio", &all_parts)?;
+        let (ours, all) = runtime.block_on(locked(url, process, &bare, rounds))?;
+        tell("lock", "a row's share of the lock / bare signature", "ratio", &ours)?;
+        tell(
+            "lock_and_database",
+            "a row's share of the lock, here and in the database / bare signature",
+            "ratio",
+            &all,
+        )?;
+    }
     runtime.block_on(async {
         writer.drain().await;
         store.close().await;
     });
     Ok(())
+}
+
+/// What the lock costs each row of a batch, of the bare signature: of our CPU time, and with the database server's. On a
+/// connection of the bench's own, the statement that begins a batch with it and without, in turn.
+async fn locked(
+    url: &str,
+    process: u32,
+    bare: &impl Fn() -> Outcome<f64>,
+    rounds: &Rounds,
+) -> Outcome<(Vec<f64>, Vec<f64>)> {
+    const SETTINGS: &str = "SELECT set_config('synchronous_commit', 'on', true)";
+    const AND_LOCK: &str = "SELECT set_config('synchronous_commit', 'on', true), pg_advisory_xact_lock_shared(1)";
+    let mut connection = PgConnection::connect(url).await?;
+    let (mut ours, mut all) = (Vec::new(), Vec::new());
+    for round in 0..=rounds.count {
+        let before = bare()?;
+        let less = begin(&mut connection, SETTINGS, process, rounds.length).await?;
+        let more = begin(&mut connection, AND_LOCK, process, rounds.length).await?;
+        let row = f64::midpoint(before, bare()?) * f64::from(u32::try_from(BATCH)?);
+        // The first is for both to be prepared.
+        if round > 0 {
+            ours.push((more.ours - less.ours) / row);
+            all.push((more.ours + more.theirs - less.ours - less.theirs) / row);
+        }
+    }
+    connection.close().await?;
+    Ok((ours, all))
+}
+
+/// What a transaction of `first` alone costs.
+async fn begin(connection: &mut PgConnection, first: &'static str, process: u32, length: Duration) -> Outcome<Row> {
+    let (start, theirs, mut times) = (cpu::own(), cpu::of_family(process)?, 0_u32);
+    while cpu::own().saturating_sub(start) < length {
+        let mut transaction = connection.begin().await?;
+        sqlx::query(first).execute(&mut *transaction).await?;
+        transaction.rollback().await?;
+        times += 1;
+    }
+    let each = |after: Duration, before: Duration| after.saturating_sub(before).as_secs_f64() / f64::from(times);
+    Ok(Row { ours: each(cpu::own(), start), theirs: each(cpu::of_family(process)?, theirs) })
 }
 
 /// What each agent's token was released by, as it stands in the audit log.
@@ -108,7 +162,7 @@ async fn releases(store: &Store) -> Outcome<Vec<Release>> {
     Ok(releases)
 }
 
-/// Seconds of CPU time that a row cost here, and in the database server.
+/// Seconds of CPU time that a row (or a transaction) cost here, and in the database server.
 struct Row {
     ours: f64,
     theirs: f64,

@@ -1,9 +1,10 @@
 //! The same questions and the same mint among one million audit rows and among ten million: plans, latency and a start that must
 //! not grow with them. `BREVET_BENCH_ROWS` says how many the most are.
 //!
-//! The rows are written to PostgreSQL directly, over ninety days, a hundred of each principal, in ten thousand
-//! teams. Which indexes a question used, and how much it read, is what PostgreSQL has counted (`pg_stat_all_indexes`,
-//! `pg_stat_all_tables`); a question that used others among more rows, or read a partition as a whole, fails the bench.
+//! A million agents in ten thousand teams are there from the start (`crowd`). The rows are written to PostgreSQL
+//! directly, over ninety days, a hundred of each agent that has any. Which indexes a question used, and how much it read,
+//! is what PostgreSQL has counted (`pg_stat_all_indexes`, `pg_stat_all_tables`); a question that used others among more
+//! rows, or read a partition as a whole, fails the bench.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ use crate::figures::{Rounds, remark, tell};
 use crate::load::{Load, Round};
 use crate::mint::{PATH, postgres};
 use crate::server::{Database, Issuer, request};
-use crate::{Outcome, cpu};
+use crate::{Outcome, cpu, crowd};
 
 const FEW: i64 = 1_000_000;
 const MANY: i64 = 10_000_000;
@@ -62,7 +63,9 @@ pub(crate) fn measure(rounds: &Rounds) -> Outcome<()> {
     let most = most()?;
     let runtime = Runtime::new()?;
     let mut issuer = Issuer::start(&database)?;
-    let keys = issuer.agents(CONNECTIONS, 8)?;
+    issuer.agents(1, 1)?;
+    let mut keys = runtime.block_on(crowd::settle(url))?;
+    keys.truncate(CONNECTIONS);
     let since = SystemClock.now() - Duration::from_hours(24) * u32::try_from(DAYS)?;
     let mut before: BTreeMap<&str, Reads> = BTreeMap::new();
     let mut written = 0;

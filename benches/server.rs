@@ -125,8 +125,10 @@ impl Issuer {
         command.args(["serve", "--development", "--issuer-url", &format!("http://{public}"), "--data-dir", "."]);
         command.args(["--public-listen", &public.to_string(), "--admin-listen", &admin.to_string()]);
         command.args(["--ops-listen", &ops.to_string()]);
-        // Eight teams at the default rate are fewer than signatures of P-256.
-        command.args(["--limit-team", "600000/60000"]);
+        // Eight teams, 64 credentials and one address may ask for less at their default rates than is signed with P-256.
+        for limit in ["--limit-team", "--limit-principal", "--limit-credential", "--limit-address"] {
+            command.args([limit, "6000000/1000000"]);
+        }
         if let Database::Postgres(url) = database {
             command.env("DATABASE_URL", url);
         }

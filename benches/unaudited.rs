@@ -37,11 +37,16 @@ use crate::mint::{CONNECTIONS, PATH};
 use crate::raw::twins;
 use crate::server::{Server, free_addresses, request};
 
-/// How this program is told to be that server: with an address, and a file of the credentials that it knows.
+/// How this program is told to be that server: with the bits of its key, an address, and a file of the credentials that it knows.
 pub(crate) const ROLE: &str = "serve-unaudited";
 
 pub(crate) fn measure(rounds: &Rounds) -> Outcome<()> {
-    let (raw, _) = twins(KeyKind::Rsa2048)?;
+    signing_with(KeyKind::Rsa2048, "mint", "without audit (harness only)", rounds)?;
+    signing_with(KeyKind::P256, "es256", "ES256, without audit (harness only)", rounds)
+}
+
+fn signing_with(kind: KeyKind, key: &str, words: &str, rounds: &Rounds) -> Outcome<()> {
+    let (raw, _) = twins(kind)?;
     let folder = TempDir::new()?;
     let file = folder.path().join("credentials");
     let made = || OpaqueCredential::generate(CredentialKind::ServiceAccount, &SystemEntropy);
@@ -49,7 +54,7 @@ pub(crate) fn measure(rounds: &Rounds) -> Outcome<()> {
     fs::write(&file, keys.join("\n"))?;
     let [address] = free_addresses()?;
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg(ROLE).arg(address.to_string()).arg(&file);
+    command.arg(ROLE).arg(kind.bits().to_string()).arg(address.to_string()).arg(&file);
     let mut server = Server::start(command, address)?;
     server.ready(address, "/ready")?;
     let mint = |key| request(address, "POST", PATH, key, Some(&json!({})), "keep-alive");
@@ -65,8 +70,8 @@ pub(crate) fn measure(rounds: &Rounds) -> Outcome<()> {
         rates.push(rate);
         before = after;
     }
-    tell("mint_rate_unaudited", "without audit (harness only): mints", "per server CPU s", &rates)?;
-    tell("mint_ratio_unaudited", "without audit (harness only): mints / bare signature", "ratio", &ratios)
+    tell(&format!("{key}_rate_unaudited"), &format!("{words}: mints"), "per server CPU s", &rates)?;
+    tell(&format!("{key}_ratio_unaudited"), &format!("{words}: mints / bare signature"), "ratio", &ratios)
 }
 
 struct Mint {
@@ -75,14 +80,16 @@ struct Mint {
 }
 
 /// Serves until it is killed.
-pub(crate) fn run(address: &str, credentials: &Path) -> Outcome<()> {
+pub(crate) fn run(bits: &str, address: &str, credentials: &Path) -> Outcome<()> {
+    let bits: u32 = bits.parse()?;
+    let kind = KeyKind::ALL.into_iter().find(|kind| kind.bits() == bits).ok_or("no such kind of key")?;
     let address: SocketAddr = address.parse()?;
     let mut known = HashMap::new();
     for line in fs::read_to_string(credentials)?.lines() {
         let credential = OpaqueCredential::parse(line).map_err(|_| "no credential")?;
         known.insert(credential.hash().to_hex(), Token::of_an_agent()?);
     }
-    let (_, keys) = twins(KeyKind::Rsa2048)?;
+    let (_, keys) = twins(kind)?;
     let router = Router::new()
         .route("/ready", get(|| async { "ready" }))
         .route(PATH, post(mint))
