@@ -58,9 +58,10 @@ impl Issuer {
     }
 
     fn within_limits(&self, caller: &Caller, origin: &Origin) -> Result<(), AuthError> {
-        let within = self.0.limits.request(caller.credential, origin);
+        let within = self.0.limits.credential(caller.credential);
         self.count_limited(within, Action::Authenticate, origin)
-            .map_err(|limited| AuthError::CallerLimited(limited, Box::new(caller.clone())))
+            .map_err(|limited| AuthError::CallerLimited(limited, Box::new(caller.clone())))?;
+        Ok(self.count_limited(self.0.limits.known(origin), Action::Authenticate, origin)?)
     }
 
     /// Writes the row of a known caller that asked for what its kind of credential may not do.

@@ -158,9 +158,8 @@ impl Limits {
         }
     }
 
-    /// One request of a live credential from somewhere. Whole networks stand behind one address, so this is the wide one.
-    pub(super) fn request(&self, credential: CredentialId, origin: &Origin) -> Result<(), Limited> {
-        self.credential(credential)?;
+    /// One request of somebody known from somewhere. Whole networks stand behind one address, so this is the wide one.
+    pub(super) fn known(&self, origin: &Origin) -> Result<(), Limited> {
         self.address.take(&origin.address.map(network))
     }
 

@@ -36,7 +36,7 @@ pub enum AuthError {
     /// Too often.
     #[error(transparent)]
     Limited(#[from] Limited),
-    /// It is known, and its caller asks too often.
+    /// It is known, and shown too often.
     #[error("{0}")]
     CallerLimited(Limited, Box<Caller>),
     /// Nobody can tell now.

@@ -1,6 +1,6 @@
 //! Refusals of bearers.
 
-use super::{Asker, Code, ProblemAnswer};
+use super::{Code, ProblemAnswer, Requester};
 use crate::domain::access::Denied;
 use crate::issuer::refusals::AuthError;
 use crate::limit::rate::Limited;
@@ -18,7 +18,7 @@ impl From<AuthError> for ProblemAnswer {
             }
             AuthError::Dead(reason) => reason.into(),
             AuthError::Limited(limited) => limited.into(),
-            AuthError::CallerLimited(limited, caller) => Self::from(limited).asked_by(Asker::of(&caller)),
+            AuthError::CallerLimited(limited, caller) => Self::from(limited).asked_by(Requester::of(&caller)),
             AuthError::Unavailable(unavailable) => unavailable.into(),
         }
     }

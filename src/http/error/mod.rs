@@ -6,7 +6,6 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod admin;
-pub mod asker;
 pub mod authenticate;
 pub mod code;
 pub mod exchange;
@@ -14,9 +13,10 @@ pub mod mint;
 pub mod oauth;
 pub mod page;
 pub mod problem;
+pub mod requester;
 pub mod session;
 pub mod unavailable;
 
-pub use asker::Asker;
 pub use code::Code;
 pub use problem::ProblemAnswer;
+pub use requester::Requester;

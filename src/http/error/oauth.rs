@@ -6,13 +6,14 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::asker::Asker;
 use super::problem::ProblemAnswer;
+use super::requester::Requester;
 use crate::domain::policy::Refusal;
 use crate::http::error::Code;
 use crate::issuer::oauth::{GrantRefused, OAuthError, SubjectTokenRefused};
 use crate::issuer::refusals::{MintError, Unavailable};
 use crate::issuer::sign_in::upstream_logout::LogoutRefused;
+use crate::limit::rate::Limited;
 
 /// The challenge of a 401. The token endpoint takes Basic beside the members of the form, and HTTP asks for a
 /// challenge with every 401 (RFC 9110, section 15.5.2).
@@ -126,25 +127,25 @@ pub struct OAuthAnswer {
     description: String,
     retry_after: Option<u64>,
     cause: Option<String>,
-    asker: Option<Box<Asker>>,
+    requester: Option<Box<Requester>>,
 }
 
 impl OAuthAnswer {
     /// An answer of `code`, with a description for people.
     pub fn new(code: OAuthCode, description: impl AsRef<str>) -> Self {
-        Self { code, description: ascii(description.as_ref()), retry_after: None, cause: None, asker: None }
+        Self { code, description: ascii(description.as_ref()), retry_after: None, cause: None, requester: None }
     }
 
-    /// Says who is refused.
+    /// Says who asked.
     #[must_use]
-    pub fn asked_by(mut self, asker: Asker) -> Self {
-        self.asker = Some(Box::new(asker));
+    pub fn asked_by(mut self, requester: impl Into<Option<Requester>>) -> Self {
+        self.requester = requester.into().map(Box::new);
         self
     }
 
-    /// Who is refused, where that was said.
-    pub fn asker(&self) -> Option<&Asker> {
-        self.asker.as_deref()
+    /// Who asked, where that was said.
+    pub fn requester(&self) -> Option<&Requester> {
+        self.requester.as_deref()
     }
 
     /// The form breaks a rule.
@@ -188,11 +189,17 @@ impl From<OAuthError> for OAuthAnswer {
             // RFC 8693, section 2.2.2: also for a token that is sound and not taken.
             OAuthError::SubjectToken(_) => Self::new(OAuthCode::InvalidRequest, words),
             OAuthError::Mint(refused) => Self::new(of_mint(&refused), words),
-            OAuthError::Limited(limited) => {
-                Self { retry_after: Some(limited.retry_after), ..Self::new(OAuthCode::RateLimited, words) }
-            }
+            OAuthError::Limited(limited) => limited.into(),
+            OAuthError::CallerLimited(limited, caller) => Self::from(limited).asked_by(Requester::of(&caller)),
             OAuthError::Unavailable(unavailable) => unavailable.into(),
         }
+    }
+}
+
+impl From<Limited> for OAuthAnswer {
+    fn from(limited: Limited) -> Self {
+        let answer = Self::new(OAuthCode::RateLimited, limited.to_string());
+        Self { retry_after: Some(limited.retry_after), ..answer }
     }
 }
 
@@ -215,7 +222,7 @@ impl From<LogoutRefused> for OAuthAnswer {
         match refused {
             LogoutRefused::Token(_) | LogoutRefused::Unknown | LogoutRefused::Replayed => Self::invalid_request(words),
             LogoutRefused::Provider(_) => later(OAuthCode::Unavailable, RETRY_KEYS, words),
-            LogoutRefused::Limited(limited) => later(OAuthCode::RateLimited, limited.retry_after, words),
+            LogoutRefused::Limited(limited) => limited.into(),
             LogoutRefused::Unavailable(unavailable) => unavailable.into(),
         }
     }
@@ -259,12 +266,33 @@ impl IntoResponse for OAuthAnswer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::access::{Caller, Identity};
+    use crate::domain::credential::CredentialKind;
+    use crate::domain::id::{CredentialId, ServiceAccountUid, TeamUid};
+    use crate::issuer::refusals::AuthError;
 
     #[test]
     fn a_description_holds_only_what_the_rfc_allows() {
         let said = ascii("client_id \"a\\b\" … ü\n");
         assert_eq!(said, "client_id 'a/b' ? ??");
         assert!(said.bytes().all(|b| matches!(b, 0x20 | 0x21 | 0x23..=0x5b | 0x5d..=0x7e)));
+    }
+
+    #[test]
+    fn threat_24_a_known_clients_secret_that_is_shown_too_often_counts_for_its_team() {
+        let (uid, team) = (ServiceAccountUid::parse("agent").unwrap(), TeamUid::parse("red").unwrap());
+        let identity = Identity::ServiceAccount { uid, team: team.clone() };
+        let credential = CredentialId::new(uuid::Uuid::from_u128(1));
+        let caller = Box::new(Caller { credential, kind: CredentialKind::ServiceAccount, identity });
+        let limited = Limited { retry_after: 7 };
+        for (refused, requester) in [
+            (AuthError::Limited(limited), None),
+            (AuthError::CallerLimited(limited, caller), Some(&Requester::Team(team))),
+        ] {
+            let answer = OAuthAnswer::from(OAuthError::from(refused));
+            assert_eq!((answer.code(), answer.retry_after), (OAuthCode::RateLimited, Some(7)));
+            assert_eq!(answer.requester(), requester);
+        }
     }
 
     #[test]

@@ -4,8 +4,8 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
-use super::asker::Asker;
 use super::code::Code;
+use super::requester::Requester;
 use crate::wire::problem::{FieldError, Problem, TYPE_PREFIX};
 
 /// An error answer without its request id, which `layer::answer` adds as it writes the body.
@@ -19,7 +19,7 @@ pub struct ProblemAnswer {
     retry_after: Option<u64>,
     challenge: Option<&'static str>,
     cause: Option<String>,
-    asker: Option<Box<Asker>>,
+    requester: Option<Box<Requester>>,
 }
 
 impl ProblemAnswer {
@@ -32,7 +32,7 @@ impl ProblemAnswer {
             retry_after: None,
             challenge: None,
             cause: None,
-            asker: None,
+            requester: None,
         }
     }
 
@@ -73,16 +73,16 @@ impl ProblemAnswer {
         self
     }
 
-    /// Says who is refused.
+    /// Says who asked.
     #[must_use]
-    pub fn asked_by(mut self, asker: impl Into<Option<Asker>>) -> Self {
-        self.asker = asker.into().map(Box::new);
+    pub fn asked_by(mut self, requester: impl Into<Option<Requester>>) -> Self {
+        self.requester = requester.into().map(Box::new);
         self
     }
 
-    /// Who is refused, where that was said.
-    pub fn asker(&self) -> Option<&Asker> {
-        self.asker.as_deref()
+    /// Who asked, where that was said.
+    pub fn requester(&self) -> Option<&Requester> {
+        self.requester.as_deref()
     }
 
     /// Its code.

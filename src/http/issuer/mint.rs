@@ -12,7 +12,7 @@ use crate::domain::lifetime::Lifetime;
 use crate::domain::policy;
 use crate::domain::principal::Principal;
 use crate::domain::role_arn::RoleArn;
-use crate::http::error::{Asker, ProblemAnswer};
+use crate::http::error::{ProblemAnswer, Requester};
 use crate::http::extract::{Bearer, ClientOrigin, Json};
 use crate::http::state::IssuerState;
 use crate::issuer::mint::MintCall;
@@ -44,8 +44,11 @@ pub async fn mint(
     let on_behalf_of = named.and_then(|text| fields.parse("on_behalf_of", text, Principal::parse));
     fields.finish()?;
     let issuer = state.issuer()?;
-    let minted = issuer.mint(&minter, &MintCall { team, on_behalf_of, request }, &origin).await;
-    let minted = minted.map_err(|error| ProblemAnswer::from(error).asked_by(Asker::of_minter(&minter)))?;
+    let call = MintCall { team, on_behalf_of, request };
+    let minted = issuer
+        .mint(&minter, &call, &origin)
+        .await
+        .map_err(|error| ProblemAnswer::from(error).asked_by(Requester::of_minter(&minter, call.team.as_ref())))?;
     let answer = MintedToken {
         token: SecretText(minted.token),
         expires_at: minted.expires_at,

@@ -20,7 +20,7 @@ use crate::domain::run::{self, RunTerms};
 use crate::domain::session_tag::{TagKey, TagValue};
 use crate::domain::settings::{ModelId, ProviderLayer, SessionDuration};
 use crate::domain::team::AUDIENCES_MAX;
-use crate::http::error::{Asker, ProblemAnswer};
+use crate::http::error::{ProblemAnswer, Requester};
 use crate::http::extract::{Bearer, ClientOrigin, Segments};
 use crate::http::resource::create::{Create, Created, IdempotencyHeader};
 use crate::http::resource::fields::{Faults, Fields};
@@ -49,8 +49,9 @@ pub(super) async fn open(
 ) -> Result<Response, ProblemAnswer> {
     let issuer = state.issuer()?;
     let new = asked(create.body, issuer.now()).map_err(ProblemAnswer::fields)?;
+    let requester = Requester::of_minter(&opener.0, new.team.as_ref());
     let opened = issuer.open_run(&opener, new, create.repeatable, &origin).await;
-    let opened = opened.map_err(|error| ProblemAnswer::from(error).asked_by(Asker::of_minter(&opener.0)))?;
+    let opened = opened.map_err(|error| ProblemAnswer::from(error).asked_by(requester))?;
     let name = opened.run.id.to_string();
     let body = OpenedRun { run: shown(opened.run, issuer.now()), bearer: opened.bearer.map(SecretText) };
     Ok(Created::below(&create.at, &name, None, body).into_response())

@@ -1,9 +1,10 @@
 //! Slows down whoever was refused for want of room and comes back at once all the same.
 //!
 //! A refusal costs little; but connections that ask again the moment they are refused take, by the thousand, the
-//! processors from those that were let in. So one network hears refusals at once only so often, and so does one team (or
-//! one credential that is of no team alone), from however many networks it comes. Beyond that a refusal comes a second or
-//! two late, and holds nothing meanwhile but its connection.
+//! processors from those that were let in. So one network hears refusals at once only so often, and so does whoever is
+//! proven to ask, from however many networks they come. Beyond that a refusal comes a second or two late, and holds nothing
+//! meanwhile but its connection, or its stream of one. Those that wait are counted too: where their room is full, whoever
+//! comes next hears at once, since a refusal that is kept costs memory.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::response::Response;
 use http::StatusCode;
+use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::client_address::ClientAddress;
@@ -20,23 +22,27 @@ use crate::http::error::oauth::OAuthAnswer;
 use crate::limit::network::network;
 use crate::limit::rate::{KeyedRate, Rate};
 
-/// Refusals of one network or one asker that are answered at once: a hundred a second.
+/// Refusals of one network or one requester that are answered at once: a hundred a second.
 const AT_ONCE: Rate = Rate::at_least_one(6_000, 200);
 /// How long the others wait at least, and half of the most.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Into how many instants the second second is divided.
 const TURNS: u32 = 500;
 
+/// How many wait at most: twice what the connections of a listener can hold of HTTP/1.1, which asks one thing at a time.
+const ROOM: usize = 8_192;
+
 /// How often everyone was refused.
 #[derive(Debug)]
 pub struct Pace {
     at_once: KeyedRate,
+    room: Semaphore,
     turn: AtomicU32,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { at_once: KeyedRate::new(AT_ONCE), turn: AtomicU32::new(0) }
+        Self { at_once: KeyedRate::new(AT_ONCE), room: Semaphore::new(ROOM), turn: AtomicU32::new(0) }
     }
 }
 
@@ -46,21 +52,23 @@ impl Pace {
         request.extensions().get::<ClientAddress>().map(|client| network(client.0))
     }
 
-    /// Whether an answer to `network` may go at once, or is a 429 or 503 of which it, or whoever asked, has heard many.
+    /// Whether an answer to `network` may go at once, or is a 429 or 503 of which it, or the requester, has heard many.
     pub fn allows(&self, network: Option<IpAddr>, response: &Response) -> bool {
         if !matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             return true;
         }
         let (problem, oauth) = (response.extensions().get(), response.extensions().get());
-        let asker = problem.and_then(ProblemAnswer::asker).or_else(|| oauth.and_then(OAuthAnswer::asker));
+        let requester = problem.and_then(ProblemAnswer::requester).or_else(|| oauth.and_then(OAuthAnswer::requester));
         // Counted for both, whoever is the one that asks too often.
-        let asker = asker.is_none_or(|asker| self.at_once.take(&asker).is_ok());
-        self.at_once.take(&network).is_ok() && asker
+        let requester = requester.is_none_or(|requester| self.at_once.take(&requester).is_ok());
+        self.at_once.take(&network).is_ok() && requester
     }
 
-    /// What an answer that may not go at once waits.
+    /// What an answer that may not go at once waits, where there is room.
     pub async fn wait(&self) {
-        sleep(self.pause()).await;
+        if let Ok(_place) = self.room.try_acquire() {
+            sleep(self.pause()).await;
+        }
     }
 
     /// Another one each time: those that were told in the same instant would come back as one.
@@ -74,11 +82,12 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use axum::response::IntoResponse as _;
+    use futures_util::FutureExt as _;
 
     use super::*;
     use crate::domain::id::{CredentialId, TeamUid};
     use crate::http::error::oauth::OAuthCode;
-    use crate::http::error::{Asker, Code};
+    use crate::http::error::{Code, Requester};
 
     #[test]
     fn threat_24_who_is_refused_and_asks_again_at_once_waits_and_nobody_else_does() {
@@ -99,15 +108,25 @@ mod tests {
             let networks = (0..2000).map(|n| Some(Ipv4Addr::from_bits(0x0a00_0000 + n).into()));
             networks.filter(|network| pace.allows(*network, &refusal())).count()
         };
-        let problem = |asker: Option<Asker>| ProblemAnswer::new(Code::Unavailable, "").asked_by(asker).into_response();
+        let problem = |of: Option<Requester>| ProblemAnswer::new(Code::Unavailable, "").asked_by(of).into_response();
         assert_eq!(heard(&|| problem(None)), 2000, "each network is of its own");
-        let [red, blue] = ["red", "blue"].map(|uid| Asker::Team(TeamUid::parse(uid).unwrap()));
+        let [red, blue] = ["red", "blue"].map(|uid| Requester::Team(TeamUid::parse(uid).unwrap()));
         let told = heard(&|| problem(Some(red.clone())));
         assert!((200..2000).contains(&told), "{told} of one team were answered at once");
-        let person = Asker::Credential(CredentialId::new(uuid::Uuid::from_u128(1)));
+        let person = Requester::Credential(CredentialId::new(uuid::Uuid::from_u128(1)));
         let told = heard(&|| OAuthAnswer::new(OAuthCode::RateLimited, "").asked_by(person.clone()).into_response());
         assert!((200..2000).contains(&told), "{told} of one credential were answered at once");
         assert!(pace.allows(None, &problem(Some(blue))), "another team is not moved");
+    }
+
+    #[tokio::test]
+    async fn threat_24_so_many_wait_and_no_more() {
+        let pace = Pace::default();
+        let mut waiting: Vec<_> = (0..ROOM).map(|_| Box::pin(pace.wait())).collect();
+        assert!(waiting.iter_mut().all(|wait| wait.now_or_never().is_none()));
+        assert!(pace.wait().now_or_never().is_some(), "the room is full");
+        waiting.pop();
+        assert!(pace.wait().now_or_never().is_none(), "whoever hangs up makes room");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::crypto::client_assertion::AssertionRefused;
 use crate::crypto::foreign_token::ForeignRefused;
+use crate::domain::access::Caller;
 use crate::domain::credential::CredentialKind;
 use crate::domain::trust::Mismatch;
 use crate::issuer::refusals::{AuthError, MintError, Unavailable};
@@ -134,6 +135,9 @@ pub enum OAuthError {
     /// Too often.
     #[error(transparent)]
     Limited(#[from] Limited),
+    /// The client is known, and its secret is shown too often.
+    #[error("{0}")]
+    CallerLimited(Limited, Box<Caller>),
     /// Nobody can tell now.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
@@ -181,7 +185,8 @@ impl From<AuthError> for OAuthError {
             AuthError::RefreshToken => ClientRefused::OtherKind(CredentialKind::Refresh).into(),
             AuthError::Unknown => ClientRefused::Unknown.into(),
             AuthError::Dead(reason) => ClientRefused::Dead(reason).into(),
-            AuthError::Limited(limited) | AuthError::CallerLimited(limited, _) => limited.into(),
+            AuthError::Limited(limited) => limited.into(),
+            AuthError::CallerLimited(limited, caller) => Self::CallerLimited(limited, caller),
             AuthError::Unavailable(unavailable) => unavailable.into(),
         }
     }

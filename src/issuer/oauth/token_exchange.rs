@@ -61,23 +61,30 @@ struct Taken {
 }
 
 impl Issuer {
-    /// Exchanges `subject_token` for a token of the service account `client_id`.
-    pub async fn exchange_subject_token(
+    /// The service account `client_id`, where one of its rules takes `subject_token`, which then counts as presented.
+    pub async fn client_by_subject_token(
         &self,
         client_id: &Secret,
         subject_token: &Secret,
+        origin: &Origin,
+    ) -> Result<Client, OAuthError> {
+        self.count_limited(self.0.limits.anonymous(origin), Action::AccessTokenIssue, origin)?;
+        self.count_limited(self.0.limits.failing(origin), Action::AccessTokenIssue, origin)?;
+        let _place = self.0.limits.judge(origin).map_err(Unavailable::from)?;
+        match self.judge(client_id, subject_token, origin).await {
+            Err(OAuthError::SubjectToken(refused)) => Err(self.limited_refusal(refused, origin)),
+            judged => judged,
+        }
+    }
+
+    /// What was wanted, for the client that a subject token stands for.
+    pub async fn exchange_for(
+        &self,
+        client: &Client,
         wanted: &Wanted,
         origin: &Origin,
     ) -> Result<Exchanged, OAuthError> {
-        self.count_limited(self.0.limits.anonymous(origin), Action::AccessTokenIssue, origin)?;
-        self.count_limited(self.0.limits.failing(origin), Action::AccessTokenIssue, origin)?;
-        let place = self.0.limits.judge(origin).map_err(Unavailable::from)?;
-        let client = match self.judge(client_id, subject_token, origin).await {
-            Err(OAuthError::SubjectToken(refused)) => return Err(self.limited_refusal(refused, origin)),
-            judged => judged?,
-        };
-        drop(place);
-        let issued = self.issue_access_token(&client, origin).await?;
+        let issued = self.issue_access_token(client, origin).await?;
         let Wanted::IdentityToken(request) = wanted else { return Ok(Exchanged::AccessToken(issued)) };
         // The access token never leaves: it is what the identity token derives from, so that everything which ends
         // the one ends the other, and the mint decides as it does for any credential of the service account.
@@ -88,7 +95,7 @@ impl Issuer {
         Ok(Exchanged::IdentityToken(Box::new(minted)))
     }
 
-    /// Which client the token stands for; it then counts as presented.
+    /// Which client the token stands for.
     async fn judge(&self, client_id: &Secret, subject_token: &Secret, origin: &Origin) -> Result<Client, OAuthError> {
         let unknown = |refused| {
             self.count_refused(refused, origin);

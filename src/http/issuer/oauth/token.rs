@@ -13,7 +13,7 @@ use super::form::Form;
 use super::person;
 use super::token_exchange::{ExchangeAnswer, exchange};
 use crate::domain::audit::Action;
-use crate::http::error::Asker;
+use crate::http::error::Requester;
 use crate::http::error::oauth::{OAuthAnswer, OAuthCode, OAuthProblem};
 use crate::http::extract::ClientOrigin;
 use crate::http::state::IssuerState;
@@ -139,5 +139,5 @@ async fn client_credentials(state: &IssuerState, asked: &Asked) -> Result<TokenA
     let issuer = state.issuer()?;
     let client = issuer.client(presented, Action::AccessTokenIssue, origin).await?;
     let issued = issuer.issue_access_token(&client, origin).await;
-    Ok(issued.map_err(|error| OAuthAnswer::from(error).asked_by(Asker::Team(client.team)))?.into())
+    Ok(issued.map_err(|error| OAuthAnswer::from(error).asked_by(Requester::Team(client.team)))?.into())
 }
