@@ -34,6 +34,7 @@ pub mod policy;
 pub mod principal;
 pub mod refresh;
 pub mod region;
+pub mod requester;
 pub mod role;
 pub mod role_arn;
 pub mod rotation;

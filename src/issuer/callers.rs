@@ -11,6 +11,7 @@ use crate::domain::audit::{Action, Decision, Event, Origin};
 use crate::domain::credential::{CredentialKind, OpaqueCredential};
 use crate::domain::id::{CredentialId, TeamUid};
 use crate::domain::principal::Principal;
+use crate::domain::requester::Requester;
 use crate::limit::network::network;
 use crate::limit::rate::Limited;
 use crate::store::{CredentialRecord, DeadReason};
@@ -60,7 +61,7 @@ impl Issuer {
     fn within_limits(&self, caller: &Caller, origin: &Origin) -> Result<(), AuthError> {
         let within = self.0.limits.credential(caller.credential);
         self.count_limited(within, Action::Authenticate, origin)
-            .map_err(|limited| AuthError::CallerLimited(limited, Box::new(caller.clone())))?;
+            .map_err(|limited| AuthError::CallerLimited(limited, Requester::of(caller)))?;
         Ok(self.count_limited(self.0.limits.known(origin), Action::Authenticate, origin)?)
     }
 

@@ -4,11 +4,12 @@ use crate::crypto::seal::SealError;
 use crate::crypto::signer::SignerError;
 use crate::crypto::verify::TokenRefused;
 use crate::crypto::verifying_key::VerifyingKeyError;
-use crate::domain::access::{Caller, Denied};
+use crate::domain::access::Denied;
 use crate::domain::credential::CredentialError;
 use crate::domain::id::TeamUid;
 use crate::domain::platform::PlatformRight;
 use crate::domain::policy::Refusal;
+use crate::domain::requester::Requester;
 use crate::domain::session::SessionOrigin;
 use crate::domain::signing_key::KeySetError;
 use crate::limit::admission::Busy;
@@ -38,7 +39,7 @@ pub enum AuthError {
     Limited(#[from] Limited),
     /// It is known, and shown too often.
     #[error("{0}")]
-    CallerLimited(Limited, Box<Caller>),
+    CallerLimited(Limited, Option<Requester>),
     /// Nobody can tell now.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),

@@ -1,7 +1,7 @@
 //! Far more than can be served: one team with many times the connections that there are places, strangers with bad
 //! credentials, and readers of the public documents. What is admitted is answered and has its row, the rest is told to come
-//! back, the documents answer throughout, another team goes on, and it is over when it is over, also where those that wait
-//! hang up.
+//! back and leaves a few rows, the documents answer throughout, another team goes on, and it is over when it is over, also
+//! where those that wait hang up.
 
 #![expect(clippy::print_stdout, reason = "the figures are for whoever runs the drill")]
 
@@ -12,10 +12,14 @@ use brevet::domain::credential::{CredentialKind, OpaqueCredential};
 
 use crate::support::drilled::{Drilled, no_rates};
 use crate::support::entropy::SeededEntropy;
-use crate::support::load::{Crowd, Told, get, mint, mint_from};
+use crate::support::load::{Crowd, Crowding, Told, get, mint, mint_from};
 use crate::support::variable;
 
 const PATIENCE: Duration = Duration::from_mins(1);
+/// From how many networks strangers come.
+const NETWORKS: usize = 64;
+/// Rows about refusals that each network leaves in a minute at most: one for each thing that is tried and cause.
+const CAUSES: usize = 8;
 const DOCUMENTS: [&str; 2] = ["/.well-known/openid-configuration", "/.well-known/jwks.json"];
 
 /// How much is thrown at it.
@@ -69,6 +73,13 @@ fn carried(crowd: Crowd) -> (f64, BTreeSet<String>) {
     (f64::from(u32::try_from(told.of(200)).unwrap()) / began.elapsed().as_secs_f64(), tokens)
 }
 
+/// What is told from now on until ten more have been served, and for a while where there are seconds to spend.
+fn for_a_while(crowd: &Crowding, scale: &Scale, name: &str) -> Told {
+    assert!(crowd.wait_for(10, 200, PATIENCE), "{name}: {:?}", crowd.so_far().answers);
+    std::thread::sleep(Duration::from_secs(scale.seconds.unwrap_or_default() / 2));
+    crowd.take()
+}
+
 fn overload(mut drilled: Drilled, scale: &Scale) {
     let (address, name) = (drilled.address(), drilled.name);
     let keys = drilled.furnish(&["red", "blue"], 8);
@@ -80,28 +91,32 @@ fn overload(mut drilled: Drilled, scale: &Scale) {
         humble: true,
     };
     let mints = |team: usize| keys[team].iter().map(|key| mint(&address, key)).collect::<Vec<_>>();
-    let alone = scale.seconds.map(|_| carried(Crowd { humble: false, ..crowd(mints(0), 64, Duration::ZERO) }));
-    let began = Instant::now();
+    let (whole, began) = (scale.seconds.is_some(), Instant::now());
+    let alone = whole.then(|| carried(Crowd { humble: false, ..crowd(mints(0), 64, Duration::ZERO) }));
     let readers = Crowd {
         humble: false,
         ..crowd(DOCUMENTS.map(|path| get(&address, path)).into(), 4, Duration::from_millis(20))
     };
     let readers = readers.start();
     let blue = Crowd { humble: false, ..crowd(mints(1), 2, Duration::from_millis(20)) }.start();
+    let quiet = for_a_while(&blue, scale, name);
+    let strange = crowd(strangers(&address, NETWORKS), scale.strangers, Duration::ZERO).start();
+    assert!(strange.wait_for(20, 401, PATIENCE), "{name}: {:?}", strange.so_far().answers);
+    let beside_strangers = for_a_while(&blue, scale, name);
+    only(&strange.take(), &[401, 429, 503], "a stranger");
+    only(&readers.take(), &[200], "a reader");
+    let flooded = Instant::now();
     let red = crowd(mints(0), scale.red, Duration::ZERO).start();
-    let strange = crowd(strangers(&address, 64), scale.strangers, Duration::ZERO).start();
     // Until everything has happened that is to be seen.
     assert!(red.wait_for(20, 503, PATIENCE), "{name}: nothing was refused: {:?}", red.so_far().answers);
     assert!(red.wait_for(50, 200, PATIENCE), "{name}: {:?}", red.so_far().answers);
     assert!(blue.wait_for(10, 200, PATIENCE), "{name}: {:?}", blue.so_far().answers);
     assert!(strange.wait_for(20, 401, PATIENCE), "{name}: {:?}", strange.so_far().answers);
     assert!(readers.wait_for(20, 200, PATIENCE), "{name}: {:?}", readers.so_far().answers);
-    if let Some(seconds) = scale.seconds {
-        std::thread::sleep(Duration::from_secs(seconds));
-    }
+    std::thread::sleep(Duration::from_secs(scale.seconds.unwrap_or_default()));
     let ready = drilled.readiness();
     assert_eq!(ready["ready"], true, "a saturated replica works at its best rate: {ready}");
-    let seconds = began.elapsed().as_secs_f64();
+    let seconds = flooded.elapsed().as_secs_f64();
     let (red, strange) = (red.finish(), strange.finish());
     let over = Instant::now();
     assert!(blue.wait_for(1, 200, PATIENCE), "{name}: {:?}", blue.so_far().answers);
@@ -115,6 +130,13 @@ fn overload(mut drilled: Drilled, scale: &Scale) {
             100.0 * now / carried
         );
     }
+    let p99 = |told: &Told| told.percentile(200, 99).as_secs_f64() * 1e3;
+    println!(
+        "  blue, p99: {:.2} ms alone, {:.2} ms beside strangers, {:.2} ms beside all",
+        p99(&quiet),
+        p99(&beside_strangers),
+        p99(&blue)
+    );
     told("red", &red, &[200, 503], seconds);
     told("blue", &blue, &[200, 503], seconds);
     told("strangers", &strange, &[401, 429, 503], seconds);
@@ -126,17 +148,38 @@ fn overload(mut drilled: Drilled, scale: &Scale) {
     only(&readers, &[200], "a reader");
     // 503 where too many strangers wait for the store at once.
     only(&strange, &[401, 429, 503], "a stranger");
+    // Who asks for little, or for what is always there, does not wait as whoever asks for everything.
+    for (told, who) in [(&blue, "blue"), (&readers, "a reader")] {
+        assert!(told.percentile(200, 50) < red.percentile(200, 50), "{name}: {who} waits as red does");
+    }
 
     assert_eq!(drilled.served.stop().code(), Some(0));
-    let released = drilled.released();
-    let before = alone.map(|(_, tokens)| tokens).unwrap_or_default();
-    let received: BTreeSet<_> = red.tokens.iter().chain(&blue.tokens).chain(&before).cloned().collect();
+    let blue = [quiet, beside_strangers, blue];
+    every_token_has_its_row(&drilled, [&red].into_iter().chain(&blue), alone.map(|(_, tokens)| tokens));
+    let minutes = usize::try_from(began.elapsed().as_secs() / 60).unwrap() + 2;
+    let (rows, most) = (drilled.refusals(), NETWORKS * CAUSES * minutes);
+    println!("  {rows} rows tell of all that was refused");
+    assert!(rows <= most, "{name}: {rows} rows of refusals in {minutes} minutes");
+}
+
+/// And each row its token: everyone waited for the answer owed.
+fn every_token_has_its_row<'a>(
+    drilled: &Drilled,
+    told: impl Iterator<Item = &'a Told>,
+    more: Option<BTreeSet<String>>,
+) {
+    let mut received = more.unwrap_or_default();
+    let mut count = received.len();
+    for told in told {
+        count += told.of(200);
+        received.extend(told.tokens.iter().cloned());
+    }
+    let (name, released) = (drilled.name, drilled.released());
     let lost: Vec<_> = received.difference(&released).collect();
     assert!(lost.is_empty(), "{name}: {} of {} tokens have no row", lost.len(), received.len());
-    // Everyone waited for the answer owed, so a row without a token is one that was never answered.
     let unanswered: Vec<_> = released.difference(&received).collect();
     assert!(unanswered.is_empty(), "{name}: {} of {} rows without a token", unanswered.len(), released.len());
-    assert_eq!(received.len(), red.of(200) + blue.of(200) + before.len(), "{name}: each token is its own");
+    assert_eq!(received.len(), count, "{name}: each token is its own");
 }
 
 /// Whoever waits and hangs up leaves no place and no line behind: the same team's next clients are served at once.

@@ -1,7 +1,11 @@
 //! Someone else's tokens at `/oauth2/token` (RFC 8693): whose are taken, and every near miss.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
+use axum::body::Body;
 use brevet::domain::audience::Audience;
 use brevet::domain::audit::{Action, Decision, Origin};
 use brevet::domain::claim_condition::{ClaimPath, Condition, Expected};
@@ -12,17 +16,20 @@ use brevet::domain::id::{ServiceAccountUid, TeamUid, TrustRuleId};
 use brevet::domain::issuer_url::{Development, IssuerUrl};
 use brevet::domain::trust::{KeySource, Reuse, TrustRule, TrustRuleRecord};
 use brevet::domain::trust_template::Template;
+use brevet::http::layer::client_address::ClientAddress;
 use brevet::issuer::limits::LimitNumbers;
 use brevet::issuer::oauth::{Client, OAuthError, SubjectTokenRefused};
 use brevet::limit::rate::Rate;
 use brevet::store::{DerivesFrom, ServiceAccountChange, TeamChange, TrustRuleChange};
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
-use http::StatusCode;
+use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 use time::Duration;
+use tower::ServiceExt as _;
 
 use crate::oauth::form;
-use crate::support::app::{Answer, App, Options};
+use crate::support::app::{Answer, App, Options, request};
 use crate::support::foreign_issuer::{AUDIENCE, ForeignIssuer, github, gitlab, jwks, kubernetes, token};
 use crate::support::token_keys;
 
@@ -30,6 +37,12 @@ const GITHUB: &str = "https://token.actions.githubusercontent.com";
 const GITLAB: &str = "https://gitlab.com";
 pub(crate) const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 pub(crate) const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+/// What a rule for pods asks for, so that it takes those of `kubernetes`.
+const POD: [(&str, &str); 3] = [
+    ("namespace", "prod"),
+    ("service_account", "agent"),
+    ("service_account_uid", "14ee3fa4-a7e2-420f-9f9a-dbc4507c3798"),
+];
 const NOT_TRUSTED: &str = "subject_token fits no trust rule of this service account; its team's audit log may say more";
 
 /// A team with an agent that trusts somebody.
@@ -131,6 +144,13 @@ pub(crate) fn is(claim: &str, text: &str) -> Condition {
     Condition { claim: ClaimPath::parse(claim).unwrap(), expected: Expected::text(text).unwrap() }
 }
 
+/// The same from another network for each `n`.
+fn from(mut request: Request<Body>, n: u32) -> Request<Body> {
+    let network = Ipv4Addr::from_bits(0x0a00_0000 + n);
+    request.extensions_mut().insert(ClientAddress(network.into()));
+    request
+}
+
 /// `claims` with the member at a JSON pointer set.
 fn with(claims: &Value, pointer: &str, value: Value) -> Value {
     let mut claims = claims.clone();
@@ -201,12 +221,7 @@ async fn threat_10_each_shape_is_taken_by_its_rule_and_every_near_miss_refused()
     let scene = Scene::set().await;
     let now = scene.app.clock.now();
     let cluster = "https://oidc.eks.eu-central-1.amazonaws.com/id/EXAMPLE";
-    let pod = [
-        ("namespace", "prod"),
-        ("service_account", "agent"),
-        ("service_account_uid", "14ee3fa4-a7e2-420f-9f9a-dbc4507c3798"),
-    ];
-    scene.template(cluster, Template::Kubernetes, &pod).await;
+    scene.template(cluster, Template::Kubernetes, &POD).await;
     let job = [("owner_id", "1234"), ("repository", "acme/agents"), ("ref", "refs/heads/*")];
     scene.template(GITHUB, Template::GitHubActions, &job).await;
     let project = [("project_id", "20"), ("ref", "main"), ("ref_type", "branch"), ("ref_protected", "true")];
@@ -384,6 +399,75 @@ async fn threat_8_of_parallel_replays_exactly_as_many_win_as_the_rule_allows() {
     assert!(Scene::refused(&scene.exchange(&subject, &[]).await).2.contains("has expired"));
     let reasons = scene.reasons().await;
     assert_eq!((reasons["subject_token_replayed"], reasons["subject_token_expired"]), (15 + 15 + 11 + 1, 1));
+}
+
+#[tokio::test]
+async fn threat_24_what_the_token_endpoint_refuses_counts_for_the_team_from_whatever_networks_it_is_asked() {
+    let (once, generous) = (Rate::new(1, 1).unwrap(), Options::default().limits);
+    // Whether the rate of what is asked for is over, or that of the credential which is shown.
+    for limits in [LimitNumbers { team: once, ..generous }, LimitNumbers { credential: once, ..generous }] {
+        let scene = Scene::over(App::with(Options { limits, ..Options::default() }).await).await;
+        let app = &scene.app;
+        let cluster = "https://cluster.example.com";
+        scene.template(cluster, Template::Kubernetes, &POD).await;
+        let subject_token = token("ES256", &kubernetes(cluster, app.clock.now()));
+        let (key, _) = app.agent_key(&scene.agent).await;
+        app.mint(&key, &json!({})).await;
+        let secret = [("grant_type", "client_credentials"), ("client_id", "agent-1"), ("client_secret", &key)];
+        let exchange = [
+            ("grant_type", EXCHANGE),
+            ("client_id", "agent-1"),
+            ("subject_token", &subject_token),
+            ("subject_token_type", JWT),
+        ];
+        // A foreign token is no credential of ours that would have a rate.
+        let asked: [&[_]; 2] = [&secret, if limits.team == once { &exchange } else { &secret }];
+        for parameters in asked {
+            let over = AtomicBool::new(false);
+            let endless = async {
+                // What the team may hear at once is used up all the while.
+                for n in 0_u32.. {
+                    let refused = from(request(Method::POST, "/v1/identity-tokens", Some(&key), Body::from("{}")), n);
+                    let _ = app.router.clone().oneshot(refused).now_or_never();
+                    if over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    if n > 400 {
+                        tokio::task::yield_now().await;
+                    }
+                }
+            };
+            let asking = async {
+                let took = join_all((0..8).map(|n| async move {
+                    let began = Instant::now();
+                    let answer = app.router.clone().oneshot(from(form("/oauth2/token", parameters), n << 16)).await;
+                    (answer.unwrap().status(), began.elapsed())
+                }));
+                let took = took.await;
+                over.store(true, Ordering::Relaxed);
+                took
+            };
+            let ((), took) = tokio::join!(endless, asking);
+            assert!(took.iter().all(|(status, _)| *status == StatusCode::TOO_MANY_REQUESTS), "{took:?}");
+            // One of them may have come as there was room for another.
+            assert!(took.iter().filter(|(_, took)| took.as_secs() >= 1).count() >= 4, "{took:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_identity_token_that_is_refused_for_a_rate_is_asked_for_again() {
+    let limits = LimitNumbers { team: Rate::new(1, 1).unwrap(), ..Options::default().limits };
+    let scene = Scene::over(App::with(Options { limits, ..Options::default() }).await).await;
+    let cluster = "https://cluster.example.com";
+    scene.template(cluster, Template::Kubernetes, &POD).await;
+    let subject_token = token("ES256", &kubernetes(cluster, scene.app.clock.now()));
+    // The rate is used up by the access token that the identity token would derive from.
+    let wanted = [("requested_token_type", JWT), ("audience", "sts.amazonaws.com")];
+    let answer = scene.exchange(&subject_token, &wanted).await;
+    let (status, error, _) = Scene::refused(&answer);
+    assert_eq!((status, error.as_str()), (429, "temporarily_unavailable"), "{answer}");
+    assert!(answer.header("retry-after").is_some(), "{answer}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The mint through every layer: who gets which token, what is refused, and what stands in the audit rows.
 
 use std::collections::HashSet;
+use std::time::Instant;
 
 use axum::body::Body;
 use base64::Engine;
@@ -19,6 +20,7 @@ use brevet::domain::settings::ProviderLayer;
 use brevet::domain::team::{AudienceRule, RoleRule, RolesClaim, WhoMay};
 use brevet::http::layer::client_address::ClientAddress;
 use brevet::issuer::limits::LimitNumbers;
+use brevet::issuer::refusals::AuthError;
 use brevet::limit::rate::Rate;
 use brevet::store::{ServiceAccountChange, Target, TeamChange, UserChange};
 use futures_util::future::join_all;
@@ -502,7 +504,7 @@ async fn threat_24_a_team_that_is_refused_often_hears_it_late_from_whatever_netw
             app.mint(&key, &json!({})).await;
             keys.push(key);
         }
-        let (mut at_once, mut late) = (0_u32, 0_u32);
+        let (mut at_once, mut late, began) = (0_u32, 0_u32, Instant::now());
         for n in 0..1600 {
             // A hundred of each credential, one of each network.
             let body = Body::from("{}");
@@ -517,7 +519,8 @@ async fn threat_24_a_team_that_is_refused_often_hears_it_late_from_whatever_netw
                 None => late += 1,
             }
         }
-        assert!((180..800).contains(&at_once), "{at_once} at once, {late} late");
+        let most = 201.0 + 100.0 * began.elapsed().as_secs_f64();
+        assert!(at_once >= 180 && f64::from(at_once) <= most, "{at_once} at once, {late} late");
     }
 }
 
@@ -536,7 +539,11 @@ async fn threat_24_all_callers_of_one_address_share_its_limit_and_other_addresse
         assert!((1..=60).contains(&limited.header("retry-after").unwrap().parse::<u64>().unwrap()));
     }
     let elsewhere = Origin { address: Some("192.0.2.8".parse().unwrap()), user_agent: None };
-    assert!(app.issuer.authenticate(&key, &elsewhere).await.is_ok(), "another address is not moved");
+    for caller in [&key, &other] {
+        assert!(app.issuer.authenticate(caller, &elsewhere).await.is_ok(), "another address is not moved");
+    }
+    let over = app.issuer.authenticate(&key, &elsewhere).await;
+    assert!(matches!(over, Err(AuthError::Limited(_))), "that is nobody's refusal: {over:?}");
 }
 
 #[tokio::test]

@@ -134,20 +134,29 @@ impl Drilled {
 
     /// The ids of all tokens whose release a row authorises, read past the issuer. On SQLite while it is stopped.
     pub(crate) fn released(&self) -> BTreeSet<String> {
-        const SQL: &str = "SELECT token_id FROM audit_events WHERE action = 'token.mint' AND decision = 'allowed'";
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let ids: Vec<String> = runtime.block_on(async {
-            if let Some(url) = &self.postgres {
-                let mut connection = PgConnection::connect(url).await.expect("PostgreSQL answers");
-                sqlx::query_scalar(SQL).fetch_all(&mut connection).await.expect("texts")
-            } else {
-                let options = SqliteConnectOptions::new().filename(self.served.home.path().join("brevet.db"));
-                let mut connection = SqliteConnection::connect_with(&options).await.expect("a database");
-                sqlx::query_scalar(SQL).fetch_all(&mut connection).await.expect("texts")
-            }
-        });
+        let ids =
+            self.audited("SELECT token_id FROM audit_events WHERE action = 'token.mint' AND decision = 'allowed'");
         let (count, released): (_, BTreeSet<_>) = (ids.len(), ids.into_iter().collect());
         assert_eq!(count, released.len(), "two rows for one token");
         released
+    }
+
+    /// How many rows tell of refusals. On SQLite while it is stopped.
+    pub(crate) fn refusals(&self) -> usize {
+        self.audited("SELECT reason FROM audit_events WHERE decision = 'refused'").len()
+    }
+
+    fn audited(&self, sql: &'static str) -> Vec<String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            if let Some(url) = &self.postgres {
+                let mut connection = PgConnection::connect(url).await.expect("PostgreSQL answers");
+                sqlx::query_scalar(sql).fetch_all(&mut connection).await.expect("texts")
+            } else {
+                let options = SqliteConnectOptions::new().filename(self.served.home.path().join("brevet.db"));
+                let mut connection = SqliteConnection::connect_with(&options).await.expect("a database");
+                sqlx::query_scalar(sql).fetch_all(&mut connection).await.expect("texts")
+            }
+        })
     }
 }

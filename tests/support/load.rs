@@ -17,6 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::minters::HANGS;
 
+/// A connection that is later than this leaves out what it should have asked before.
+const CATCHES_UP: Duration = Duration::from_secs(1);
+
 /// Clients of one kind.
 #[derive(Debug, Clone)]
 pub(crate) struct Crowd {
@@ -26,7 +29,8 @@ pub(crate) struct Crowd {
     pub(crate) requests: Vec<Vec<u8>>,
     /// How many connections there are, each with one request at a time.
     pub(crate) connections: usize,
-    /// From one request of a connection to the next; at once where the answer took longer.
+    /// From one request of a connection to the next. Where an answer took longer, the next ones come at once until it has
+    /// caught up.
     pub(crate) every: Duration,
     /// Whether the server's work, but for what it signs for a crowd, goes before it on the processors that both share:
     /// what comes from other hosts takes none of them.
@@ -178,6 +182,7 @@ async fn come(crowd: Arc<Crowd>, n: usize, over: Arc<AtomicBool>, told: Arc<Mute
     // Not all at the same instant.
     let share = u32::try_from(crowd.connections).unwrap_or(u32::MAX);
     sleep(crowd.every / share * u32::try_from(n).unwrap_or_default()).await;
+    let mut due = Instant::now();
     while !over.load(Ordering::Relaxed) {
         let began = Instant::now();
         let request = requests.next().expect("a circle");
@@ -199,7 +204,9 @@ async fn come(crowd: Arc<Crowd>, n: usize, over: Arc<AtomicBool>, told: Arc<Mute
                 }
             }
         }
-        sleep_until((began + crowd.every).into()).await;
+        due += crowd.every;
+        due = due.max(began.checked_sub(CATCHES_UP).unwrap_or(due));
+        sleep_until(due.into()).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Refusals of bearers.
 
-use super::{Code, ProblemAnswer, Requester};
+use super::{Code, ProblemAnswer};
 use crate::domain::access::Denied;
 use crate::issuer::refusals::AuthError;
 use crate::limit::rate::Limited;
@@ -18,7 +18,7 @@ impl From<AuthError> for ProblemAnswer {
             }
             AuthError::Dead(reason) => reason.into(),
             AuthError::Limited(limited) => limited.into(),
-            AuthError::CallerLimited(limited, caller) => Self::from(limited).asked_by(Requester::of(&caller)),
+            AuthError::CallerLimited(limited, requester) => Self::from(limited).asked_by(requester),
             AuthError::Unavailable(unavailable) => unavailable.into(),
         }
     }

@@ -13,10 +13,8 @@ pub mod mint;
 pub mod oauth;
 pub mod page;
 pub mod problem;
-pub mod requester;
 pub mod session;
 pub mod unavailable;
 
 pub use code::Code;
 pub use problem::ProblemAnswer;
-pub use requester::Requester;

@@ -7,8 +7,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::problem::ProblemAnswer;
-use super::requester::Requester;
 use crate::domain::policy::Refusal;
+use crate::domain::requester::Requester;
 use crate::http::error::Code;
 use crate::issuer::oauth::{GrantRefused, OAuthError, SubjectTokenRefused};
 use crate::issuer::refusals::{MintError, Unavailable};
@@ -190,8 +190,8 @@ impl From<OAuthError> for OAuthAnswer {
             OAuthError::SubjectToken(_) => Self::new(OAuthCode::InvalidRequest, words),
             OAuthError::Mint(refused) => Self::new(of_mint(&refused), words),
             OAuthError::Limited(limited) => limited.into(),
-            OAuthError::CallerLimited(limited, caller) => Self::from(limited).asked_by(Requester::of(&caller)),
             OAuthError::Unavailable(unavailable) => unavailable.into(),
+            OAuthError::Proven(error, requester) => Self::from(*error).asked_by(requester),
         }
     }
 }
@@ -266,33 +266,12 @@ impl IntoResponse for OAuthAnswer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::access::{Caller, Identity};
-    use crate::domain::credential::CredentialKind;
-    use crate::domain::id::{CredentialId, ServiceAccountUid, TeamUid};
-    use crate::issuer::refusals::AuthError;
 
     #[test]
     fn a_description_holds_only_what_the_rfc_allows() {
         let said = ascii("client_id \"a\\b\" … ü\n");
         assert_eq!(said, "client_id 'a/b' ? ??");
         assert!(said.bytes().all(|b| matches!(b, 0x20 | 0x21 | 0x23..=0x5b | 0x5d..=0x7e)));
-    }
-
-    #[test]
-    fn threat_24_a_known_clients_secret_that_is_shown_too_often_counts_for_its_team() {
-        let (uid, team) = (ServiceAccountUid::parse("agent").unwrap(), TeamUid::parse("red").unwrap());
-        let identity = Identity::ServiceAccount { uid, team: team.clone() };
-        let credential = CredentialId::new(uuid::Uuid::from_u128(1));
-        let caller = Box::new(Caller { credential, kind: CredentialKind::ServiceAccount, identity });
-        let limited = Limited { retry_after: 7 };
-        for (refused, requester) in [
-            (AuthError::Limited(limited), None),
-            (AuthError::CallerLimited(limited, caller), Some(&Requester::Team(team))),
-        ] {
-            let answer = OAuthAnswer::from(OAuthError::from(refused));
-            assert_eq!((answer.code(), answer.retry_after), (OAuthCode::RateLimited, Some(7)));
-            assert_eq!(answer.requester(), requester);
-        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
 use super::code::Code;
-use super::requester::Requester;
+use crate::domain::requester::Requester;
 use crate::wire::problem::{FieldError, Problem, TYPE_PREFIX};
 
 /// An error answer without its request id, which `layer::answer` adds as it writes the body.

@@ -1,10 +1,11 @@
 //! Slows down whoever was refused for want of room and comes back at once all the same.
 //!
 //! A refusal costs little; but connections that ask again the moment they are refused take, by the thousand, the
-//! processors from those that were let in. So one network hears refusals at once only so often, and so does whoever is
-//! proven to ask, from however many networks they come. Beyond that a refusal comes a second or two late, and holds nothing
-//! meanwhile but its connection, or its stream of one. Those that wait are counted too: where their room is full, whoever
-//! comes next hears at once, since a refusal that is kept costs memory.
+//! processors from those that were let in. So a team hears refusals at once only so often, from however many networks its
+//! credentials are shown, and so does a network of which nobody has shown more. Beyond that a refusal comes a second or two
+//! late, and holds nothing meanwhile but its connection, or its stream of one. A refusal that is kept costs memory: where the
+//! room of a network is full, or that of all, whoever comes next hears at once. Nor does anybody wait who resets a stream
+//! instead; what that costs, the rates bound.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,14 +14,15 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::response::Response;
 use http::StatusCode;
-use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::client_address::ClientAddress;
+use crate::domain::requester::Requester;
 use crate::http::error::ProblemAnswer;
 use crate::http::error::oauth::OAuthAnswer;
 use crate::limit::network::network;
 use crate::limit::rate::{KeyedRate, Rate};
+use crate::limit::share::Shares;
 
 /// Refusals of one network or one requester that are answered at once: a hundred a second.
 const AT_ONCE: Rate = Rate::at_least_one(6_000, 200);
@@ -29,20 +31,22 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Into how many instants the second second is divided.
 const TURNS: u32 = 500;
 
-/// How many wait at most: twice what the connections of a listener can hold of HTTP/1.1, which asks one thing at a time.
-const ROOM: usize = 8_192;
+/// How many wait at most, and how many of them for one network: as many as a listener has connections, since HTTP/1.1 asks
+/// one thing at a time.
+const ROOM: usize = 4 * EACH;
+const EACH: usize = 4_096;
 
 /// How often everyone was refused.
 #[derive(Debug)]
 pub struct Pace {
     at_once: KeyedRate,
-    room: Semaphore,
+    room: Shares<Option<IpAddr>>,
     turn: AtomicU32,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { at_once: KeyedRate::new(AT_ONCE), room: Semaphore::new(ROOM), turn: AtomicU32::new(0) }
+        Self { at_once: KeyedRate::new(AT_ONCE), room: Shares::new(ROOM, EACH), turn: AtomicU32::new(0) }
     }
 }
 
@@ -59,14 +63,21 @@ impl Pace {
         }
         let (problem, oauth) = (response.extensions().get(), response.extensions().get());
         let requester = problem.and_then(ProblemAnswer::requester).or_else(|| oauth.and_then(OAuthAnswer::requester));
-        // Counted for both, whoever is the one that asks too often.
-        let requester = requester.is_none_or(|requester| self.at_once.take(&requester).is_ok());
-        self.at_once.take(&network).is_ok() && requester
+        match requester {
+            // Who shares its network has not asked for it.
+            Some(team @ Requester::Team(_)) => self.at_once.take(team).is_ok(),
+            // Counted for both: nobody has a network for each credential, nor a credential for each network.
+            Some(credential @ Requester::Credential(_)) => {
+                let credential = self.at_once.take(credential).is_ok();
+                self.at_once.take(&network).is_ok() && credential
+            }
+            None => self.at_once.take(&network).is_ok(),
+        }
     }
 
-    /// What an answer that may not go at once waits, where there is room.
-    pub async fn wait(&self) {
-        if let Ok(_place) = self.room.try_acquire() {
+    /// What an answer to `network` that may not go at once waits, where there is room.
+    pub async fn wait(&self, network: Option<IpAddr>) {
+        if let Ok(_place) = self.room.take(&network, 1) {
             sleep(self.pause()).await;
         }
     }
@@ -86,8 +97,8 @@ mod tests {
 
     use super::*;
     use crate::domain::id::{CredentialId, TeamUid};
+    use crate::http::error::Code;
     use crate::http::error::oauth::OAuthCode;
-    use crate::http::error::{Code, Requester};
 
     #[test]
     fn threat_24_who_is_refused_and_asks_again_at_once_waits_and_nobody_else_does() {
@@ -116,17 +127,27 @@ mod tests {
         let person = Requester::Credential(CredentialId::new(uuid::Uuid::from_u128(1)));
         let told = heard(&|| OAuthAnswer::new(OAuthCode::RateLimited, "").asked_by(person.clone()).into_response());
         assert!((200..2000).contains(&told), "{told} of one credential were answered at once");
-        assert!(pace.allows(None, &problem(Some(blue))), "another team is not moved");
+        assert!(pace.allows(None, &problem(Some(blue.clone()))), "another team is not moved");
+        // Nor is it where they share a network.
+        let shared = "192.0.2.1".parse().ok();
+        assert!(!(0..2000).all(|_| pace.allows(shared, &problem(Some(red.clone())))));
+        assert!(pace.allows(shared, &problem(Some(blue))) && pace.allows(shared, &problem(None)));
     }
 
     #[tokio::test]
     async fn threat_24_so_many_wait_and_no_more() {
         let pace = Pace::default();
-        let mut waiting: Vec<_> = (0..ROOM).map(|_| Box::pin(pace.wait())).collect();
+        let network = |n: u8| Some(Ipv4Addr::new(192, 0, 2, n).into());
+        let wait = |n: u8| Box::pin(pace.wait(network(n)));
+        let mut waiting: Vec<_> = (0..EACH).map(|_| wait(1)).collect();
         assert!(waiting.iter_mut().all(|wait| wait.now_or_never().is_none()));
-        assert!(pace.wait().now_or_never().is_some(), "the room is full");
+        assert!(wait(1).now_or_never().is_some(), "the network's room is full");
+        assert!(wait(2).now_or_never().is_none(), "and nobody else's");
         waiting.pop();
-        assert!(pace.wait().now_or_never().is_none(), "whoever hangs up makes room");
+        assert!(wait(1).now_or_never().is_none(), "whoever hangs up makes room");
+        let mut others: Vec<_> = (EACH..=ROOM).map(|n| wait(u8::try_from(n % 200).unwrap() + 2)).collect();
+        assert!(others.iter_mut().all(|wait| wait.now_or_never().is_none()));
+        assert!(wait(250).now_or_never().is_some(), "the room of all is full");
     }
 
     #[test]

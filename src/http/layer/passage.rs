@@ -81,7 +81,7 @@ impl Service<Request> for Passage<Route> {
             seen.record(&response, &id, &counts);
             request_id::tell(&mut response, &id);
             if let Some(pace) = late {
-                pace.wait().await;
+                pace.wait(network).await;
             }
             Ok(response)
         })

@@ -31,6 +31,10 @@ impl Issuer {
     /// Makes an access token for `client`. Its audit row commits with it and names both the token and what it
     /// derives from, so that every token minted with it leads back there.
     pub async fn issue_access_token(&self, client: &Client, origin: &Origin) -> Result<IssuedToken, OAuthError> {
+        self.make_access_token(client, origin).await.map_err(|error| error.proven(client.requester()))
+    }
+
+    async fn make_access_token(&self, client: &Client, origin: &Origin) -> Result<IssuedToken, OAuthError> {
         let principal = Principal::ServiceAccount(client.uid.clone());
         let within = self.0.limits.principal(&principal).and_then(|()| self.0.limits.team(&client.team));
         self.count_limited(within, Action::AccessTokenIssue, origin)?;

@@ -4,6 +4,7 @@ use crate::domain::access::{Caller, Identity};
 use crate::domain::audit::{Action, Decision, Origin};
 use crate::domain::credential::CredentialKind;
 use crate::domain::id::{ServiceAccountUid, TeamUid};
+use crate::domain::requester::Requester;
 use crate::domain::secret::Secret;
 use crate::issuer::Issuer;
 use crate::issuer::callers::about;
@@ -52,6 +53,13 @@ pub struct Client {
     pub until: Option<time::OffsetDateTime>,
     /// What else the audit row says of what it showed, such as whose the token was.
     pub shown: Option<String>,
+}
+
+impl Client {
+    /// Who is counted for what it is refused.
+    pub(in crate::issuer) fn requester(&self) -> Requester {
+        Requester::Team(self.team.clone())
+    }
 }
 
 impl Issuer {

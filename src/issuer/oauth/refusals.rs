@@ -2,8 +2,8 @@
 
 use crate::crypto::client_assertion::AssertionRefused;
 use crate::crypto::foreign_token::ForeignRefused;
-use crate::domain::access::Caller;
 use crate::domain::credential::CredentialKind;
+use crate::domain::requester::Requester;
 use crate::domain::trust::Mismatch;
 use crate::issuer::refusals::{AuthError, MintError, Unavailable};
 use crate::limit::rate::Limited;
@@ -135,12 +135,12 @@ pub enum OAuthError {
     /// Too often.
     #[error(transparent)]
     Limited(#[from] Limited),
-    /// The client is known, and its secret is shown too often.
-    #[error("{0}")]
-    CallerLimited(Limited, Box<Caller>),
     /// Nobody can tell now.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// One of these two, to somebody who is proven to be of a team.
+    #[error("{0}")]
+    Proven(Box<OAuthError>, Requester),
 }
 
 impl ClientRefused {
@@ -186,7 +186,7 @@ impl From<AuthError> for OAuthError {
             AuthError::Unknown => ClientRefused::Unknown.into(),
             AuthError::Dead(reason) => ClientRefused::Dead(reason).into(),
             AuthError::Limited(limited) => limited.into(),
-            AuthError::CallerLimited(limited, caller) => Self::CallerLimited(limited, caller),
+            AuthError::CallerLimited(limited, requester) => Self::from(limited).proven(requester),
             AuthError::Unavailable(unavailable) => unavailable.into(),
         }
     }
@@ -199,6 +199,17 @@ impl From<StoreError> for OAuthError {
 }
 
 impl OAuthError {
+    /// The same, and to whom: refusals that say to come back are counted by it.
+    #[must_use]
+    pub(in crate::issuer) fn proven(self, requester: impl Into<Option<Requester>>) -> Self {
+        match (self, requester.into()) {
+            (error @ (Self::Limited(_) | Self::Unavailable(_)), Some(requester)) => {
+                Self::Proven(Box::new(error), requester)
+            }
+            (error, _) => error,
+        }
+    }
+
     /// What the store says of a change that no caller's words can cause to fail.
     pub(in crate::issuer) fn of_change(error: ChangeError) -> Self {
         match error {

@@ -17,6 +17,7 @@ use crate::domain::id::{ServiceAccountUid, TeamUid, TrustRuleId};
 use crate::domain::issuer_url::Development;
 use crate::domain::policy::MintRequest;
 use crate::domain::principal::Principal;
+use crate::domain::requester::Requester;
 use crate::domain::secret::Secret;
 use crate::domain::trust::{KeySource, Mismatch, Reuse, TrustRuleRecord};
 use crate::issuer::Issuer;
@@ -61,29 +62,27 @@ struct Taken {
 }
 
 impl Issuer {
-    /// The service account `client_id`, where one of its rules takes `subject_token`, which then counts as presented.
-    pub async fn client_by_subject_token(
+    /// Exchanges `subject_token` for a token of the service account `client_id`.
+    pub async fn exchange_subject_token(
         &self,
         client_id: &Secret,
         subject_token: &Secret,
-        origin: &Origin,
-    ) -> Result<Client, OAuthError> {
-        self.count_limited(self.0.limits.anonymous(origin), Action::AccessTokenIssue, origin)?;
-        self.count_limited(self.0.limits.failing(origin), Action::AccessTokenIssue, origin)?;
-        let _place = self.0.limits.judge(origin).map_err(Unavailable::from)?;
-        match self.judge(client_id, subject_token, origin).await {
-            Err(OAuthError::SubjectToken(refused)) => Err(self.limited_refusal(refused, origin)),
-            judged => judged,
-        }
-    }
-
-    /// What was wanted, for the client that a subject token stands for.
-    pub async fn exchange_for(
-        &self,
-        client: &Client,
         wanted: &Wanted,
         origin: &Origin,
     ) -> Result<Exchanged, OAuthError> {
+        self.count_limited(self.0.limits.anonymous(origin), Action::AccessTokenIssue, origin)?;
+        self.count_limited(self.0.limits.failing(origin), Action::AccessTokenIssue, origin)?;
+        let place = self.0.limits.judge(origin).map_err(Unavailable::from)?;
+        let client = match self.judge(client_id, subject_token, origin).await {
+            Err(OAuthError::SubjectToken(refused)) => return Err(self.limited_refusal(refused, origin)),
+            judged => judged?,
+        };
+        drop(place);
+        self.give(&client, wanted, origin).await.map_err(|error| error.proven(client.requester()))
+    }
+
+    /// What was wanted, to the client that a subject token stands for.
+    async fn give(&self, client: &Client, wanted: &Wanted, origin: &Origin) -> Result<Exchanged, OAuthError> {
         let issued = self.issue_access_token(client, origin).await?;
         let Wanted::IdentityToken(request) = wanted else { return Ok(Exchanged::AccessToken(issued)) };
         // The access token never leaves: it is what the identity token derives from, so that everything which ends
@@ -91,11 +90,11 @@ impl Issuer {
         let known = self.authenticate(issued.token.expose(), origin).await?;
         let minter = known.caller.minter().map_err(|Denied(kind, _)| super::ClientRefused::OtherKind(kind))?;
         let call = MintCall { request: request.clone(), ..MintCall::default() };
-        let minted = self.mint(&minter, &call, origin).await.map_err(OAuthError::Mint)?;
+        let minted = self.mint(&minter, &call, origin).await?;
         Ok(Exchanged::IdentityToken(Box::new(minted)))
     }
 
-    /// Which client the token stands for.
+    /// Which client the token stands for; it then counts as presented.
     async fn judge(&self, client_id: &Secret, subject_token: &Secret, origin: &Origin) -> Result<Client, OAuthError> {
         let unknown = |refused| {
             self.count_refused(refused, origin);
@@ -119,12 +118,12 @@ impl Issuer {
                 return Err(refused.into());
             }
         };
-        if let Err(error) = self.present(&taken).await {
+        if let Err(error) = self.present(&taken, origin).await {
             if let OAuthError::SubjectToken(refused) = error {
                 let id = Some(taken.rule.id);
                 self.tell_refused(refused, &account, &trusting, id, Some(&taken.token), origin).await;
             }
-            return Err(error);
+            return Err(error.proven(Requester::Team(taken.team)));
         }
         let shown = format!("iss={} sub={}", taken.token.issuer(), shown(taken.token.subject()));
         let from = DerivesFrom::TrustRule { id: taken.rule.id, version: taken.rule.version };
@@ -206,7 +205,7 @@ impl Issuer {
 
     /// Counts the presentation, on all replicas: first the rule's minute, then the token. Whatever fails afterwards
     /// has used the token up.
-    async fn present(&self, taken: &Taken) -> Result<(), OAuthError> {
+    async fn present(&self, taken: &Taken, origin: &Origin) -> Result<(), OAuthError> {
         let (now, rule, token) = (self.now(), &taken.rule, &taken.token);
         if let Reuse::Bounded { per_minute, .. } = rule.rule.reuse() {
             let minute = now.unix_timestamp().div_euclid(60);
@@ -214,7 +213,8 @@ impl Issuer {
             if self.store().present_token(&[MINUTES], &id, &minute.to_string(), per_minute, until, now).await?
                 == Presented::Spent
             {
-                return Err(Limited { retry_after: seconds_left(now) }.into());
+                let limited = Err(Limited { retry_after: seconds_left(now) });
+                return Ok(self.count_limited(limited, Action::AccessTokenIssue, origin)?);
             }
         }
         let uses = rule.rule.reuse().uses_max();
@@ -301,13 +301,13 @@ fn shown(subject: &str) -> String {
     subject.chars().take(SUBJECT_SHOWN).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-/// What an identity token could not be minted for, in the words of the mint.
 impl From<SubjectTokenRefused> for OAuthError {
     fn from(refused: SubjectTokenRefused) -> Self {
         Self::SubjectToken(refused)
     }
 }
 
+/// What an identity token could not be minted for, in the words of the mint.
 impl From<MintError> for OAuthError {
     fn from(error: MintError) -> Self {
         match error {

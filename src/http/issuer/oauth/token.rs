@@ -13,7 +13,6 @@ use super::form::Form;
 use super::person;
 use super::token_exchange::{ExchangeAnswer, exchange};
 use crate::domain::audit::Action;
-use crate::http::error::Requester;
 use crate::http::error::oauth::{OAuthAnswer, OAuthCode, OAuthProblem};
 use crate::http::extract::ClientOrigin;
 use crate::http::state::IssuerState;
@@ -138,6 +137,5 @@ async fn client_credentials(state: &IssuerState, asked: &Asked) -> Result<TokenA
     refuse_narrowing(form)?;
     let issuer = state.issuer()?;
     let client = issuer.client(presented, Action::AccessTokenIssue, origin).await?;
-    let issued = issuer.issue_access_token(&client, origin).await;
-    Ok(issued.map_err(|error| OAuthAnswer::from(error).asked_by(Requester::Team(client.team)))?.into())
+    Ok(issuer.issue_access_token(&client, origin).await?.into())
 }

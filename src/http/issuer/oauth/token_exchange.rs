@@ -10,7 +10,6 @@ use super::asked::{Asked, refuse_narrowing};
 use super::form::Form;
 use crate::domain::audience::Audience;
 use crate::domain::policy::MintRequest;
-use crate::http::error::Requester;
 use crate::http::error::oauth::{OAuthAnswer, OAuthCode};
 use crate::http::state::IssuerState;
 use crate::issuer::oauth::{Exchanged, Presented, Wanted};
@@ -54,10 +53,7 @@ pub(super) async fn exchange(state: &IssuerState, asked: &Asked) -> Result<Excha
     };
     let subject_token = form.require("subject_token")?;
     let issuer = state.issuer()?;
-    let client = issuer.client_by_subject_token(client_id, subject_token, origin).await?;
-    let exchanged = issuer.exchange_for(&client, &wanted, origin).await;
-    let exchanged =
-        exchanged.map_err(|error| OAuthAnswer::from(error).asked_by(Requester::Team(client.team.clone())))?;
+    let exchanged = issuer.exchange_subject_token(client_id, subject_token, &wanted, origin).await?;
     Ok(answer(exchanged, issuer.now()))
 }
 

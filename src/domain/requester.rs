@@ -1,8 +1,8 @@
 //! Who asked for what is refused, as far as it is proven: refusals are counted by it (`layer::pace`), from whatever
 //! network they are asked.
 
-use crate::domain::access::{Caller, Identity, Minter, MinterIdentity};
-use crate::domain::id::{CredentialId, TeamUid};
+use super::access::{Caller, Identity, Minter, MinterIdentity};
+use super::id::{CredentialId, TeamUid};
 
 /// Who asked. A worker is nobody here: its callers are of many teams, and none shall wait for another's refusals.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
