@@ -2,7 +2,7 @@
 //!
 //! A refusal costs little; but connections that ask again the moment they are refused take, by the thousand, the
 //! processors from those that were let in. So a team hears refusals at once only so often, from however many networks its
-//! credentials are shown, and so does a network of which nobody has shown more. Beyond that a refusal comes a second or two
+//! credentials are shown, and so does a network that has shown none, and all of these together. Beyond that a refusal comes a second or two
 //! late, and holds nothing meanwhile but its connection, or its stream of one. A refusal that is kept costs memory: where the
 //! room of a network is full, or that of all, whoever comes next hears at once. Nor does anybody wait who resets a stream
 //! instead; what that costs, the rates bound.
@@ -26,6 +26,9 @@ use crate::limit::share::Shares;
 
 /// Refusals of one network or one requester that are answered at once: a hundred a second.
 const AT_ONCE: Rate = Rate::at_least_one(6_000, 200);
+/// Refusals of nobody known that are answered at once, of all networks together: a thousand a second. Strangers are free to
+/// come from many, and each refusal takes its tenth of a millisecond from those who have a right to be served.
+const STRANGERS_AT_ONCE: Rate = Rate::at_least_one(60_000, 2_000);
 /// How long the others wait at least, and half of the most.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Into how many instants the second second is divided.
@@ -40,13 +43,19 @@ const EACH: usize = 4_096;
 #[derive(Debug)]
 pub struct Pace {
     at_once: KeyedRate,
+    strangers_at_once: KeyedRate,
     room: Shares<Option<IpAddr>>,
     turn: AtomicU32,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { at_once: KeyedRate::new(AT_ONCE), room: Shares::new(ROOM, EACH), turn: AtomicU32::new(0) }
+        Self {
+            at_once: KeyedRate::new(AT_ONCE),
+            strangers_at_once: KeyedRate::new(STRANGERS_AT_ONCE),
+            room: Shares::new(ROOM, EACH),
+            turn: AtomicU32::new(0),
+        }
     }
 }
 
@@ -71,7 +80,7 @@ impl Pace {
                 let credential = self.at_once.take(credential).is_ok();
                 self.at_once.take(&network).is_ok() && credential
             }
-            None => self.at_once.take(&network).is_ok(),
+            None => self.at_once.take(&network).is_ok() && self.strangers_at_once.take(&()).is_ok(),
         }
     }
 
@@ -121,6 +130,8 @@ mod tests {
         };
         let problem = |of: Option<Requester>| ProblemAnswer::new(Code::Unavailable, "").asked_by(of).into_response();
         assert_eq!(heard(&|| problem(None)), 2000, "each network is of its own");
+        let told: usize = (0..5).map(|_| heard(&|| problem(None))).sum();
+        assert!(told < 9000, "{told} of strangers of 2,000 networks were answered at once");
         let [red, blue] = ["red", "blue"].map(|uid| Requester::Team(TeamUid::parse(uid).unwrap()));
         let told = heard(&|| problem(Some(red.clone())));
         assert!((200..2000).contains(&told), "{told} of one team were answered at once");
@@ -131,7 +142,7 @@ mod tests {
         // Nor is it where they share a network.
         let shared = "192.0.2.1".parse().ok();
         assert!(!(0..2000).all(|_| pace.allows(shared, &problem(Some(red.clone())))));
-        assert!(pace.allows(shared, &problem(Some(blue))) && pace.allows(shared, &problem(None)));
+        assert!(pace.allows(shared, &problem(Some(blue))), "however many strangers there are");
     }
 
     #[tokio::test]
