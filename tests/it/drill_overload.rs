@@ -62,15 +62,52 @@ fn told(who: &str, told: &Told, statuses: &[u16], seconds: f64) {
     }
 }
 
-/// What `crowd` is given in a second while nobody else asks, and its tokens.
-fn carried(crowd: Crowd) -> (f64, BTreeSet<String>) {
+/// How many mints there are in a second, and in a second of the server's CPU time.
+struct Rate {
+    by_the_clock: f64,
+    by_cpu: f64,
+    /// How many cores the server had.
+    cores: f64,
+}
+
+/// A stretch of time, and what the server's processors have done in it.
+struct Stretch {
+    process: u32,
+    began: Instant,
+    cpu: f64,
+}
+
+impl Stretch {
+    fn begin(process: u32) -> Self {
+        Self { process, began: Instant::now(), cpu: cpu_seconds(process) }
+    }
+
+    fn rate(&self, mints: usize) -> Rate {
+        let (seconds, cpu) = (self.began.elapsed().as_secs_f64(), cpu_seconds(self.process) - self.cpu);
+        let mints = f64::from(u32::try_from(mints).unwrap());
+        Rate { by_the_clock: mints / seconds, by_cpu: mints / cpu, cores: cpu / seconds }
+    }
+}
+
+/// User and system time of a process (proc(5), fields 14 and 15), in ticks of a hundredth of a second.
+fn cpu_seconds(process: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("it runs");
+    let (_, fields) = stat.rsplit_once(") ").expect("a name");
+    let ticks = fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u32>().expect("a number"));
+    f64::from(ticks.sum::<u32>()) / 100.0
+}
+
+/// What `crowd` is given while nobody else asks, and its tokens.
+fn carried(crowd: Crowd, process: u32) -> (Rate, BTreeSet<String>) {
     let alone = crowd.start();
     std::thread::sleep(Duration::from_secs(2));
-    let (mut tokens, began) = (alone.take().tokens, Instant::now());
+    let (mut tokens, stretch) = (alone.take().tokens, Stretch::begin(process));
     std::thread::sleep(Duration::from_secs(5));
-    let told = alone.finish();
-    tokens.extend(told.tokens.iter().cloned());
-    (f64::from(u32::try_from(told.of(200)).unwrap()) / began.elapsed().as_secs_f64(), tokens)
+    let told = alone.take();
+    let rate = stretch.rate(told.of(200));
+    tokens.extend(told.tokens);
+    tokens.extend(alone.finish().tokens);
+    (rate, tokens)
 }
 
 /// What is told from now on until ten more have been served, and for a while where there are seconds to spend.
@@ -92,7 +129,8 @@ fn overload(mut drilled: Drilled, scale: &Scale) {
     };
     let mints = |team: usize| keys[team].iter().map(|key| mint(&address, key)).collect::<Vec<_>>();
     let (whole, began) = (scale.seconds.is_some(), Instant::now());
-    let alone = whole.then(|| carried(Crowd { humble: false, ..crowd(mints(0), 64, Duration::ZERO) }));
+    let (process, sixty_four) = (drilled.served.id(), Crowd { humble: false, ..crowd(mints(0), 64, Duration::ZERO) });
+    let alone = whole.then(|| carried(sixty_four, process));
     let readers = Crowd {
         humble: false,
         ..crowd(DOCUMENTS.map(|path| get(&address, path)).into(), 4, Duration::from_millis(20))
@@ -105,7 +143,7 @@ fn overload(mut drilled: Drilled, scale: &Scale) {
     let beside_strangers = for_a_while(&blue, scale, name);
     only(&strange.take(), &[401, 429, 503], "a stranger");
     only(&readers.take(), &[200], "a reader");
-    let flooded = Instant::now();
+    let flooded = Stretch::begin(process);
     let red = crowd(mints(0), scale.red, Duration::ZERO).start();
     // Until everything has happened that is to be seen.
     assert!(red.wait_for(20, 503, PATIENCE), "{name}: nothing was refused: {:?}", red.so_far().answers);
@@ -116,18 +154,24 @@ fn overload(mut drilled: Drilled, scale: &Scale) {
     std::thread::sleep(Duration::from_secs(scale.seconds.unwrap_or_default()));
     let ready = drilled.readiness();
     assert_eq!(ready["ready"], true, "a saturated replica works at its best rate: {ready}");
-    let seconds = flooded.elapsed().as_secs_f64();
+    let seconds = flooded.began.elapsed().as_secs_f64();
+    let rate = flooded.rate(red.so_far().of(200) + blue.so_far().of(200));
     let (red, strange) = (red.finish(), strange.finish());
     let over = Instant::now();
     assert!(blue.wait_for(1, 200, PATIENCE), "{name}: {:?}", blue.so_far().answers);
     let recovered = over.elapsed();
     let (blue, readers) = (blue.finish(), readers.finish());
     println!("overload, {name}: {} red connections, {} strangers, {seconds:.1} s", scale.red, scale.strangers);
-    if let Some((carried, _)) = alone {
-        let now = f64::from(u32::try_from(red.of(200) + blue.of(200)).unwrap()) / seconds;
+    if let Some((alone, _)) = &alone {
         println!(
-            "  {now:.0} mints/s in all, {:.0} % of the {carried:.0} for 64 connections alone",
-            100.0 * now / carried
+            "  {:.0} mints/s in all, {:.0} % of those for 64 connections alone; {:.0} in a second of CPU time, {:.0} %; on {:.2} \
+             cores, {:.2} then",
+            rate.by_the_clock,
+            100.0 * rate.by_the_clock / alone.by_the_clock,
+            rate.by_cpu,
+            100.0 * rate.by_cpu / alone.by_cpu,
+            rate.cores,
+            alone.cores
         );
     }
     let p99 = |told: &Told| told.percentile(200, 99).as_secs_f64() * 1e3;
