@@ -1,5 +1,4 @@
-//! Who asked for what is refused, as far as it is proven: refusals are counted by it (`layer::pace`), from whatever
-//! network they are asked.
+//! Who asked for what was refused, as far as it is proven: `layer::pace` counts refusals by it.
 
 use super::access::{Caller, Identity, Minter, MinterIdentity};
 use super::id::{CredentialId, TeamUid};
@@ -25,8 +24,8 @@ impl Requester {
         }
     }
 
-    /// Who mints, or opens a run, having named the team `chosen`. A platform asks for that one, where it is on its
-    /// list; a person may have named a team of others.
+    /// Who mints, or opens a run, having named the team `chosen`. A platform counts as that team where it is on its
+    /// list; a person never does, who need not be in it.
     pub fn of_minter(minter: &Minter, chosen: Option<&TeamUid>) -> Self {
         let proven = match &minter.who {
             MinterIdentity::ServiceAccount { team, .. } | MinterIdentity::Run { team, .. } => Some(team),

@@ -37,7 +37,7 @@ pub enum AuthError {
     /// Too often.
     #[error(transparent)]
     Limited(#[from] Limited),
-    /// It is known, and shown too often.
+    /// It is known, and shown too often; who is counted for that.
     #[error("{0}")]
     CallerLimited(Limited, Option<Requester>),
     /// Nobody can tell now.

@@ -18,7 +18,7 @@ use crate::support::variable;
 const PATIENCE: Duration = Duration::from_mins(1);
 /// From how many networks strangers come.
 const NETWORKS: usize = 64;
-/// Rows about refusals that each network leaves in a minute at most: one for each thing that is tried and cause.
+/// Rows about refusals that each network leaves in a minute at most: for each action and reason, with room to spare.
 const CAUSES: usize = 8;
 const DOCUMENTS: [&str; 2] = ["/.well-known/openid-configuration", "/.well-known/jwks.json"];
 
@@ -70,7 +70,7 @@ struct Rate {
     cores: f64,
 }
 
-/// A stretch of time, and what the server's processors have done in it.
+/// A stretch of time, and the CPU time that the server had used when it began.
 struct Stretch {
     process: u32,
     began: Instant,
@@ -89,7 +89,7 @@ impl Stretch {
     }
 }
 
-/// User and system time of a process (proc(5), fields 14 and 15), in ticks of a hundredth of a second.
+/// User and system time of a process, in seconds: fields 14 and 15 of proc(5), which counts in hundredths.
 fn cpu_seconds(process: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("it runs");
     let (_, fields) = stat.rsplit_once(") ").expect("a name");
@@ -110,7 +110,7 @@ fn carried(crowd: Crowd, process: u32) -> (Rate, BTreeSet<String>) {
     (rate, tokens)
 }
 
-/// What is told from now on until ten more have been served, and for a while where there are seconds to spend.
+/// Waits until ten more have been served, and half of the seconds that there are; all that was told since it was last taken.
 fn for_a_while(crowd: &Crowding, scale: &Scale, name: &str) -> Told {
     assert!(crowd.wait_for(10, 200, PATIENCE), "{name}: {:?}", crowd.so_far().answers);
     std::thread::sleep(Duration::from_secs(scale.seconds.unwrap_or_default() / 2));
@@ -153,7 +153,7 @@ fn overload(mut drilled: Drilled, scale: &Scale) {
     assert!(readers.wait_for(20, 200, PATIENCE), "{name}: {:?}", readers.so_far().answers);
     std::thread::sleep(Duration::from_secs(scale.seconds.unwrap_or_default()));
     let ready = drilled.readiness();
-    assert_eq!(ready["ready"], true, "a saturated replica works at its best rate: {ready}");
+    assert_eq!(ready["ready"], true, "a saturated replica stays ready: {ready}");
     let seconds = flooded.began.elapsed().as_secs_f64();
     let rate = flooded.rate(red.so_far().of(200) + blue.so_far().of(200));
     let (red, strange) = (red.finish(), strange.finish());

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::minters::HANGS;
 
-/// A connection that is later than this leaves out what it should have asked before.
+/// A connection catches up with so much, and leaves out what it should have asked before.
 const CATCHES_UP: Duration = Duration::from_secs(1);
 
 /// Clients of one kind.
@@ -30,7 +30,7 @@ pub(crate) struct Crowd {
     /// How many connections there are, each with one request at a time.
     pub(crate) connections: usize,
     /// From one request of a connection to the next. Where an answer took longer, the next ones come at once until it has
-    /// caught up.
+    /// caught up, with a second at most.
     pub(crate) every: Duration,
     /// Whether the server's work, but for what it signs for a crowd, goes before it on the processors that both share:
     /// what comes from other hosts takes none of them.

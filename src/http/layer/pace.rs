@@ -1,11 +1,11 @@
-//! Slows down whoever was refused for want of room and comes back at once all the same.
+//! Slows down whoever was told to come back (429, 503) and comes back at once all the same.
 //!
 //! A refusal costs little; but connections that ask again the moment they are refused take, by the thousand, the
-//! processors from those that were let in. So a team hears refusals at once only so often, from however many networks its
-//! credentials are shown, and so does a network that has shown none, and all of these together. Beyond that a refusal comes a second or two
-//! late, and holds nothing meanwhile but its connection, or its stream of one. A refusal that is kept costs memory: where the
-//! room of a network is full, or that of all, whoever comes next hears at once. Nor does anybody wait who resets a stream
-//! instead; what that costs, the rates bound.
+//! processors from those that were let in. So a team hears refusals at once only so often, from however many networks; so
+//! does a credential that is of no one team, and its network; so does a network of which no requester is known, and all of
+//! those together. Beyond that a refusal comes a second or two late, and holds nothing meanwhile but its connection, or its
+//! stream of one. A refusal that is kept costs memory: where the room of a network is full, or that of all, it goes at once.
+//! Whoever resets the stream instead of waiting does not wait either; the limits of requests bound that.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -26,8 +26,8 @@ use crate::limit::share::Shares;
 
 /// Refusals of one network or one requester that are answered at once: a hundred a second.
 const AT_ONCE: Rate = Rate::at_least_one(6_000, 200);
-/// Refusals of nobody known that are answered at once, of all networks together: a thousand a second. Strangers are free to
-/// come from many, and each refusal takes its tenth of a millisecond from those who have a right to be served.
+/// Refusals of no requester that are answered at once, of all networks together: a thousand a second. Strangers are free to
+/// come from many, and each refusal takes its part of a millisecond from those who have a right to be served.
 const STRANGERS_AT_ONCE: Rate = Rate::at_least_one(60_000, 2_000);
 /// How long the others wait at least, and half of the most.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -75,7 +75,7 @@ impl Pace {
         match requester {
             // Who shares its network has not asked for it.
             Some(team @ Requester::Team(_)) => self.at_once.take(team).is_ok(),
-            // Counted for both: nobody has a network for each credential, nor a credential for each network.
+            // Counted for both, so that neither many networks nor many credentials help.
             Some(credential @ Requester::Credential(_)) => {
                 let credential = self.at_once.take(credential).is_ok();
                 self.at_once.take(&network).is_ok() && credential

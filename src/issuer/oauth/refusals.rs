@@ -138,7 +138,7 @@ pub enum OAuthError {
     /// Nobody can tell now.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    /// One of these two, to somebody who is proven to be of a team.
+    /// `Limited` or `Unavailable`, and who asked.
     #[error("{0}")]
     Proven(Box<OAuthError>, Requester),
 }
