@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::audit_columns::{COLUMNS, KEPT, Members, names};
 use super::audit_entry::Entry;
-use super::db::{Tx, Value, millis};
+use super::db::{Db, Row, Tx, Value, millis};
 use super::error::StoreError;
 use super::liveness::ALIVE;
 use super::run_counts::RunCounts;
@@ -28,6 +28,10 @@ pub enum Verdict {
     NotAlive,
     /// Its run has had all the tokens it was opened for; there is no row, and no token may leave.
     RunExhausted,
+}
+
+const fn verdict(released: bool) -> Verdict {
+    if released { Verdict::Released } else { Verdict::NotAlive }
 }
 
 /// Most rows of one statement on SQLite, a power of two.
@@ -70,6 +74,24 @@ fn array(entries: &[&Entry]) -> Result<String, StoreError> {
     written.ok_or_else(|| StoreError::Refused("an audit row is no JSON".to_owned()))
 }
 
+/// The statement that writes so many rows on SQLite, at most [`SQLITE_ROWS_MAX`], with its parameters.
+fn on_sqlite(entries: &[&Entry]) -> (&'static str, Vec<Value>) {
+    let rows = entries.len().next_power_of_two();
+    let known = entries.iter().flat_map(|entry| COLUMNS.iter().map(|column| (column.of)(entry)));
+    let missing = (rows - entries.len()) * COLUMNS.len();
+    (&SQLITE[rows.ilog2() as usize], known.chain(repeat_n(Value::Text(None), missing)).collect())
+}
+
+/// What the statements that look for rows are asked with.
+fn keys(entries: &[&Entry]) -> Value {
+    let key = |entry: &&Entry| json!({"at": millis(entry.event.at), "id": entry.event.id.to_string()});
+    json!(entries.iter().map(key).collect::<Vec<_>>()).to_string().into()
+}
+
+fn ids(rows: &[Row]) -> Result<HashSet<EventId>, StoreError> {
+    rows.iter().map(|row| row.handle("id")).collect()
+}
+
 /// Writes `entries` and tells which of them were written; nothing where all were, which is nearly always and spares the
 /// way back. One row that the database refuses fails them all.
 async fn write(tx: &mut Tx, entries: &[&Entry]) -> Result<Option<HashSet<EventId>>, StoreError> {
@@ -78,22 +100,42 @@ async fn write(tx: &mut Tx, entries: &[&Entry]) -> Result<Option<HashSet<EventId
     } else {
         let mut written = 0;
         for entries in entries.chunks(SQLITE_ROWS_MAX) {
-            let rows = entries.len().next_power_of_two();
-            let known = entries.iter().flat_map(|entry| COLUMNS.iter().map(|column| (column.of)(entry)));
-            let missing = (rows - entries.len()) * COLUMNS.len();
-            let values: Vec<_> = known.chain(repeat_n(Value::Text(None), missing)).collect();
-            written += tx.execute(&SQLITE[rows.ilog2() as usize], values).await?;
+            let (sql, values) = on_sqlite(entries);
+            written += tx.execute(sql, values).await?;
         }
         written
     };
     if usize::try_from(written) == Ok(entries.len()) {
         return Ok(None);
     }
-    let keys: Vec<_> =
-        entries.iter().map(|Entry { event, .. }| json!({"at": millis(event.at), "id": event.id.to_string()})).collect();
     let sql = if tx.is_postgres() { POSTGRES_THERE } else { SQLITE_THERE };
-    let written = tx.fetch_all(sql, [json!(keys).to_string().into()]).await?;
-    written.iter().map(|row| row.handle("id")).collect::<Result<_, _>>().map(Some)
+    ids(&tx.fetch_all(sql, [keys(entries)]).await?).map(Some)
+}
+
+/// Writes `entries` in a transaction of their own, and tells what became of them, in their order.
+pub(super) async fn commit(db: &Db, entries: &[Entry]) -> Result<Vec<Verdict>, StoreError> {
+    if db.is_sqlite() && entries.len() <= SQLITE_ROWS_MAX && !entries.iter().any(RunCounts::counts) {
+        return commit_at_once(db, entries).await;
+    }
+    let mut tx = db.begin_batch().await?;
+    let verdicts = write_counted(&mut tx, entries).await?;
+    tx.commit().await?;
+    Ok(verdicts)
+}
+
+/// The same on SQLite where one statement does it, which is a transaction by itself. `BEGIN` and `COMMIT` would be errands of
+/// another thread, each of which waits for its turn on a busy core, and SQLite would keep a copy of each page that the
+/// statement changes, to undo it alone.
+async fn commit_at_once(db: &Db, entries: &[Entry]) -> Result<Vec<Verdict>, StoreError> {
+    let rows: Vec<_> = entries.iter().collect();
+    let (sql, values) = on_sqlite(&rows);
+    let written = db.execute_on_sqlite(sql, values).await?;
+    if usize::try_from(written) == Ok(entries.len()) {
+        return Ok(vec![Verdict::Released; entries.len()]);
+    }
+    let written = ids(&db.fetch_all(SQLITE_THERE, [keys(&rows)]).await?)?;
+    let verdict = |entry: &Entry| verdict(written.contains(&entry.event.id));
+    Ok(entries.iter().map(verdict).collect())
 }
 
 /// Writes `entries`, of each run no more than it has left, and tells what became of them, in their order.
@@ -113,7 +155,7 @@ pub(super) async fn write_counted(tx: &mut Tx, entries: &[Entry]) -> Result<Vec<
         let written = write(tx, &rows).await?;
         for at in now {
             let released = written.as_ref().is_none_or(|written| written.contains(&entries[at].event.id));
-            verdicts[at] = if released { Verdict::Released } else { Verdict::NotAlive };
+            verdicts[at] = verdict(released);
             if !released {
                 counts.give_back(&entries[at]);
             }

@@ -302,11 +302,12 @@ impl Store {
     /// Writes `entries` in one transaction. If the database refuses the batch, each row is tried alone, so that
     /// a bad one fails nobody but itself; if the database is away, all have failed.
     async fn write_audit(&self, entries: &[Entry], shared: &Shared) -> Vec<Result<Verdict, StoreError>> {
-        let mut verdicts = self.write_audit_batch(entries).await;
+        let mut verdicts = audit_batch::commit(&self.db, entries).await;
         if entries.len() > 1 && matches!(verdicts, Err(StoreError::Refused(_))) {
             let mut alone = Vec::with_capacity(entries.len());
             for entry in entries {
-                alone.push(self.write_audit_batch(std::slice::from_ref(entry)).await.map(|verdicts| verdicts[0]));
+                let entry = std::slice::from_ref(entry);
+                alone.push(audit_batch::commit(&self.db, entry).await.map(|verdicts| verdicts[0]));
             }
             return count(shared, alone);
         }
@@ -315,13 +316,6 @@ impl Store {
             Err(error) => entries.iter().map(|_| Err(error.clone())).collect(),
         };
         count(shared, verdicts)
-    }
-
-    async fn write_audit_batch(&self, entries: &[Entry]) -> Result<Vec<Verdict>, StoreError> {
-        let mut tx = self.db.begin_batch().await?;
-        let verdicts = audit_batch::write_counted(&mut tx, entries).await?;
-        tx.commit().await?;
-        Ok(verdicts)
     }
 }
 

@@ -256,6 +256,19 @@ impl Db {
         Ok(self.fetch_all(sql, args).await?.into_iter().next())
     }
 
+    /// Runs one statement on SQLite as a transaction of its own, and tells how many rows it touched. It takes the one write
+    /// lock as it begins, so that what it reads still holds when it commits.
+    pub(super) async fn execute_on_sqlite(
+        &self,
+        sql: &'static str,
+        args: impl IntoIterator<Item = Value>,
+    ) -> Result<u64, StoreError> {
+        let Self::Sqlite { writer, .. } = self else {
+            return Err(StoreError::Refused("there is no SQLite".to_owned()));
+        };
+        Ok(sqlite(sql, args)?.execute(writer).await.map_err(error)?.rows_affected())
+    }
+
     /// Begins a transaction that may write. SQLite takes its one write lock here, so that what is read in the
     /// transaction still holds when it commits.
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
@@ -319,6 +332,10 @@ impl Db {
         let sql = settings_then!(tx, ", pg_advisory_xact_lock_shared($1)");
         tx.execute(sql, [LIVENESS_LOCK.into()]).await?;
         Ok(tx)
+    }
+
+    pub(super) const fn is_sqlite(&self) -> bool {
+        matches!(self, Self::Sqlite { .. })
     }
 
     pub(super) async fn time(&self) -> Result<Option<OffsetDateTime>, StoreError> {

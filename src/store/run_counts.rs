@@ -26,6 +26,11 @@ fn counted(entry: &Entry) -> Option<&str> {
 }
 
 impl RunCounts {
+    /// Whether `entry` takes a token of a run.
+    pub(super) fn counts(entry: &Entry) -> bool {
+        counted(entry).is_some()
+    }
+
     /// Reads and holds the counts; without an entry of a run there is nothing to ask.
     pub(super) async fn lock(tx: &mut Tx, entries: &[Entry]) -> Result<Self, StoreError> {
         let runs: std::collections::BTreeSet<_> = entries.iter().filter_map(counted).collect();

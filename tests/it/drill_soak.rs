@@ -160,12 +160,16 @@ fn memory_and_descriptors_stay_flat_at_four_fifths_of_what_it_can_carry() {
         every,
         humble: false,
     };
-    let trial = crowd(Duration::ZERO).start();
-    thread::sleep(Duration::from_secs(2));
-    trial.take();
-    thread::sleep(TRIAL);
-    let carried = f64::from(u32::try_from(trial.take().of(200)).unwrap()) / TRIAL.as_secs_f64();
-    trial.finish();
+    let carries = || {
+        let trial = crowd(Duration::ZERO).start();
+        thread::sleep(Duration::from_secs(2));
+        trial.take();
+        thread::sleep(TRIAL);
+        let carried = f64::from(u32::try_from(trial.take().of(200)).unwrap()) / TRIAL.as_secs_f64();
+        trial.finish();
+        carried
+    };
+    let carried = carries();
     let idle = Sample { descriptors: least(|| descriptors(process)), ..sample(process, Instant::now()) };
     println!("soak, {}: carries {carried:.0} mints/s; {minutes} minutes at 80 % of it", drilled.name);
 
@@ -196,16 +200,19 @@ fn memory_and_descriptors_stay_flat_at_four_fifths_of_what_it_can_carry() {
     let rate = f64::from(u32::try_from(told.all()).unwrap()) / began.elapsed().as_secs_f64();
     let last = load.finish();
     readers.finish();
+    // A machine that it shares with others may carry less than half an hour ago.
+    let carries_now = carries();
     returns_to(idle.descriptors, "descriptors", || descriptors(process));
     // Caches and pools fill at first.
     let settled: Vec<_> = samples.iter().copied().filter(|sample| sample.minutes > minutes / 6.0).collect();
     let (first, end) = (settled[0], settled[settled.len() - 1]);
     let most = |samples: &[Sample]| samples.iter().map(|sample| sample.descriptors).max().unwrap_or_default();
     println!(
-        "  {:.0} mints/s, {:.0} % of that, answers {:?}; memory {:.1} MB idle, {:.1} MB after {:.1} minutes, {:.1} MB at the end, {:+.2} MB in \
-         ten minutes; descriptors {} idle, at most {} under load at first and {} later, {} at the end",
+        "  {:.0} mints/s, {:.0} % of that and {:.0} % of the {carries_now:.0} that it carries afterwards; answers {:?}; \
+         memory {:.1} MB idle, {:.1} MB after {:.1} minutes, {:.1} MB at the end, {:+.2} MB in ten minutes; descriptors {} idle, at most {} under load at first and {} later, {} at the end",
         rate,
         100.0 * rate / carried,
+        100.0 * rate / carries_now,
         told.answers,
         idle.kilobytes / 1024.0,
         first.kilobytes / 1024.0,
@@ -219,6 +226,7 @@ fn memory_and_descriptors_stay_flat_at_four_fifths_of_what_it_can_carry() {
     );
     assert!(slope(&settled) < 1024.0, "memory grows");
     // Each connection catches up with what it should have asked; so much is missing only where the machine stood still.
+    let carried = carried.min(carries_now);
     assert!(rate > 0.75 * carried, "that was no load of four fifths: {rate:.0} of {carried:.0} mints/s");
     assert!(told.answers.keys().chain(last.answers.keys()).all(|status| *status == 200), "{:?}", told.answers);
     assert!(told.broken.is_empty() && last.broken.is_empty(), "{:?}", told.broken.first());

@@ -153,6 +153,36 @@ async fn only_bad_rows_fail(
     }
 }
 
+#[tokio::test]
+async fn what_is_alive_has_its_row_beside_what_is_not_whether_a_run_is_counted_in_the_batch_or_none() {
+    for world in World::each().await {
+        let (store, name) = (&world.store, world.name);
+        let scene = Scene::set(store).await;
+        let version = store.team(&scene.team).await.unwrap().unwrap().version;
+        for counted in [false, true] {
+            let writer = AuditWriter::start(store.clone());
+            let mut tickets = Vec::new();
+            for n in 0..8 {
+                // One in four was decided under an older version of the team.
+                let mut release = scene.release_under(version - i64::from(n % 4 == 2), scene.agent());
+                let of_no_run = counted && n == 5;
+                if of_no_run {
+                    release.event.token.as_mut().unwrap().run_id = Some("0".repeat(20));
+                }
+                let dead = n % 4 == 2 || of_no_run;
+                let token = TokenId::parse(&release.event.token.as_ref().unwrap().token_id).unwrap();
+                tickets.push((dead, token, writer.release(release).unwrap()));
+            }
+            for (dead, token, ticket) in tickets {
+                let expected = if dead { Verdict::NotAlive } else { Verdict::Released };
+                assert_eq!(ticket.committed().await, Ok(expected), "{name}, counted: {counted}");
+                assert_eq!(store.event_of_token(token).await.unwrap().is_some(), !dead, "{name}");
+            }
+            assert_eq!(writer.stats().batches, 1, "{name}: on this one thread all are one batch");
+        }
+    }
+}
+
 /// What refuses rows of one user agent: on PostgreSQL not before the commit of the whole batch; on SQLite it ends the
 /// whole transaction, as a full disk does.
 const REFUSED_ON_POSTGRES: &str = "
