@@ -22,7 +22,7 @@ use crate::raw::twins;
 use crate::server::{Database, Issuer, call};
 use crate::{Outcome, cpu};
 
-/// Rows of one commit, about as many as under load.
+/// Rows that are queued at once, about as many as under load: one commit on PostgreSQL, two on SQLite.
 const BATCH: usize = 32;
 const AGENTS: usize = 64;
 const TEAMS: usize = 8;

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::audit_columns::{COLUMNS, KEPT, Members, names};
 use super::audit_entry::Entry;
-use super::db::{Db, Row, Tx, Value, millis};
+use super::db::{Db, Row, SqliteWriter, Tx, Value, millis};
 use super::error::StoreError;
 use super::liveness::ALIVE;
 use super::run_counts::RunCounts;
@@ -114,8 +114,9 @@ async fn write(tx: &mut Tx, entries: &[&Entry]) -> Result<Option<HashSet<EventId
 
 /// Writes `entries` in a transaction of their own, and tells what became of them, in their order.
 pub(super) async fn commit(db: &Db, entries: &[Entry]) -> Result<Vec<Verdict>, StoreError> {
-    if db.is_sqlite() && entries.len() <= SQLITE_ROWS_MAX && !entries.iter().any(RunCounts::counts) {
-        return commit_at_once(db, entries).await;
+    let is_one_statement = entries.len() <= SQLITE_ROWS_MAX && !entries.iter().any(RunCounts::counts);
+    if is_one_statement && let Some(writer) = db.sqlite_writer().await? {
+        return commit_at_once(writer, entries).await;
     }
     let mut tx = db.begin_batch().await?;
     let verdicts = write_counted(&mut tx, entries).await?;
@@ -126,16 +127,17 @@ pub(super) async fn commit(db: &Db, entries: &[Entry]) -> Result<Vec<Verdict>, S
 /// The same on SQLite where one statement does it, which is a transaction by itself. `BEGIN` and `COMMIT` would be errands of
 /// another thread, each of which waits for its turn on a busy core, and SQLite would keep a copy of each page that the
 /// statement changes, to undo it alone.
-async fn commit_at_once(db: &Db, entries: &[Entry]) -> Result<Vec<Verdict>, StoreError> {
+async fn commit_at_once(mut writer: SqliteWriter, entries: &[Entry]) -> Result<Vec<Verdict>, StoreError> {
     let rows: Vec<_> = entries.iter().collect();
     let (sql, values) = on_sqlite(&rows);
-    let written = db.execute_on_sqlite(sql, values).await?;
+    let written = writer.execute(sql, values).await?;
     if usize::try_from(written) == Ok(entries.len()) {
         return Ok(vec![Verdict::Released; entries.len()]);
     }
-    let written = ids(&db.fetch_all(SQLITE_THERE, [keys(&rows)]).await?)?;
-    let verdict = |entry: &Entry| verdict(written.contains(&entry.event.id));
-    Ok(entries.iter().map(verdict).collect())
+    // They are committed: that it cannot be told which is no refusal of any.
+    let there = writer.fetch_all(SQLITE_THERE, [keys(&rows)]).await.and_then(|rows| ids(&rows));
+    let there = there.map_err(|error| StoreError::Unavailable(format!("what was written cannot be told: {error}")))?;
+    Ok(entries.iter().map(|entry| verdict(there.contains(&entry.event.id))).collect())
 }
 
 /// Writes `entries`, of each run no more than it has left, and tells what became of them, in their order.

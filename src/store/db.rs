@@ -5,9 +5,10 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgRow, Postgres};
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
-use sqlx::{AssertSqlSafe, Row as _, SqlStr, Transaction};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqlStr, Transaction};
 use time::OffsetDateTime;
 
 use super::cluster::Cluster;
@@ -256,17 +257,15 @@ impl Db {
         Ok(self.fetch_all(sql, args).await?.into_iter().next())
     }
 
-    /// Runs one statement on SQLite as a transaction of its own, and tells how many rows it touched. It takes the one write
-    /// lock as it begins, so that what it reads still holds when it commits.
-    pub(super) async fn execute_on_sqlite(
-        &self,
-        sql: &'static str,
-        args: impl IntoIterator<Item = Value>,
-    ) -> Result<u64, StoreError> {
-        let Self::Sqlite { writer, .. } = self else {
-            return Err(StoreError::Refused("there is no SQLite".to_owned()));
-        };
-        Ok(sqlite(sql, args)?.execute(writer).await.map_err(error)?.rows_affected())
+    /// The connection that writes on SQLite, on which each statement is a transaction of its own; `None` on PostgreSQL.
+    pub(super) async fn sqlite_writer(&self) -> Result<Option<SqliteWriter>, StoreError> {
+        let Self::Sqlite { writer, .. } = self else { return Ok(None) };
+        let connection = writer.acquire().await.map_err(error)?;
+        if connection.is_in_transaction() {
+            // The pool has looked; what was written within one would not be committed.
+            return Err(StoreError::Unavailable("the connection that writes is in a transaction".to_owned()));
+        }
+        Ok(Some(SqliteWriter(connection)))
     }
 
     /// Begins a transaction that may write. SQLite takes its one write lock here, so that what is read in the
@@ -334,10 +333,6 @@ impl Db {
         Ok(tx)
     }
 
-    pub(super) const fn is_sqlite(&self) -> bool {
-        matches!(self, Self::Sqlite { .. })
-    }
-
     pub(super) async fn time(&self) -> Result<Option<OffsetDateTime>, StoreError> {
         let Self::Postgres { .. } = self else { return Ok(None) };
         let sql = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now";
@@ -363,6 +358,31 @@ impl Db {
                 pool.close().await;
             }
         }
+    }
+}
+
+/// SQLite's one writer, outside of a transaction.
+#[derive(Debug)]
+pub(super) struct SqliteWriter(PoolConnection<Sqlite>);
+
+impl SqliteWriter {
+    /// Runs a statement that writes, commits it, and tells how many rows it touched. It takes the one write lock as it
+    /// begins, so that what it reads still holds when it commits.
+    pub(super) async fn execute(
+        &mut self,
+        sql: &'static str,
+        args: impl IntoIterator<Item = Value>,
+    ) -> Result<u64, StoreError> {
+        Ok(sqlite(sql, args)?.execute(&mut *self.0).await.map_err(error)?.rows_affected())
+    }
+
+    pub(super) async fn fetch_all<const N: usize>(
+        &mut self,
+        sql: &'static str,
+        args: [Value; N],
+    ) -> Result<Vec<Row>, StoreError> {
+        let rows = sqlite(sql, args)?.fetch_all(&mut *self.0).await.map_err(error)?;
+        Ok(rows.into_iter().map(Row::Sqlite).collect())
     }
 }
 

@@ -112,8 +112,9 @@ async fn open_sqlite(path: &Path, lock: Option<Sole>) -> Result<Db, StoreError> 
         let within = connection.is_in_transaction();
         Box::pin(async move { Ok(!within) })
     });
-    // SQLite keeps a copy of each page that a batch changes, to undo that statement alone. From 64 KiB on it would write them
-    // to a file in the system's temporary folder, which it makes and removes for each batch.
+    // Within a transaction, which batches with tokens of runs need, SQLite keeps a copy of each page that a statement
+    // changes, to undo it alone. From 64 KiB on it would write them to a file in the system's temporary folder, which it
+    // makes and removes for each.
     let in_memory = options.clone().pragma("temp_store", "memory");
     let writer = writer.connect_with(in_memory).await.map_err(error)?;
     let readers = pool().max_connections(READERS);

@@ -2,10 +2,11 @@
 
 use brevet::domain::audit::{Action, Decision, Event, RecordedEvent};
 use brevet::domain::id::{TeamUid, TokenId};
+use brevet::domain::platform::{PlatformRight, PlatformRights};
 use brevet::store::{AuditWriter, EventFilter, Page, QueueFull, Release, StoreError, Verdict};
 use time::Duration;
 
-use super::world::{NOW, Scene, World};
+use super::world::{NOW, Scene, World, credential};
 
 fn recorded(event: &Event) -> RecordedEvent {
     let Event { id, at, issuer, action, decision, credential, worker, count, .. } = *event;
@@ -117,7 +118,7 @@ async fn a_bad_row_behind_many_good_ones_fails_nobody_but_itself() {
         let writer = AuditWriter::start(world.store.clone());
         let taken = scene.event();
         writer.append(taken.clone()).unwrap().committed().await.unwrap();
-        // On this one thread all are one batch, which is more than one statement on SQLite.
+        // On this one thread all are queued before the first is written.
         let spoil = |n: usize, release: &mut Release| {
             if n == 150 {
                 release.event.id = taken.id;
@@ -161,24 +162,26 @@ async fn what_is_alive_has_its_row_beside_what_is_not_whether_a_run_is_counted_i
         let version = store.team(&scene.team).await.unwrap().unwrap().version;
         for counted in [false, true] {
             let writer = AuditWriter::start(store.clone());
-            let mut tickets = Vec::new();
-            for n in 0..8 {
-                // One in four was decided under an older version of the team.
-                let mut release = scene.release_under(version - i64::from(n % 4 == 2), scene.agent());
-                let of_no_run = counted && n == 5;
-                if of_no_run {
-                    release.event.token.as_mut().unwrap().run_id = Some("0".repeat(20));
+            // Some were decided under an older version of the team; then all were.
+            for (batch, stale) in [(1, [2, 6].as_slice()), (2, &[0, 1, 2, 3, 4, 5, 6])] {
+                let mut tickets = Vec::new();
+                for n in 0..7 {
+                    let stale = stale.contains(&n);
+                    let mut release = scene.release_under(version - i64::from(stale), scene.agent());
+                    let of_no_run = counted && n == 5;
+                    if of_no_run {
+                        release.event.token.as_mut().unwrap().run_id = Some("0".repeat(20));
+                    }
+                    let token = TokenId::parse(&release.event.token.as_ref().unwrap().token_id).unwrap();
+                    tickets.push((stale || of_no_run, token, writer.release(release).unwrap()));
                 }
-                let dead = n % 4 == 2 || of_no_run;
-                let token = TokenId::parse(&release.event.token.as_ref().unwrap().token_id).unwrap();
-                tickets.push((dead, token, writer.release(release).unwrap()));
+                for (dead, token, ticket) in tickets {
+                    let expected = if dead { Verdict::NotAlive } else { Verdict::Released };
+                    assert_eq!(ticket.committed().await, Ok(expected), "{name}, counted: {counted}");
+                    assert_eq!(store.event_of_token(token).await.unwrap().is_some(), !dead, "{name}");
+                }
+                assert_eq!(writer.stats().batches, batch, "{name}: on this one thread all are one batch");
             }
-            for (dead, token, ticket) in tickets {
-                let expected = if dead { Verdict::NotAlive } else { Verdict::Released };
-                assert_eq!(ticket.committed().await, Ok(expected), "{name}, counted: {counted}");
-                assert_eq!(store.event_of_token(token).await.unwrap().is_some(), !dead, "{name}");
-            }
-            assert_eq!(writer.stats().batches, 1, "{name}: on this one thread all are one batch");
         }
     }
 }
@@ -210,6 +213,17 @@ async fn a_row_that_is_refused_at_the_commit_fails_nobody_but_itself() {
             n % 20 == 7
         };
         only_bad_rows_fail(&world, &scene, &writer, 40, spoil).await;
+        // Nor does a change whose row is refused: its transaction is over, and the next one has another.
+        let rights: PlatformRights = [PlatformRight::ALL[0]].into_iter().collect();
+        for bad in [true, false, true, false] {
+            let mut event = scene.event();
+            event.origin.user_agent = bad.then(|| "bad/1".to_owned());
+            let key = credential();
+            let made =
+                world.store.create_platform_key(&key, std::slice::from_ref(&scene.team), &rights, &event, None).await;
+            assert_eq!(made.is_err(), bad, "{} {made:?}", world.name);
+            only_bad_rows_fail(&world, &scene, &writer, 2, |_, _| false).await;
+        }
     }
 }
 
