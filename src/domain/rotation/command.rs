@@ -3,8 +3,8 @@
 use time::{Duration, OffsetDateTime};
 
 use super::{
-    KeyChange, NewKey, Retimed, Step, has_room, is_under_way, kept_until, pending, published_enough, seen_enough,
-    standby, succession, whole,
+    KeyChange, NewKey, Retimed, Step, has_room, is_under_way, kept_until, published_enough, seen_enough, standby,
+    succession, whole,
 };
 use crate::domain::key_schedule::KeySchedule;
 use crate::domain::signing_key::{self, KeyKind, KeySetError, KeyState, KeyTimes, Kid, SigningKey};
@@ -142,7 +142,7 @@ pub fn prepare(
     let mut change = KeyChange::default();
     match standby(keys, now) {
         Some(standby) => {
-            if let Some(until) = pending(active, standby).filter(|_| is_under_way(active, standby, schedule, now)) {
+            if let Some(until) = standby.times.sign_from.filter(|_| is_under_way(active, standby, schedule, now)) {
                 return Err(PrepareRefused::HandingOver { until });
             }
             change.times.extend(resumed(keys, standby));

@@ -206,12 +206,13 @@ fn pending(active: &SigningKey, standby: &SigningKey) -> Option<OffsetDateTime> 
     active.times.sign_until.filter(|at| standby.times.sign_from == Some(*at))
 }
 
-/// Whether the hand-over from `active` to `standby` is so near that a replica whose clock is ahead may sign with the
-/// standby before it learns of anything else, or followed by another. Such a hand-over stands: what has signed must not
-/// wait or leave again.
+/// Whether `standby`'s turn is so near that a replica whose clock is ahead may sign with it before it learns of anything
+/// else, or is planned after `active`'s and followed by another. Such a turn stands: what has signed must not wait or leave
+/// again. It may be near without a hand-over from `active`, by a clock that is behind: the key between them was distrusted a
+/// moment ago.
 fn is_under_way(active: &SigningKey, standby: &SigningKey, schedule: &KeySchedule, now: OffsetDateTime) -> bool {
-    let near = |at| at < now + schedule.handover_lead() || standby.times.sign_until.is_some();
-    pending(active, standby).is_some_and(near)
+    let near = standby.times.sign_from.is_some_and(|from| from < now + schedule.handover_lead());
+    near || pending(active, standby).is_some() && standby.times.sign_until.is_some()
 }
 
 /// Until when a key stays published that is made at `now` to sign until `at`: by a clock that is ahead, another replica

@@ -196,6 +196,21 @@ impl Signed {
     }
 }
 
+#[test]
+fn threat_16_who_follows_a_distrusted_key_is_not_replaced_as_its_turn_begins() {
+    let mut house = house();
+    house.settle();
+    let off = i64::from(house.schedule.numbers().clock_error);
+    for (what, off) in [(What::Rotate, 0), (What::RetireAll, off), (What::DistrustSigning, 0)] {
+        does(&mut house, Deed { what, off });
+    }
+    // By a clock that is ahead its turn is now.
+    let ahead = house.now + Duration::seconds(off);
+    let kid = signing_key(&house.keys, ahead).unwrap().kid.clone();
+    does(&mut house, Deed { what: What::Prepare, off: -off });
+    assert!(published(&house.keys, ahead).iter().any(|key| key.kid == kid), "it left, and may have signed");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
