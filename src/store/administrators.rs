@@ -103,7 +103,7 @@ impl Store {
     pub async fn administrators(&self, page: &Page) -> Result<Paged<Administrator>, StoreError> {
         let sql = "SELECT id, name, role, bootstrap, created_at, expires_at, revoked_at, version
             FROM administrators WHERE id > $1 AND revoked_at IS NULL ORDER BY id LIMIT $2";
-        let rows = self.db.fetch_all(sql, [page.after()?.into(), page.fetch().into()]).await?;
+        let rows = self.db.fetch_page(sql, [page.after()?.into(), page.fetch().into()]).await?;
         let administrators = rows.iter().map(administrator).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(administrators, |administrator| administrator.id.to_string()))
     }

@@ -131,7 +131,7 @@ impl Store {
         };
         let rows = self
             .db
-            .fetch_all(
+            .fetch_page(
                 sql,
                 [
                     at.into(),

@@ -200,6 +200,13 @@ macro_rules! settings_then {
     };
 }
 
+/// Whether PostgreSQL may keep one plan of a statement for all values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plan {
+    Kept,
+    Anew,
+}
+
 /// The open database.
 #[derive(Debug)]
 pub(super) enum Db {
@@ -227,6 +234,26 @@ impl Db {
         sql: &'static str,
         args: [Value; N],
     ) -> Result<Vec<Row>, StoreError> {
+        self.fetch(sql, args, Plan::Kept).await
+    }
+
+    /// Reads a page of a list, likewise. PostgreSQL plans it for these values each time: one plan for all of them would
+    /// not know how few rows a page has, and where most teams are small it would read everything that a large one has
+    /// and sort that (<https://www.postgresql.org/docs/15/sql-prepare.html>, "Notes").
+    pub(super) async fn fetch_page<const N: usize>(
+        &self,
+        sql: &'static str,
+        args: [Value; N],
+    ) -> Result<Vec<Row>, StoreError> {
+        self.fetch(sql, args, Plan::Anew).await
+    }
+
+    async fn fetch<const N: usize>(
+        &self,
+        sql: &'static str,
+        args: [Value; N],
+        plan: Plan,
+    ) -> Result<Vec<Row>, StoreError> {
         Ok(match self {
             Self::Sqlite { readers, .. } => {
                 let rows = sqlite(sql, args)?.fetch_all(readers).await.map_err(error)?;
@@ -240,7 +267,7 @@ impl Db {
                 rows
             }
             Self::Postgres { pool, audit, cluster, .. } => {
-                let query = postgres(sql, args)?;
+                let query = postgres(sql, args)?.persistent(plan == Plan::Kept);
                 let mut connection = cluster.reach([pool, audit], pool.acquire()).await?;
                 let rows = cluster.answer(false, query.fetch_all(&mut *connection)).await?;
                 rows.into_iter().map(Row::Postgres).collect()

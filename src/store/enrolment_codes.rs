@@ -137,7 +137,7 @@ impl Store {
     pub async fn enrolment_codes(&self, page: &Page) -> Result<Paged<EnrolmentCode>, StoreError> {
         let sql = "SELECT id, user_uid, created_at, expires_at, redeemed_at, revoked_at
             FROM enrolment_codes WHERE id > $1 ORDER BY id LIMIT $2";
-        let rows = self.db.fetch_all(sql, [page.after()?.into(), page.fetch().into()]).await?;
+        let rows = self.db.fetch_page(sql, [page.after()?.into(), page.fetch().into()]).await?;
         let codes = rows.iter().map(enrolment_code).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(codes, |code| code.id.to_string()))
     }

@@ -191,7 +191,7 @@ impl Store {
     /// A page of a team's members, disabled ones among them, in the order of their uids.
     pub async fn members(&self, team: &TeamUid, page: &Page) -> Result<Paged<Member>, StoreError> {
         let sql = member!("m.team_uid = $1 AND m.user_uid > $2 ORDER BY m.user_uid LIMIT $3");
-        let rows = self.db.fetch_all(sql, [team.into(), page.after()?.into(), page.fetch().into()]).await?;
+        let rows = self.db.fetch_page(sql, [team.into(), page.after()?.into(), page.fetch().into()]).await?;
         let members = rows.iter().map(member).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(members, |member| member.membership.user.to_string()))
     }

@@ -77,7 +77,7 @@ impl Store {
     /// A page of a service account's public keys, the oldest first; revoked ones among them.
     pub async fn public_keys(&self, account: &ServiceAccountUid, page: &Page) -> Result<Paged<ClientKey>, StoreError> {
         let sql = public_keys!("WHERE service_account_uid = $1 AND id > $2 ORDER BY id LIMIT $3");
-        let rows = self.db.fetch_all(sql, [account.into(), page.after()?.into(), page.fetch().into()]).await?;
+        let rows = self.db.fetch_page(sql, [account.into(), page.after()?.into(), page.fetch().into()]).await?;
         let keys = rows.iter().map(client_key).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(keys, |key| key.id.to_string()))
     }

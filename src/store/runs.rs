@@ -132,7 +132,7 @@ impl Store {
         let [of, opened_by, within] = parts(&filter.whose);
         let rows = self
             .db
-            .fetch_all(
+            .fetch_page(
                 concat!(
                     runs!(),
                     "WHERE g.created_at <= $1 AND (g.created_at < $1 OR g.id < $2) AND ",

@@ -39,7 +39,7 @@ impl Store {
         let sql = "SELECT id, name, created_at, expires_at, last_used_at, revoked_at
             FROM credentials WHERE service_account_uid = $1 AND kind = 'service_account_key' AND id > $2
             ORDER BY id LIMIT $3";
-        let rows = self.db.fetch_all(sql, [account.into(), page.after()?.into(), page.fetch().into()]).await?;
+        let rows = self.db.fetch_page(sql, [account.into(), page.after()?.into(), page.fetch().into()]).await?;
         let keys = rows.iter().map(key_info).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(keys, |key| key.id.to_string()))
     }

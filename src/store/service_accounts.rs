@@ -69,7 +69,7 @@ impl Store {
         let sql = "SELECT uid, team_uid, name, created_at, disabled_at, deleted_at, version
             FROM service_accounts WHERE team_uid = $1 AND uid > $2 AND deleted_at IS NULL
             ORDER BY uid LIMIT $3";
-        let rows = self.db.fetch_all(sql, [team.into(), page.after()?.into(), page.fetch().into()]).await?;
+        let rows = self.db.fetch_page(sql, [team.into(), page.after()?.into(), page.fetch().into()]).await?;
         let accounts = rows.iter().map(service_account).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(accounts, |account| account.uid.to_string()))
     }

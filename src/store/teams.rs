@@ -90,7 +90,7 @@ impl Store {
     pub async fn teams(&self, page: &Page) -> Result<Paged<Team>, StoreError> {
         let sql = "SELECT uid, name, policy, external_id, created_at, disabled_at, deleted_at, version
             FROM teams WHERE uid > $1 AND deleted_at IS NULL ORDER BY uid LIMIT $2";
-        let rows = self.db.fetch_all(sql, [page.after()?.into(), page.fetch().into()]).await?;
+        let rows = self.db.fetch_page(sql, [page.after()?.into(), page.fetch().into()]).await?;
         let teams = rows.iter().map(team).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(teams, |team| team.uid.to_string()))
     }

@@ -101,7 +101,7 @@ impl Store {
         page: &Page,
     ) -> Result<Paged<TrustRuleRecord>, StoreError> {
         let sql = concat!(trust_rules!(), "AND x.service_account_uid = $1 AND x.id > $2 ORDER BY x.id LIMIT $3");
-        let rows = self.db.fetch_all(sql, [account.into(), page.after()?.into(), page.fetch().into()]).await?;
+        let rows = self.db.fetch_page(sql, [account.into(), page.after()?.into(), page.fetch().into()]).await?;
         let rules = rows.iter().map(trust_rule).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(rules, |rule| rule.id.to_string()))
     }

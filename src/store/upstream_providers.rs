@@ -101,7 +101,7 @@ impl Store {
     /// A page of providers, disabled ones among them, in the order of their uids.
     pub async fn upstream_providers(&self, page: &Page) -> Result<Paged<UpstreamProvider>, StoreError> {
         let sql = upstream_providers!("AND uid > $1 ORDER BY uid LIMIT $2");
-        let rows = self.db.fetch_all(sql, [page.after()?.into(), page.fetch().into()]).await?;
+        let rows = self.db.fetch_page(sql, [page.after()?.into(), page.fetch().into()]).await?;
         let providers = rows.iter().map(provider).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(providers, |provider| provider.uid.to_string()))
     }

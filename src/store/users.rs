@@ -51,7 +51,7 @@ impl Store {
     pub async fn users(&self, page: &Page) -> Result<Paged<User>, StoreError> {
         let sql = "SELECT uid, name, email, created_at, disabled_at, deleted_at, version
             FROM users WHERE uid > $1 AND deleted_at IS NULL ORDER BY uid LIMIT $2";
-        let rows = self.db.fetch_all(sql, [page.after()?.into(), page.fetch().into()]).await?;
+        let rows = self.db.fetch_page(sql, [page.after()?.into(), page.fetch().into()]).await?;
         let users = rows.iter().map(user).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(users, |user| user.uid.to_string()))
     }

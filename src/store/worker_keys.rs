@@ -88,7 +88,7 @@ impl Store {
     /// A page of worker keys, the oldest first; revoked ones among them.
     pub async fn worker_keys(&self, page: &Page) -> Result<Paged<WorkerKey>, StoreError> {
         let sql = concat!(worker_keys!(), "WHERE c.id > $1 ORDER BY c.id LIMIT $2");
-        let rows = self.db.fetch_all(sql, [page.after()?.into(), page.fetch().into()]).await?;
+        let rows = self.db.fetch_page(sql, [page.after()?.into(), page.fetch().into()]).await?;
         let keys = rows.iter().map(worker_key).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(keys, |key| key.id.to_string()))
     }
