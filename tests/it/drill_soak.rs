@@ -210,7 +210,8 @@ fn memory_and_descriptors_stay_flat_at_four_fifths_of_what_it_can_carry() {
     let most = |samples: &[Sample]| samples.iter().map(|sample| sample.descriptors).max().unwrap_or_default();
     println!(
         "  {:.0} mints/s, {:.0} % of that and {:.0} % of the {carries_now:.0} that it carries afterwards; answers {:?}; \
-         memory {:.1} MB idle, {:.1} MB after {:.1} minutes, {:.1} MB at the end, {:+.2} MB in ten minutes; descriptors {} idle, at most {} under load at first and {} later, {} at the end",
+         memory {:.1} MB idle, {:.1} MB after {:.1} minutes, {:.1} MB at the end, {:+.2} MB in ten minutes; \
+         descriptors {} idle, at most {} under load at first and {} later, {} at the end",
         rate,
         100.0 * rate / carried,
         100.0 * rate / carries_now,
