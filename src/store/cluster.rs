@@ -32,9 +32,14 @@ const LOOK: Duration = Duration::from_secs(2);
 /// How long a server that is away is left alone: first, and at most.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
 
-/// The limits that the server itself keeps, in milliseconds.
-const LIMITS: [(&str, &str); 3] =
-    [("statement_timeout", "10000"), ("lock_timeout", "8000"), ("idle_in_transaction_session_timeout", "20000")];
+/// What the server itself keeps to: limits in milliseconds, and that a statement sees what was committed before it began,
+/// whatever the database does by itself.
+const SETTINGS: [(&str, &str); 4] = [
+    ("statement_timeout", "10000"),
+    ("lock_timeout", "8000"),
+    ("idle_in_transaction_session_timeout", "20000"),
+    ("default_transaction_isolation", "read committed"),
+];
 
 /// Whether connections are the server's own, or a pooler's that gives each transaction another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -305,7 +310,7 @@ fn options(url: &str, connections: Connections) -> Result<PgConnectOptions, Stor
     // We read and write no floats; poolers know only a few parameters of a session.
     let options = options.application_name("brevet").extra_float_digits(None);
     Ok(match connections {
-        Connections::Own => options.options(LIMITS),
+        Connections::Own => options.options(SETTINGS),
         Connections::Pooled => options.statement_cache_capacity(0),
     })
 }

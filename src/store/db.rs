@@ -348,7 +348,10 @@ impl Db {
         let Self::Postgres { pool: reads, audit, cluster, .. } = self else {
             return Err(StoreError::Refused("there is no PostgreSQL".to_owned()));
         };
-        let tx = cluster.reach([reads, audit], pool.begin()).await?;
+        // Of whatever isolation the database gives by itself: a statement after a lock must see what was committed before
+        // the lock was given.
+        let begun = pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED");
+        let tx = cluster.reach([reads, audit], begun).await?;
         Ok(Tx::Postgres(PgTx { tx, cluster: Arc::clone(cluster), patient: false }))
     }
 
