@@ -1,10 +1,10 @@
 //! Audit rows that wait to be written: which of them are the next batch, and for how long it waits for more.
 //!
 //! A commit costs nearly as much for one row as for many. So a batch waits a moment while many are on the way with
-//! another row, and never for long; it goes at once where few are, where it is full, and where a team waits that had no row
-//! in the two batches before: those that mint without end delay nobody who does not.
+//! another row, and never for long; it goes at once where few are, where it is full, and where a team waits that had none
+//! of the last rows: those that mint without end delay nobody who does not.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,6 +21,9 @@ const COMPANY: Duration = Duration::from_millis(1);
 /// Rows on the way that are worth the wait: fewer come from a house in which nobody waits long to sign, and where a
 /// larger batch would only be one more thing to wait for.
 const MANY: usize = 16;
+/// A team that had none of so many last rows waits for nobody's company. Counted in rows and not in batches: after a small
+/// batch most teams would be new, and the next one small again.
+const RECENT: usize = 64;
 
 /// Too many audit rows wait: answer 503 and let the caller come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -46,14 +49,22 @@ pub(super) struct Queue<K, T> {
 struct Waiting<K, T> {
     lines: Lines<K, T>,
     capacity: usize,
-    /// Whose rows were in the last batch, and in the one before it.
-    served: [HashSet<K>; 2],
+    served: Served<K>,
+}
+
+/// Whose the last rows were, the oldest first, and how many of them each has.
+#[derive(Debug)]
+struct Served<K> {
+    rows: VecDeque<K>,
+    of: HashMap<K, usize>,
+    most: usize,
 }
 
 impl<K: Eq + Hash + Clone, T> Queue<K, T> {
     /// With room for `capacity` rows, to be written up to `batch_max` at once.
     pub(super) fn new(capacity: usize, batch_max: usize) -> Self {
-        let waiting = Waiting { lines: Lines::default(), capacity, served: Default::default() };
+        let served = Served { rows: VecDeque::new(), of: HashMap::new(), most: RECENT };
+        let waiting = Waiting { lines: Lines::default(), capacity, served };
         Self {
             waiting: Mutex::new(waiting),
             announced: AtomicUsize::new(0),
@@ -74,7 +85,7 @@ impl<K: Eq + Hash + Clone, T> Queue<K, T> {
                 return Err(QueueFull);
             }
             waiting.lines.push(team, row);
-            waiting.is_new(team) || waiting.lines.waiting() >= self.batch_max
+            waiting.served.is_new(team) || waiting.lines.waiting() >= self.batch_max
         };
         if enough {
             self.enough.notify_one();
@@ -110,17 +121,12 @@ impl<K: Eq + Hash + Clone, T> Queue<K, T> {
             }
         }
         let mut waiting = self.waiting();
-        let mut teams = HashSet::new();
         let mut batch = Vec::new();
         while batch.len() < self.batch_max
             && let Some((team, row)) = waiting.lines.next(|_| true, |_| true)
         {
-            teams.insert(team);
+            waiting.served.note(team);
             batch.push(row);
-        }
-        if !batch.is_empty() {
-            waiting.served.swap(0, 1);
-            waiting.served[0] = teams;
         }
         batch
     }
@@ -131,7 +137,7 @@ impl<K: Eq + Hash + Clone, T> Queue<K, T> {
         (1..self.batch_max).contains(&rows)
             && waiting.capacity > 0
             && self.announced.load(Ordering::Relaxed) >= MANY
-            && !waiting.lines.keys().any(|team| waiting.is_new(team))
+            && !waiting.lines.keys().any(|team| waiting.served.is_new(team))
     }
 
     /// Rows that wait now.
@@ -157,10 +163,22 @@ impl<K: Eq + Hash + Clone, T> Queue<K, T> {
     }
 }
 
-impl<K: Eq + Hash + Clone, T> Waiting<K, T> {
-    /// Whether `team` had no row in the last two batches.
+impl<K: Eq + Hash + Clone> Served<K> {
     fn is_new(&self, team: &K) -> bool {
-        !self.served.iter().any(|teams| teams.contains(team))
+        !self.of.contains_key(team)
+    }
+
+    fn note(&mut self, team: K) {
+        *self.of.entry(team.clone()).or_default() += 1;
+        self.rows.push_back(team);
+        while self.rows.len() > self.most
+            && let Some(oldest) = self.rows.pop_front()
+        {
+            match self.of.get_mut(&oldest) {
+                Some(count) if *count > 1 => *count -= 1,
+                _ => drop(self.of.remove(&oldest)),
+            }
+        }
     }
 }
 
@@ -224,21 +242,24 @@ mod tests {
     #[tokio::test]
     async fn threat_24_a_team_that_comes_anew_waits_for_nobodys_company() {
         let queue = queue();
+        queue.waiting().served.most = 4;
         announce_many(&queue);
         queue.push(&"red", 1).unwrap();
         let mut batch = Box::pin(queue.batch());
         assert_eq!((&mut batch).now_or_never(), None);
         queue.push(&"blue", 10).unwrap();
         assert_eq!(batch.now_or_never(), Some(vec![1, 10]));
-        // Whoever had a row in one of the last two batches waits with the others.
+        // Whoever had one of the last four rows waits with the others.
         queue.push(&"green", 20).unwrap();
         assert_eq!(queue.batch().now_or_never(), Some(vec![20]));
         queue.push(&"red", 2).unwrap();
         assert_eq!(queue.batch().now_or_never(), None);
         queue.push(&"black", 30).unwrap();
         assert_eq!(queue.batch().now_or_never(), Some(vec![2, 30]));
+        queue.push(&"pink", 60).unwrap();
+        assert_eq!(queue.batch().now_or_never(), Some(vec![60]));
         queue.push(&"blue", 11).unwrap();
-        assert_eq!(queue.batch().now_or_never(), Some(vec![11]));
+        assert_eq!(queue.batch().now_or_never(), Some(vec![11]), "its last was five rows ago");
         // Whoever found no room in a batch is as new as before.
         for (name, row) in [("red", 3), ("blue", 12), ("black", 31), ("red", 4), ("white", 40)] {
             queue.push(&name, row).unwrap();
