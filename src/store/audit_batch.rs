@@ -11,7 +11,8 @@ use serde_json::json;
 
 use super::audit_columns::{COLUMNS, KEPT, Members, names};
 use super::audit_entry::Entry;
-use super::db::{Db, Row, SqliteWriter, Tx, Value, millis};
+use super::autocommit::{Autocommit, Function, Kept};
+use super::db::{Db, LIVENESS_LOCK, Row, Tx, Value, millis};
 use super::error::StoreError;
 use super::liveness::ALIVE;
 use super::run_counts::RunCounts;
@@ -112,32 +113,53 @@ async fn write(tx: &mut Tx, entries: &[&Entry]) -> Result<Option<HashSet<EventId
     ids(&tx.fetch_all(sql, [keys(entries)]).await?).map(Some)
 }
 
+/// The same behind the lock of liveness.
+static FUNCTION: LazyLock<Function> = LazyLock::new(|| {
+    let insert = &*POSTGRES;
+    let statements = format!(
+        "PERFORM set_config('synchronous_commit', 'on', true), pg_advisory_xact_lock_shared({LIVENESS_LOCK});
+        {insert}"
+    );
+    Function::new("write_audit_rows", &statements)
+});
+
 /// Writes `entries` in a transaction of their own, and tells what became of them, in their order.
-pub(super) async fn commit(db: &Db, entries: &[Entry]) -> Result<Vec<Verdict>, StoreError> {
-    let is_one_statement = entries.len() <= SQLITE_ROWS_MAX && !entries.iter().any(RunCounts::counts);
-    if is_one_statement && let Some(writer) = db.sqlite_writer().await? {
-        return commit_at_once(writer, entries).await;
+pub(super) async fn commit(db: &Db, kept: &mut Kept, entries: &[Entry]) -> Result<Vec<Verdict>, StoreError> {
+    if !entries.iter().any(RunCounts::counts)
+        && let Some(mut connection) = db.autocommit(kept).await?
+        && let Some(verdicts) = commit_at_once(&mut connection, entries).await?
+    {
+        connection.keep(kept);
+        return Ok(verdicts);
     }
+    kept.tidy();
     let mut tx = db.begin_batch().await?;
     let verdicts = write_counted(&mut tx, entries).await?;
     tx.commit().await?;
     Ok(verdicts)
 }
 
-/// The same on SQLite where one statement does it, which is a transaction by itself. `BEGIN` and `COMMIT` would be errands of
-/// another thread, each of which waits for its turn on a busy core, and SQLite would keep a copy of each page that the
-/// statement changes, to undo it alone.
-async fn commit_at_once(mut writer: SqliteWriter, entries: &[Entry]) -> Result<Vec<Verdict>, StoreError> {
+/// The same where one statement does it, which is a transaction by itself; `None` where none can. `BEGIN` and `COMMIT` would
+/// be errands of their own, and within a transaction SQLite would keep a copy of each page that the statement changes, to
+/// undo it alone.
+async fn commit_at_once(connection: &mut Autocommit, entries: &[Entry]) -> Result<Option<Vec<Verdict>>, StoreError> {
     let rows: Vec<_> = entries.iter().collect();
-    let (sql, values) = on_sqlite(&rows);
-    let written = writer.execute(sql, values).await?;
+    let (written, there) = match connection {
+        Autocommit::Sqlite(_) if rows.len() > SQLITE_ROWS_MAX => (None, SQLITE_THERE),
+        Autocommit::Sqlite(writer) => {
+            let (sql, values) = on_sqlite(&rows);
+            (Some(writer.execute(sql, values).await?), SQLITE_THERE)
+        }
+        Autocommit::Postgres(session) => (session.call(&FUNCTION, &array(&rows)?).await?, POSTGRES_THERE),
+    };
+    let Some(written) = written else { return Ok(None) };
     if usize::try_from(written) == Ok(entries.len()) {
-        return Ok(vec![Verdict::Released; entries.len()]);
+        return Ok(Some(vec![Verdict::Released; entries.len()]));
     }
     // They are committed: that it cannot be told which is no refusal of any.
-    let there = writer.fetch_all(SQLITE_THERE, [keys(&rows)]).await.and_then(|rows| ids(&rows));
+    let there = connection.fetch_all(there, [keys(&rows)]).await.and_then(|rows| ids(&rows));
     let there = there.map_err(|error| StoreError::Unavailable(format!("what was written cannot be told: {error}")))?;
-    Ok(entries.iter().map(|entry| verdict(there.contains(&entry.event.id))).collect())
+    Ok(Some(entries.iter().map(|entry| verdict(there.contains(&entry.event.id))).collect()))
 }
 
 /// Writes `entries`, of each run no more than it has left, and tells what became of them, in their order.

@@ -20,6 +20,7 @@ use super::audit_batch::{self, Verdict};
 use super::audit_counted::Counted;
 use super::audit_entry::{Entry, Release};
 use super::audit_queue::{Queue, QueueFull};
+use super::autocommit::Kept;
 use super::db::Db;
 use super::error::StoreError;
 use crate::domain::audit::Event;
@@ -244,6 +245,7 @@ async fn run(store: Store, writing: Writing) {
     let mut sweep = interval(SWEEP);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (most, mut counted) = (batch_max(&store.db), Instant::now());
+    let mut kept = Kept::default();
     loop {
         let stopping = shared.stop.is_cancelled();
         if stopping {
@@ -252,12 +254,12 @@ async fn run(store: Store, writing: Writing) {
         }
         let batch = shared.queue.batch().await;
         if !batch.is_empty() {
-            write_jobs(&store, shared, batch).await;
+            write_jobs(&store, &mut kept, shared, batch).await;
             if counted.elapsed() < SWEEP {
                 continue;
             }
         }
-        write_counted(&store, shared, most, stopping).await;
+        write_counted(&store, &mut kept, shared, most, stopping).await;
         counted = Instant::now();
         if shared.queue.len() > 0 {
             continue;
@@ -268,25 +270,26 @@ async fn run(store: Store, writing: Writing) {
         tokio::select! {
             () = shared.queue.queued() => {}
             () = shared.stop.cancelled() => {}
+            () = kept.unused() => {}
             _ = sweep.tick() => {}
         }
     }
 }
 
-async fn write_jobs(store: &Store, shared: &Shared, jobs: Vec<Job>) {
+async fn write_jobs(store: &Store, kept: &mut Kept, shared: &Shared, jobs: Vec<Job>) {
     let (entries, answers): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.entry, job.answer)).unzip();
     shared.last_batch.store(entries.len(), Ordering::Relaxed);
-    for (verdict, answer) in store.write_audit(&entries, shared).await.into_iter().zip(answers) {
+    for (verdict, answer) in store.write_audit(kept, &entries, shared).await.into_iter().zip(answers) {
         // Whoever asked may have gone; the row stands.
         let _ = answer.send(verdict);
     }
 }
 
-async fn write_counted(store: &Store, shared: &Shared, most: usize, all: bool) {
+async fn write_counted(store: &Store, kept: &mut Kept, shared: &Shared, most: usize, all: bool) {
     let due = shared.counted().take(Instant::now(), all);
     let entries: Vec<_> = due.into_iter().map(|event| Entry { event, proof: None }).collect();
     for chunk in entries.chunks(most) {
-        let verdicts = store.write_audit(chunk, shared).await;
+        let verdicts = store.write_audit(kept, chunk, shared).await;
         let failed = chunk.iter().zip(verdicts).filter(|(_, verdict)| is_worth_another_try(verdict));
         for (entry, _) in failed.filter(|_| !all) {
             shared.counted().add(entry.event.clone(), Instant::now());
@@ -301,13 +304,18 @@ fn is_worth_another_try(verdict: &Result<Verdict, StoreError>) -> bool {
 impl Store {
     /// Writes `entries` in one transaction. If the database refuses the batch, each row is tried alone, so that
     /// a bad one fails nobody but itself; if the database is away, all have failed.
-    async fn write_audit(&self, entries: &[Entry], shared: &Shared) -> Vec<Result<Verdict, StoreError>> {
-        let mut verdicts = audit_batch::commit(&self.db, entries).await;
+    async fn write_audit(
+        &self,
+        kept: &mut Kept,
+        entries: &[Entry],
+        shared: &Shared,
+    ) -> Vec<Result<Verdict, StoreError>> {
+        let mut verdicts = audit_batch::commit(&self.db, kept, entries).await;
         if entries.len() > 1 && matches!(verdicts, Err(StoreError::Refused(_))) {
             let mut alone = Vec::with_capacity(entries.len());
             for entry in entries {
                 let entry = std::slice::from_ref(entry);
-                alone.push(audit_batch::commit(&self.db, entry).await.map(|verdicts| verdicts[0]));
+                alone.push(audit_batch::commit(&self.db, kept, entry).await.map(|verdicts| verdicts[0]));
             }
             return count(shared, alone);
         }

@@ -5,7 +5,9 @@
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
+use std::pin::pin;
 use std::str::FromStr as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -54,6 +56,8 @@ pub(super) struct Cluster {
     /// Whether only a server that takes writes is good enough (`target_session_attrs`).
     writable: bool,
     connections: Connections,
+    /// Whether the server has never refused to make a function of the session.
+    makes_functions: AtomicBool,
     state: Mutex<State>,
     looking: tokio::sync::Mutex<()>,
 }
@@ -92,11 +96,35 @@ impl Cluster {
         };
         let servers = urls.iter().map(|url| options(url, connections)).collect::<Result<_, _>>()?;
         let state = State { current: 0, renewed_at: None, answered_at: Instant::now(), away: None };
-        Ok(Self { servers, writable, connections, state: Mutex::new(state), looking: tokio::sync::Mutex::default() })
+        Ok(Self {
+            servers,
+            writable,
+            connections,
+            makes_functions: AtomicBool::new(connections == Connections::Own),
+            state: Mutex::new(state),
+            looking: tokio::sync::Mutex::default(),
+        })
     }
 
     pub(super) fn is_pooled(&self) -> bool {
         self.connections == Connections::Pooled
+    }
+
+    /// Whether a session may make functions for itself, as far as is known.
+    pub(super) fn lets_make_functions(&self) -> bool {
+        self.makes_functions.load(Ordering::Relaxed)
+    }
+
+    /// It may not, or they are of no use; none is tried again.
+    pub(super) fn lets_make_no_functions(&self, why: &str) {
+        if self.makes_functions.swap(false, Ordering::Relaxed) {
+            tracing::warn!(why, "audit batches take four round trips: a session can make no function for them");
+        }
+    }
+
+    /// Whether connections from `then` are not used again.
+    pub(super) fn renewed_since(&self, then: Instant) -> bool {
+        self.state().renewed_at.is_some_and(|at| then < at)
     }
 
     /// How to connect to each server.
@@ -148,9 +176,13 @@ impl Cluster {
                     Ok(!old)
                 })
             })
-            // The pool waits for a rollback here, and without an end where the server is frozen.
+            // The pool waits for a rollback here, and without an end where the server is frozen. Of a `BEGIN` whose answer
+            // nobody waited for the driver knows nothing: whatever was written after it would be committed by nobody.
             .after_release(|connection, _| {
-                Box::pin(async move { timeout(PATIENCE, connection.ping()).await.map_err(late)?.map(|()| true) })
+                Box::pin(async move {
+                    let outside = sqlx::raw_sql("BEGIN; ROLLBACK").execute(connection);
+                    timeout(PATIENCE, outside).await.map_err(late)?.map(|_| true)
+                })
             })
     }
 
@@ -211,6 +243,24 @@ impl Cluster {
                 Err(error(late(elapsed)))
             }
         }
+    }
+
+    /// The same for a statement that needs no connection first; as [`Cluster::reach`] does, it looks for another server
+    /// where none answers.
+    pub(super) async fn answer_or_look<T>(
+        &self,
+        pools: [&PgPool; 2],
+        work: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, StoreError> {
+        let mut work = pin!(self.answer(false, work));
+        let answered = match timeout(SUSPICION, work.as_mut()).await {
+            Ok(answered) => answered,
+            Err(_) => tokio::join!(work, self.look(pools)).0,
+        };
+        if matches!(answered, Err(StoreError::Unavailable(_))) {
+            self.look(pools).await;
+        }
+        answered
     }
 
     /// Looks which server takes writes, where there are several, and lets new connections go there.

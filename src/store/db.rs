@@ -5,10 +5,9 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgRow, Postgres};
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
-use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqlStr, Transaction};
+use sqlx::{AssertSqlSafe, Row as _, SqlStr, Transaction};
 use time::OffsetDateTime;
 
 use super::cluster::Cluster;
@@ -284,17 +283,6 @@ impl Db {
         Ok(self.fetch_all(sql, args).await?.into_iter().next())
     }
 
-    /// The connection that writes on SQLite, on which each statement is a transaction of its own; `None` on PostgreSQL.
-    pub(super) async fn sqlite_writer(&self) -> Result<Option<SqliteWriter>, StoreError> {
-        let Self::Sqlite { writer, .. } = self else { return Ok(None) };
-        let connection = writer.acquire().await.map_err(error)?;
-        if connection.is_in_transaction() {
-            // The pool has looked; what was written within one would not be committed.
-            return Err(StoreError::Unavailable("the connection that writes is in a transaction".to_owned()));
-        }
-        Ok(Some(SqliteWriter(connection)))
-    }
-
     /// Begins a transaction that may write. SQLite takes its one write lock here, so that what is read in the
     /// transaction still holds when it commits.
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
@@ -388,31 +376,6 @@ impl Db {
                 pool.close().await;
             }
         }
-    }
-}
-
-/// SQLite's one writer, outside of a transaction.
-#[derive(Debug)]
-pub(super) struct SqliteWriter(PoolConnection<Sqlite>);
-
-impl SqliteWriter {
-    /// Runs a statement that writes, commits it, and tells how many rows it touched. It takes the one write lock as it
-    /// begins, so that what it reads still holds when it commits.
-    pub(super) async fn execute(
-        &mut self,
-        sql: &'static str,
-        args: impl IntoIterator<Item = Value>,
-    ) -> Result<u64, StoreError> {
-        Ok(sqlite(sql, args)?.execute(&mut *self.0).await.map_err(error)?.rows_affected())
-    }
-
-    pub(super) async fn fetch_all<const N: usize>(
-        &mut self,
-        sql: &'static str,
-        args: [Value; N],
-    ) -> Result<Vec<Row>, StoreError> {
-        let rows = sqlite(sql, args)?.fetch_all(&mut *self.0).await.map_err(error)?;
-        Ok(rows.into_iter().map(Row::Sqlite).collect())
     }
 }
 
@@ -532,7 +495,8 @@ fn on_sqlite<'t>(tx: &'t mut Transaction<'static, Sqlite>) -> &'t mut SqliteConn
     tx
 }
 
-fn sqlite(
+/// A statement with its parameters, for SQLite.
+pub(super) fn sqlite(
     sql: &'static str,
     args: impl IntoIterator<Item = Value>,
 ) -> Result<sqlx::query::Query<'static, Sqlite, SqliteArguments>, StoreError> {
@@ -547,7 +511,8 @@ fn sqlite(
     Ok(query)
 }
 
-fn postgres(
+/// The same for PostgreSQL.
+pub(super) fn postgres(
     sql: &'static str,
     args: impl IntoIterator<Item = Value>,
 ) -> Result<sqlx::query::Query<'static, Postgres, PgArguments>, StoreError> {

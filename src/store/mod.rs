@@ -1,8 +1,8 @@
 //! The database: one concrete store over SQLite and PostgreSQL, one file per table.
 //!
 //! Rows become domain types here; JSON of policies and settings is written and read nowhere else. Keeps sealed
-//! key text it cannot open. The only place that names sqlx, and that only in `db`, `cluster`, `open`, `key_news`
-//! and `error`.
+//! key text it cannot open. The only place that names sqlx, and that only in `db`, `autocommit`, `cluster`, `open`,
+//! `key_news` and `error`.
 //! Queries name their columns: a `*` would break a prepared statement when a newer version migrates beside us.
 //! Every change is one transaction that also writes its audit row; every change that may stop a mint takes the
 //! lock that audit batches share, so that when it has returned, no batch decided before it can still commit.
@@ -21,6 +21,7 @@ mod audit_partitions;
 mod audit_queue;
 mod audit_writer;
 mod authorization_codes;
+mod autocommit;
 mod backup;
 mod burial;
 mod cluster;

@@ -20,8 +20,9 @@ use crate::domain::secret::Secret;
 const PATIENCE: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
 const CONNECTIONS: u32 = 16;
-/// One writes a batch while the other is tried as it is given back, or made anew.
-const AUDIT_CONNECTIONS: u32 = 2;
+/// One is kept for batches that are one statement, one writes those that are a transaction while another is tried as it is
+/// given back, or made anew.
+const AUDIT_CONNECTIONS: u32 = 3;
 
 /// Where the data is.
 #[derive(Debug, Clone)]

@@ -161,6 +161,11 @@ async fn threat_42_a_row_waits_for_the_disk_whatever_the_database_does_by_itself
     let (key, _) = app.agent_key(&app.agent(&team, "bot").await).await;
     sqlx::raw_sql(WAITS).execute(&mut server).await.unwrap();
     assert_eq!(app.mint(&key, &json!({})).await.status, StatusCode::OK);
+    let (run, _) = app.run(&key, &json!({})).await;
+    assert_eq!(app.mint(&run, &json!({})).await.status, StatusCode::OK);
+    // Of the two the first was by a function of the session, which says it too.
+    let made = "SELECT count(*) FROM pg_proc WHERE starts_with(proname, 'write_audit_rows_')";
+    assert_eq!(sqlx::query_scalar::<_, i64>(made).fetch_one(&mut server).await.unwrap(), 1);
     // Whoever says nothing does not wait.
     let mut other = PgConnection::connect(&database.url()).await.unwrap();
     let row =

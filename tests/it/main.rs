@@ -46,10 +46,12 @@ mod interop_people;
 mod interop_setup;
 mod interop_upstream;
 mod interop_verifiers;
+mod kept_session;
 mod key_life;
 mod key_schedule;
 #[cfg(feature = "keyring")]
 mod keyring;
+mod liveness_lock;
 mod login;
 mod mint;
 mod moved_to_a_cdn;
