@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use serde_json::json;
 
-use super::audit_columns::{COLUMNS, KEPT, Members, names};
+use super::audit_columns::{COLUMNS, Members, STORED, names};
 use super::audit_entry::Entry;
 use super::autocommit::{Autocommit, Function, Kept};
 use super::db::{Db, LIVENESS_LOCK, Row, Tx, Value, millis};
@@ -39,8 +39,8 @@ const fn verdict(released: bool) -> Verdict {
 pub(super) const SQLITE_ROWS_MAX: usize = 16;
 
 fn insert(rows: &str) -> String {
-    let kept = &COLUMNS[..KEPT];
-    let (into, from) = (names(kept, "", |_| ""), names(kept, "r.", |_| ""));
+    let stored = &COLUMNS[..STORED];
+    let (into, from) = (names(stored, "", |_| ""), names(stored, "r.", |_| ""));
     format!("INTO audit_events ({into}) SELECT {from} FROM {rows}{ALIVE}")
 }
 

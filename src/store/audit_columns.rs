@@ -32,7 +32,7 @@ fn of_proof(entry: &Entry, member: fn(&Proof) -> Option<String>) -> Value {
 }
 
 /// How many of [`COLUMNS`] are columns of the table, too, and of the same name.
-pub(super) const KEPT: usize = 22;
+pub(super) const STORED: usize = 22;
 
 pub(super) const COLUMNS: [Column; 31] = [
     text("id", |entry| entry.event.id.into()),

@@ -270,7 +270,7 @@ async fn run(store: Store, writing: Writing) {
         tokio::select! {
             () = shared.queue.queued() => {}
             () = shared.stop.cancelled() => {}
-            () = kept.unused() => {}
+            () = kept.give_back_when_unused() => {}
             _ = sweep.tick() => {}
         }
     }

@@ -22,10 +22,11 @@ use super::error::{StoreError, of_driver as error};
 
 /// A session that was not used for so long goes back to the pool, which asks the server whether it is still good.
 const UNUSED_MAX: Duration = Duration::from_secs(1);
-/// And so does one that has been kept for so long, as the pool's own do.
+/// And so does one that has been kept for so long, which the pool then counts with the age of the connection.
 const KEPT_MAX: Duration = Duration::from_mins(30);
-/// After so long its plans are made anew. One that was made while the tables were small reads all of them for each batch,
-/// also when there are a million rows, until the database has looked at them by itself, a minute or more later.
+/// After so long the next session to be used makes the plans of its functions anew. One that was made while the tables were
+/// small reads all of them for each batch, also when there are a million rows, until the database has looked at them by
+/// itself, a minute or more later.
 const PLANNED_MAX: Duration = Duration::from_secs(5);
 /// What a function raises where statements do not see what was committed before each.
 const ONE_VIEW: &str = "BV001";
@@ -35,26 +36,30 @@ const NOT_THERE: [&str; 3] = ["3F000", "42883", ONE_VIEW];
 
 /// A connection outside of a transaction.
 pub(super) enum Autocommit {
-    Sqlite(Writer),
-    Postgres(Session),
+    Sqlite(SqliteWriter),
+    Postgres(PgSession),
 }
 
 /// SQLite's one writer.
-pub(super) struct Writer(PoolConnection<Sqlite>);
+pub(super) struct SqliteWriter(PoolConnection<Sqlite>);
 
 /// One of the audit writer's sessions on PostgreSQL.
-pub(super) struct Session {
+pub(super) struct PgSession {
     connection: PoolConnection<Postgres>,
     cluster: Arc<Cluster>,
     pools: [PgPool; 2],
     /// When the pool was asked for it.
     since: Instant,
+    /// When a session of the writer last made its plans anew.
     planned: Instant,
 }
 
 /// The audit writer's session between two batches: as it is given back, the pool asks the server twice whether it is good.
-#[derive(Default)]
-pub(super) struct Kept(Option<(Session, Instant)>);
+pub(super) struct Kept {
+    /// With when it was last used.
+    session: Option<(PgSession, Instant)>,
+    planned: Instant,
+}
 
 /// A function that a session makes for itself: it takes JSON as a text, and tells how many rows it wrote.
 pub(super) struct Function {
@@ -102,7 +107,7 @@ impl Db {
                     // The pool has looked; what was written within one would not be committed.
                     return Err(StoreError::Unavailable("the connection that writes is in a transaction".to_owned()));
                 }
-                Ok(Some(Autocommit::Sqlite(Writer(connection))))
+                Ok(Some(Autocommit::Sqlite(SqliteWriter(connection))))
             }
             Self::Postgres { cluster, .. } if !cluster.lets_make_functions() => Ok(None),
             Self::Postgres { pool, audit, cluster, .. } => {
@@ -112,7 +117,7 @@ impl Db {
                 let since = Instant::now();
                 let connection = cluster.reach([pool, audit], audit.acquire()).await?;
                 let (cluster, pools) = (Arc::clone(cluster), [pool.clone(), audit.clone()]);
-                Ok(Some(Autocommit::Postgres(Session { connection, cluster, pools, since, planned: since })))
+                Ok(Some(Autocommit::Postgres(PgSession { connection, cluster, pools, since, planned: kept.planned })))
             }
         }
     }
@@ -125,11 +130,11 @@ impl Autocommit {
         args: [Value; N],
     ) -> Result<Vec<Row>, StoreError> {
         match self {
-            Self::Sqlite(Writer(connection)) => {
+            Self::Sqlite(SqliteWriter(connection)) => {
                 let rows = sqlite(sql, args)?.fetch_all(&mut **connection).await.map_err(error)?;
                 Ok(rows.into_iter().map(Row::Sqlite).collect())
             }
-            Self::Postgres(Session { connection, cluster, .. }) => {
+            Self::Postgres(PgSession { connection, cluster, .. }) => {
                 let rows = cluster.answer(false, postgres(sql, args)?.fetch_all(&mut **connection)).await?;
                 Ok(rows.into_iter().map(Row::Postgres).collect())
             }
@@ -139,12 +144,13 @@ impl Autocommit {
     /// Keeps it for the next batch, where there is no other use for it.
     pub(super) fn keep(self, kept: &mut Kept) {
         if let Self::Postgres(session) = self {
-            kept.0 = Some((session, Instant::now()));
+            kept.planned = session.planned;
+            kept.session = Some((session, Instant::now()));
         }
     }
 }
 
-impl Writer {
+impl SqliteWriter {
     /// Runs a statement that writes, commits it, and tells how many rows it touched. It takes the one write lock as it
     /// begins, so that what it reads still holds when it commits.
     pub(super) async fn execute(
@@ -156,7 +162,7 @@ impl Writer {
     }
 }
 
-impl Session {
+impl PgSession {
     /// Calls a function, which it makes first where it has to, commits what that did, and tells how many rows it wrote;
     /// `None` where it cannot be made or is of no use, and nothing was written.
     pub(super) async fn call(&mut self, function: &'static Function, text: &str) -> Result<Option<u64>, StoreError> {
@@ -169,7 +175,7 @@ impl Session {
         if written.is_none() && self.make(function).await? {
             written = self.try_call(function, text).await?;
             if written.is_none() {
-                self.cluster.lets_make_no_functions("it was made and cannot be called");
+                self.cluster.lets_make_no_functions("it cannot be called, or the session is not READ COMMITTED");
             }
         }
         Ok(written)
@@ -207,15 +213,21 @@ async fn unless<T>(codes: &[&str], query: impl Future<Output = Result<T, Error>>
     }
 }
 
+impl Default for Kept {
+    fn default() -> Self {
+        Self { session: None, planned: Instant::now() }
+    }
+}
+
 impl Kept {
-    fn take(&mut self) -> Option<Session> {
+    fn take(&mut self) -> Option<PgSession> {
         self.tidy();
-        self.0.take().map(|(session, _)| session)
+        self.session.take().map(|(session, _)| session)
     }
 
     /// Gives back what is no longer to be used.
     pub(super) fn tidy(&mut self) {
-        self.0.take_if(|(session, used)| {
+        self.session.take_if(|(session, used)| {
             used.elapsed() >= UNUSED_MAX
                 || session.since.elapsed() >= KEPT_MAX
                 || session.cluster.renewed_since(session.since)
@@ -224,11 +236,11 @@ impl Kept {
     }
 
     /// Returns when what is kept was not used for a while, and has been given back.
-    pub(super) async fn unused(&mut self) {
-        match &self.0 {
+    pub(super) async fn give_back_when_unused(&mut self) {
+        match &self.session {
             Some((_, used)) => tokio::time::sleep_until((*used + UNUSED_MAX).into()).await,
             None => std::future::pending().await,
         }
-        self.0 = None;
+        self.session = None;
     }
 }

@@ -118,7 +118,7 @@ impl Cluster {
     /// It may not, or they are of no use; none is tried again.
     pub(super) fn lets_make_no_functions(&self, why: &str) {
         if self.makes_functions.swap(false, Ordering::Relaxed) {
-            tracing::warn!(why, "audit batches take four round trips: a session can make no function for them");
+            tracing::warn!(why, "audit batches take four round trips: no function of a session can be used for them");
         }
     }
 
@@ -177,10 +177,11 @@ impl Cluster {
                 })
             })
             // The pool waits for a rollback here, and without an end where the server is frozen. Of a `BEGIN` whose answer
-            // nobody waited for the driver knows nothing: whatever was written after it would be committed by nobody.
+            // nobody waited for the driver knows nothing: whatever was written after it would be committed by nobody. Nothing
+            // was: every other transaction has been rolled back by here.
             .after_release(|connection, _| {
                 Box::pin(async move {
-                    let outside = sqlx::raw_sql("BEGIN; ROLLBACK").execute(connection);
+                    let outside = sqlx::raw_sql("BEGIN; COMMIT").execute(connection);
                     timeout(PATIENCE, outside).await.map_err(late)?.map(|_| true)
                 })
             })
@@ -253,9 +254,15 @@ impl Cluster {
         work: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, StoreError> {
         let mut work = pin!(self.answer(false, work));
-        let answered = match timeout(SUSPICION, work.as_mut()).await {
-            Ok(answered) => answered,
-            Err(_) => tokio::join!(work, self.look(pools)).0,
+        let answered = if let Ok(answered) = timeout(SUSPICION, work.as_mut()).await {
+            answered
+        } else {
+            // What is committed is told at once, also while somebody looks.
+            tokio::select! {
+                biased;
+                answered = work.as_mut() => answered,
+                () = self.look(pools) => work.await,
+            }
         };
         if matches!(answered, Err(StoreError::Unavailable(_))) {
             self.look(pools).await;

@@ -102,7 +102,7 @@ async fn threat_42_a_transaction_that_was_given_up_as_it_began_swallows_no_later
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn threat_42_the_end_of_the_kept_session_costs_no_row_and_no_more_than_a_moment() {
+async fn threat_42_the_end_of_the_kept_session_costs_no_row_and_a_moment() {
     let Some(database) = postgres::database() else { return };
     let mut server = PgConnection::connect(&database.url()).await.unwrap();
     let house = House::on(database.url()).await;
